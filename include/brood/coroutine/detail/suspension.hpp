@@ -1,0 +1,87 @@
+// Base of every awaiter that waits for an event on the loop and can be cancelled.
+#pragma once
+
+#include <coroutine>
+#include <optional>
+#include <stop_token>
+
+#include "brood/coroutine/detail/scope.hpp"
+#include "brood/coroutine/error.hpp"
+#include "brood/coroutine/executor.hpp"
+
+namespace brood::detail {
+
+/// One suspended coroutine. State machine (loop thread only):
+///
+///   started --complete()--> posted --ready queue--> resumed
+///      \---stop requested: Derived::abandon(), then as above, and `take()` throws `cancelled`
+///
+/// `Derived` has `void start()`: begins waiting; calls `complete()` once when the event has come, and
+/// `void abandon() noexcept`: leaves whatever it waits in, after which it must not call `complete()`.
+/// `Node` is what is posted: a ready_node, or a timer_node for those that wait for time.
+template <class Derived, class Node = ready_node>
+class suspension : public Node {
+ public:
+  suspension() = default;
+  suspension(const suspension&) = delete;
+  suspension& operator=(const suspension&) = delete;
+
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> h) {
+    waiting_ = h;
+    loop_ = &executor::current();
+    this->Node::run = [](ready_node& node) noexcept {
+      auto& self = static_cast<suspension&>(static_cast<Node&>(node));
+      self.posted_ = true;
+      self.waiting_.resume();
+    };
+    task_scope* scope = scope_of(h);
+    if (scope != nullptr && scope->token.stop_requested()) {
+      cancelled_ = true;
+      return false;
+    }
+    derived().start();
+    if (scope != nullptr && scope->token.stop_possible()) stop_.emplace(scope->token, on_stop{this});
+    return true;
+  }
+
+ protected:
+  ~suspension() = default;
+
+  /// The event has come: resume through the ready queue.
+  void complete() noexcept {
+    if (posted_) return;
+    posted_ = true;
+    loop_->post(*this);
+  }
+
+  /// First line of every `await_resume`.
+  void take() {
+    stop_.reset();
+    if (cancelled_) throw cancelled();
+  }
+
+  bool was_cancelled() const noexcept { return cancelled_; }
+  executor& loop() const noexcept { return *loop_; }
+
+ private:
+  struct on_stop {
+    suspension* self;
+    void operator()() const noexcept {
+      if (self->posted_) return;  // the event came first: it wins, nothing is lost
+      self->derived().abandon();
+      self->cancelled_ = true;
+      self->complete();
+    }
+  };
+
+  Derived& derived() noexcept { return static_cast<Derived&>(*this); }
+
+  std::coroutine_handle<> waiting_;
+  executor* loop_ = nullptr;
+  std::optional<std::stop_callback<on_stop>> stop_;
+  bool posted_ = false;
+  bool cancelled_ = false;
+};
+
+}  // namespace brood::detail

@@ -1,0 +1,106 @@
+// A nursery: a scope that tasks and children are started in and that none of them outlives.
+// After N. J. Smith, "Notes on structured concurrency, or: Go statement considered harmful" (2018).
+#pragma once
+
+#include <utility>
+
+#include "brood/coroutine/detail/task_group.hpp"
+#include "brood/coroutine/error.hpp"
+
+namespace brood {
+
+class nursery;
+
+namespace detail {
+template <class Body>
+using nursery_result_t = await_result_t<std::invoke_result_t<Body&, nursery&>>;
+}
+
+/// Given to the body of `with_nursery`; see there. Loop thread only.
+/// Lifetime: valid until `with_nursery` returns; tasks in it may start more.
+class nursery {
+ public:
+  nursery(const nursery&) = delete;
+  nursery& operator=(const nursery&) = delete;
+
+  /// Runs `operation` beside the body; its result, if it has one, is dropped. If it throws, the whole nursery is
+  /// cancelled and its error leaves `with_nursery`.
+  template <detail::awaitable A>
+  void start(A operation) {
+    group_.start(guard(*this, std::move(operation)));
+  }
+
+  /// `co_await n.spawn<f>(args...)`: starts a child process in this scope; see `brood::spawn`, whose setters it has.
+  /// (Defined with the processes, two storeys up.)
+  template <auto Function, class... Arguments>
+  auto spawn(Arguments&&... arguments);
+
+  /// Asks everything in the nursery to stop. The ends that follow from it are not errors.
+  void cancel() noexcept { group_.request_stop(); }
+
+  /// How many tasks are running beside the body.
+  std::size_t running() const noexcept { return group_.running(); }
+
+ private:
+  template <class Body>
+  friend task<detail::nursery_result_t<Body>> with_nursery(Body body);
+
+  explicit nursery(detail::task_scope* outer) : outer_(outer), group_(outer) {}
+
+  template <class A>
+  static task<> guard(nursery& self, A operation) {
+    try {
+      co_await std::move(operation);
+    } catch (...) {
+      self.fail(std::current_exception());
+    }
+  }
+
+  void fail(std::exception_ptr failure) noexcept {
+    if (failure_ || (stopping() && is_cancelled(failure))) return;
+    failure_ = std::move(failure);
+    group_.request_stop();
+  }
+
+  static bool is_cancelled(const std::exception_ptr& failure) noexcept {
+    try {
+      std::rethrow_exception(failure);
+    } catch (const cancelled&) {
+      return true;
+    } catch (...) {
+      return false;
+    }
+  }
+
+  bool stopping() const noexcept { return group_.scope().token.stop_requested(); }
+
+  detail::task_scope* outer_;
+  detail::task_group group_;
+  std::exception_ptr failure_;
+};
+
+/// Runs `body`, a `task<R>(nursery&)`, and gives its result once it and everything started in the nursery has ended.
+/// The first error, of the body or of anything in the nursery, cancels all the rest and is rethrown when the last of
+/// them has ended. Children that are cancelled get SIGTERM, a grace period, then SIGKILL, and are always reaped.
+/// Cancellation: cancels the body and everything in the nursery, awaits them, then throws `cancelled`.
+/// Lifetime: owns the body, so a lambda's captures live until everything has ended.
+template <class Body>
+task<detail::nursery_result_t<Body>> with_nursery(Body body) {
+  using R = detail::nursery_result_t<Body>;
+  nursery scope(co_await detail::current_scope());
+  std::optional<detail::value_or_unit<R>> result;
+  scope.group_.start([](nursery& n, Body& b, auto& value) -> task<> {
+    try {
+      value.emplace(co_await detail::await_value<R>(b(n)));
+    } catch (...) {
+      n.fail(std::current_exception());
+    }
+  }(scope, body, result));
+  co_await scope.group_.join();
+  if (scope.failure_) std::rethrow_exception(scope.failure_);
+  const bool cancelled_from_outside = scope.outer_ != nullptr && scope.outer_->token.stop_requested();
+  if (!result || (cancelled_from_outside && scope.stopping())) throw cancelled();
+  if constexpr (!std::is_void_v<R>) co_return std::move(*result);
+}
+
+}  // namespace brood

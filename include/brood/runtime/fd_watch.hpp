@@ -1,0 +1,36 @@
+// fd_watch: readiness of a file descriptor, by callback. What streams, the reaper and the wake port are made of.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+namespace brood {
+
+class runtime;
+
+/// Watches one descriptor on one runtime's loop (libuv's `uv_poll_t`; level-triggered).
+/// Lifetime: the descriptor belongs to the caller and may be closed once this is destroyed or `watch(0)` was called.
+/// Destroying it from inside its own callback is allowed. At most one watch for each descriptor.
+class fd_watch {
+ public:
+  static constexpr int readable = 1;
+  static constexpr int writable = 2;
+
+  /// `on_ready` gets the events that are ready. An error or a hang-up counts as both, so that the next system call
+  /// reports it. Throws `std::system_error` if the descriptor cannot be polled (a regular file).
+  fd_watch(runtime& loop, int fd, std::function<void(int events)> on_ready);
+  ~fd_watch();
+  fd_watch(const fd_watch&) = delete;
+  fd_watch& operator=(const fd_watch&) = delete;
+
+  /// Which events to watch from now on; 0 for none. While any are watched the loop stays alive, unless `background`.
+  void watch(int events);
+  /// A watch that does not keep the loop alive.
+  void background() noexcept;
+
+ private:
+  struct handle;
+  handle* handle_;
+};
+
+}  // namespace brood

@@ -1,0 +1,135 @@
+// The runtime: coroutines on a libuv loop, of its own or of the host application.
+#pragma once
+
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <utility>
+
+#include "brood/coroutine/executor.hpp"
+#include "brood/coroutine/task.hpp"
+
+struct uv_loop_s;
+
+namespace brood {
+
+class runtime;
+
+/// Something a storey above keeps with a runtime, such as the reaper of its children. Made by `runtime::use`.
+class runtime_service {
+ public:
+  virtual ~runtime_service() = default;
+  /// Ends what the service keeps running. Awaited, in reverse order of creation, before the runtime closes.
+  virtual task<> shut_down() = 0;
+};
+
+/// Asked before the loop goes to sleep; the hook of the wake port.
+class sleep_guard {
+ public:
+  virtual ~sleep_guard() = default;
+  /// Loop thread, nothing is ready. Announces the sleep to other processes; returns false, and posts what it found,
+  /// if there is work after all. Must not block.
+  virtual bool about_to_sleep() noexcept = 0;
+  /// The loop is awake again. Called once after each `about_to_sleep`.
+  virtual void woke_up() noexcept = 0;
+};
+
+/// How long the loop was busy between two looks at its events, in nanoseconds.
+struct stall_statistics {
+  std::uint64_t turns = 0;
+  std::uint64_t longest = 0;
+  std::uint64_t p99 = 0;
+};
+
+/// Runs tasks on one libuv loop, on one thread. At most one runtime a thread.
+/// Lifetime: must outlive its tasks. The destructor cancels what still runs and drives the loop (a host's too) until
+/// everything has ended and every handle is closed; afterwards nothing of it is left in the loop.
+class runtime final : public executor {
+ public:
+  /// A loop of its own. Raises the soft limit on descriptors to the hard one, as 10,000 children need as many.
+  runtime();
+  /// On the host's loop, which the host runs and which must outlive this. Throws `std::logic_error` if this thread
+  /// has a runtime.
+  explicit runtime(uv_loop_s* host_loop);
+  ~runtime();
+
+  /// The runtime of this thread, running or not. Throws `std::logic_error` where there is none.
+  static runtime& current();
+  static runtime* current_or_null() noexcept;
+
+  using end_handler = std::function<void(std::exception_ptr)>;
+
+  /// Starts `operation` beside everything else and keeps the loop alive until it has ended; then calls `on_end` with
+  /// its error or null. Without a handler an error is logged. Its result is dropped.
+  template <detail::awaitable A>
+  void start(A operation, end_handler on_end = nullptr) {
+    start_task(detail::drop_result(std::move(operation)), std::move(on_end));
+  }
+
+  /// Runs the loop until every started task has ended. Not from inside the loop.
+  void run();
+  /// Runs the loop until `operation` has ended and gives its result; see `sync_wait`.
+  template <detail::awaitable A>
+  detail::await_result_t<A> run_until_complete(A operation);
+
+  /// Asks every started task to stop.
+  void cancel_all() noexcept;
+
+  using executor::post;
+  /// Calls `function` on the loop thread soon. From any thread, while the runtime lives.
+  void post(std::function<void()> function);
+
+  /// This runtime's object of type `Service`, made with `Service(runtime&)` at its first use.
+  template <class Service>
+  Service& use() {
+    if (runtime_service* found = find_service(service_key<Service>())) return static_cast<Service&>(*found);
+    auto made = std::make_unique<Service>(*this);
+    Service& result = *made;
+    add_service(service_key<Service>(), std::move(made));
+    return result;
+  }
+  /// The same, or null if it has not been made.
+  template <class Service>
+  Service* find() noexcept {
+    return static_cast<Service*>(find_service(service_key<Service>()));
+  }
+
+  void set_sleep_guard(sleep_guard* guard) noexcept;
+
+  /// Cancels what still runs and closes every service. The first half of the destructor, for those who want to await
+  /// the ends themselves first; afterwards only the destructor may follow.
+  void shut_down();
+
+  /// Starts measuring from now. Costs two readings of the clock each turn of the loop. Own loop only.
+  void measure_stalls();
+  stall_statistics stalls() const;
+
+  uv_loop_s* loop() const noexcept;
+
+ private:
+  struct state;
+
+  template <class Service>
+  static const void* service_key() noexcept {
+    static const char key = 0;
+    return &key;
+  }
+
+  void start_task(task<> body, end_handler on_end);
+  void run_task_to_end(task<> body);
+  runtime_service* find_service(const void* key) const noexcept;
+  void add_service(const void* key, std::unique_ptr<runtime_service> made);
+  void timers_changed() override;
+
+  std::unique_ptr<state> state_;
+};
+
+namespace detail {
+template <class A>
+task<> drop_result(A operation) {
+  co_await std::move(operation);
+}
+}  // namespace detail
+
+}  // namespace brood
