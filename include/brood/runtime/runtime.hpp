@@ -16,6 +16,13 @@ namespace brood {
 
 class runtime;
 
+namespace detail {
+template <class A>
+task<> drop_result(A operation) {
+  co_await std::move(operation);
+}
+}  // namespace detail
+
 /// Something a storey above keeps with a runtime, such as the reaper of its children. Made by `runtime::use`.
 class runtime_service {
  public:
@@ -124,12 +131,5 @@ class runtime final : public executor {
 
   std::unique_ptr<state> state_;
 };
-
-namespace detail {
-template <class A>
-task<> drop_result(A operation) {
-  co_await std::move(operation);
-}
-}  // namespace detail
 
 }  // namespace brood
