@@ -2,12 +2,14 @@
 #include "brood/arena/codec.hpp"
 
 #include <array>
+#include <atomic>
 #include <cereal/types/base_class.hpp>
 #include <cereal/types/string.hpp>
 #include <cereal/types/vector.hpp>
 #include <chrono>
 #include <complex>
 #include <limits>
+#include <mutex>
 #include <string>
 #include <thread>
 
@@ -85,6 +87,13 @@ struct with_bits {
   unsigned b : 5;
   int c;
   bool operator==(const with_bits&) const = default;
+};
+
+struct with_bits_and_text {
+  unsigned a : 3;
+  bool b : 1;
+  std::string text;
+  bool operator==(const with_bits_and_text&) const = default;
 };
 
 struct everything {
@@ -210,6 +219,7 @@ TEST_CASE("aggregates") {
   travels(with_arrays{"n", {1, 2, 3}, {"a", "b"}, {{1, 2}, {3, 4}}, "text", "last"});
   travels(with_const{1, "x", opaque_point(2)});
   travels(with_bits{5, 17, -1});
+  travels(with_bits_and_text{5, true, "text"});
   travels(tree{"root", {tree{"left", {}}, tree{"right", {tree{"leaf", {}}}}}});
   wide w{};
   w.f0 = 1;

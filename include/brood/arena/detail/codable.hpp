@@ -53,7 +53,8 @@ enum class obstacle {
   union_,
   base_class,
   many_fields,
-  bit_field,
+  uncountable_fields,
+  not_buildable,
   half_codec,
   not_default_constructible,
   immovable,
@@ -149,6 +150,8 @@ template <class T, class... Path>
 constexpr auto diagnose_aggregate() {
   if constexpr (has_base_class<T>) {
     return offence<T, obstacle::base_class>();
+  } else if constexpr (field_count<T> == 0 && !std::is_empty_v<T>) {
+    return offence<T, obstacle::uncountable_fields>();
   } else if constexpr (field_count<T> > most_fields) {
     return offence<T, obstacle::many_fields>();
   } else {
@@ -157,7 +160,7 @@ constexpr auto diagnose_aggregate() {
                   buildable<T>(fields_of<T>())) {
       return found();
     } else {
-      return offence<T, obstacle::bit_field>();
+      return offence<T, obstacle::not_buildable>();
     }
   }
 }
@@ -262,10 +265,13 @@ struct cannot_travel {
   static_assert(
       Why != obstacle::many_fields,
       "brood: an aggregate of more than 32 fields cannot travel by itself: give it serialize, or group them");
-  static_assert(Why != obstacle::bit_field,
-                "brood: this aggregate cannot be built from its fields (bit-fields beside fields that are "
-                "not trivially "
-                "copyable, or an array beside one without a default constructor): give it serialize");
+  static_assert(
+      Why != obstacle::uncountable_fields,
+      "brood: the fields of this aggregate cannot be counted, as a reference cannot travel, nor can what "
+      "converts from anything in several ways: give it serialize, or save (const) and load");
+  static_assert(
+      Why != obstacle::not_buildable,
+      "brood: this aggregate cannot be built from its fields: give it serialize, or save (const) and load");
   static_assert(
       Why != obstacle::half_codec,
       "brood: this class can be saved or loaded but not both: give it serialize, or save (const) and load");
