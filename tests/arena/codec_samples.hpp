@@ -165,8 +165,8 @@ struct entry {
 class derived : public base {
  public:
   derived() = default;
-  derived(int number, std::string text, std::vector<entry> entries)
-      : base{std::move(text)}, number_(number), entries_(std::move(entries)) {}
+  derived(int number, std::string words, std::vector<entry> entries)
+      : base{std::move(words)}, number_(number), entries_(std::move(entries)) {}
   bool operator==(const derived&) const = default;
   template <class A>
   void serialize(A& ar) {

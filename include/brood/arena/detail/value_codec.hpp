@@ -70,6 +70,9 @@ T read_flat(byte_reader& in) {
   }
 }
 
+// A bit-field may be narrower than its type; what does not fit was never written by an honest sender.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion"
 template <class T, class... F>
 T read_aggregate(byte_reader& in, type_list<F...>) {
   if constexpr ((std::is_array_v<F> || ...)) {
@@ -80,6 +83,7 @@ T read_aggregate(byte_reader& in, type_list<F...>) {
     return T{read_value<std::remove_cv_t<F>>(in)...};  // in braces, so from first to last
   }
 }
+#pragma GCC diagnostic pop
 
 /// Needs no default constructor but for classes that load themselves, and no assignment.
 template <class T>
