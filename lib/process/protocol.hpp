@@ -60,6 +60,8 @@ struct launch_details {
   std::array<std::string, 3> stream_paths;  // for stream_source::file and append
   std::vector<std::string> command;         // program and arguments
   bool daemon = false;
+  pid_t parent_pid = 0;
+  std::string parent_name;
 };
 
 /// From the fork server. With a pidfd if the child exists.

@@ -1,5 +1,6 @@
 #include "process/spawn_table.hpp"
 
+#include <algorithm>
 #include <csignal>
 
 namespace brood::detail {
@@ -22,6 +23,10 @@ spawn_table::header& spawn_table::head() const noexcept { return *reinterpret_ca
 
 pid_t spawn_table::pid(std::uint32_t slot) const noexcept {
   return std::atomic_ref((*this)[slot].pid).load(std::memory_order_acquire);
+}
+
+void spawn_table::release_pid(std::uint32_t slot) const noexcept {
+  std::atomic_ref((*this)[slot].pid).store(0, std::memory_order_release);
 }
 
 void spawn_table::clear(std::uint32_t slot) const noexcept { (*this)[slot] = {0, stage::none, 0, 0}; }

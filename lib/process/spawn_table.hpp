@@ -41,6 +41,8 @@ class spawn_table {
 
   spawn_slot& operator[](std::uint32_t slot) const noexcept;
   pid_t pid(std::uint32_t slot) const noexcept;
+  /// To be called before the child is reaped.
+  void release_pid(std::uint32_t slot) const noexcept;
   void clear(std::uint32_t slot) const noexcept;
   /// SIGKILL to the process group of every child in the first `count` slots that is not detached.
   void kill_groups() const noexcept;

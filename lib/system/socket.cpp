@@ -61,7 +61,7 @@ transfer receive_message(int socket, std::span<std::byte> buffer, received& resu
   message.msg_controllen = control.size();
   ssize_t size;
   do {
-    size = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+    size = recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
   } while (size < 0 && errno == EINTR);
   if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return transfer::would_block;
   if (size < 0 && errno != ECONNRESET) throw_errno("recvmsg");

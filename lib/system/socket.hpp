@@ -30,7 +30,7 @@ struct received {
   bool fds_lost = false;  // this process is at its limit of descriptors, unix(7)
 };
 
-/// Receives one message into `buffer`; `message` tells what came.
+/// Receives one message into `buffer`, if there is one; `message` tells what came.
 transfer receive_message(int socket, std::span<std::byte> buffer, received& message);
 
 /// Any object as bytes.

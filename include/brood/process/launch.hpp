@@ -33,7 +33,7 @@ class stdio {
  public:
   enum class kind : std::uint8_t { inherit, null, pipe, file, append, descriptor };
 
-  explicit constexpr stdio(kind what) noexcept : kind_(what) {}
+  explicit stdio(kind what) noexcept : kind_(what) {}
   /// A file: opened for reading as standard input, else created or emptied.
   stdio(std::filesystem::path path) : kind_(kind::file), path_(std::move(path)) {}
   stdio(const char* path) : stdio(std::filesystem::path(path)) {}

@@ -16,6 +16,12 @@ namespace brood::detail {
 /// Runs a function on encoded arguments; gives its encoded result.
 using function_entry = bytes (*)(std::span<const std::byte> arguments);
 
+/// The arguments of a child could not be decoded.
+class argument_error : public error {
+ public:
+  using error::error;
+};
+
 /// A function by a name that holds in every image of the same program: the module it is in, and where in it.
 struct function_token {
   std::uint64_t module = 0;  // hash of the module's build id
@@ -123,7 +129,11 @@ struct child_function {
 
   template <std::size_t... I>
   static arguments decode_arguments(std::span<const std::byte> encoded) {
-    return decode_all<std::tuple_element_t<I, arguments>...>(encoded);
+    try {
+      return decode_all<std::tuple_element_t<I, arguments>...>(encoded);
+    } catch (const decode_error& e) {
+      throw argument_error(e.what());
+    }
   }
 };
 
