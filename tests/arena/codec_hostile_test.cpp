@@ -10,9 +10,9 @@
 #include <new>
 #include <string>
 
-#include "arena/codec_samples.hpp"
 #include "brood/arena/codec.hpp"
-#include "support/catch.hpp"
+#include "catch.hpp"
+#include "codec_samples.hpp"
 
 using namespace brood;
 using namespace samples;
@@ -235,19 +235,19 @@ TEST_CASE("nested containers cannot each reserve for all the bytes left") {
 }
 
 TEST_CASE("depth") {
-  CHECK_THAT(error_of<tree>(bytes(100'000, std::byte{1})), Catch::Matchers::Contains("256 levels"));
+  CHECK_THAT(error_of<tree>(bytes(100'000, std::byte{1})), contains_text("256 levels"));
   bytes deep_tree;
   for (int i = 0; i < 100'000; ++i) {
     deep_tree.push_back(std::byte{0});
     deep_tree.push_back(std::byte{1});
   }
-  CHECK_THAT(error_of<tree>(deep_tree), Catch::Matchers::Contains("nested deeper than 256 levels"));
+  CHECK_THAT(error_of<tree>(deep_tree), contains_text("nested deeper than 256 levels"));
   bytes deep_chain;
   for (int i = 0; i < 100'000; ++i) {
     deep_chain.insert(deep_chain.end(), 4, std::byte{0});
     deep_chain.push_back(std::byte{1});
   }
-  CHECK_THAT(error_of<chain>(deep_chain), Catch::Matchers::Contains("nested deeper than 256 levels"));
+  CHECK_THAT(error_of<chain>(deep_chain), contains_text("nested deeper than 256 levels"));
 }
 
 TEST_CASE("errors say what is wrong") {

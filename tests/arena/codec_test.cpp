@@ -13,8 +13,8 @@
 #include <string>
 #include <thread>
 
-#include "arena/codec_samples.hpp"
-#include "support/catch.hpp"
+#include "catch.hpp"
+#include "codec_samples.hpp"
 
 using namespace brood;
 using namespace samples;
@@ -325,7 +325,7 @@ TEST_CASE("too deep to travel") {
   travels(deep);
   for (int i = 0; i < 100; ++i) deep = tree{"", {deep}};
   bytes out = {std::byte{1}};
-  CHECK_THROWS_WITH(encode_to(out, deep), Catch::Matchers::Contains("nested deeper than 256 levels"));
+  CHECK_THROWS_WITH(encode_to(out, deep), contains_text("nested deeper than 256 levels"));
   CHECK(out == bytes{std::byte{1}});
 }
 
