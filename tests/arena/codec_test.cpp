@@ -308,6 +308,10 @@ TEST_CASE("classes that encode themselves") {
   travels(sized({1, 2, 3}));
   travels(keyed{{{"a", 1}}});
 
+  const std::vector<creating_handle> handles(3);
+  travels(handles);
+  CHECK(creating_handle::created == 3);
+
   const auto moved = round_trip(move_only(5));
   CHECK(moved.number() == 5);
   const auto list = round_trip([] {

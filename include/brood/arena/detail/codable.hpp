@@ -18,6 +18,16 @@
 #include "brood/arena/detail/aggregate.hpp"
 #include "brood/arena/detail/memory_archive.hpp"
 
+namespace brood {
+
+/// Passed to the constructor of an object that is about to load itself. For classes without a default
+/// constructor, or whose default constructor does more than make room: a handle's may create what it names.
+struct to_be_loaded {
+  explicit to_be_loaded() = default;
+};
+
+}  // namespace brood
+
 namespace brood::detail {
 
 /// Encoding of a standard library type: a specialisation has `parts`, the `type_list` of the types it is made
@@ -34,6 +44,13 @@ concept saves_itself = (std::is_class_v<T> || std::is_union_v<T>) &&
 template <class T>
 concept loads_itself = (std::is_class_v<T> || std::is_union_v<T>) &&
                        cereal::traits::is_input_serializable<T, input_archive>::value;
+
+struct unrelated {};
+
+/// Not what takes anything, and so takes the tag by chance.
+template <class T>
+concept takes_load_tag = !std::is_aggregate_v<T> && std::constructible_from<T, to_be_loaded> &&
+                         !std::constructible_from<T, unrelated>;
 
 /// Why a type cannot travel.
 enum class obstacle {
@@ -170,7 +187,9 @@ constexpr auto diagnose_class() {
   if constexpr (saves_itself<T> != loads_itself<T>) {
     return offence<T, obstacle::half_codec>();
   } else if constexpr (saves_itself<T>) {
-    return offence<T, std::default_initializable<T> ? obstacle::none : obstacle::not_default_constructible>();
+    return offence<T, takes_load_tag<T> || std::default_initializable<T>
+                          ? obstacle::none
+                          : obstacle::not_default_constructible>();
   } else if constexpr (opaque_value<T>) {
     if constexpr (std::input_or_output_iterator<T>) {
       return offence<T, obstacle::iterator>();
@@ -275,9 +294,10 @@ struct cannot_travel {
   static_assert(
       Why != obstacle::half_codec,
       "brood: this class can be saved or loaded but not both: give it serialize, or save (const) and load");
-  static_assert(
-      Why != obstacle::not_default_constructible,
-      "brood: this class loads itself but cannot be default-constructed first: give it such a constructor");
+  static_assert(Why != obstacle::not_default_constructible,
+                "brood: this class loads itself but cannot be default-constructed first: give it such a "
+                "constructor, or "
+                "one that takes brood::to_be_loaded");
   static_assert(
       Why != obstacle::immovable,
       "brood: this type cannot travel, it can be neither copied nor moved (a mutex, an atomic, a thread's "
