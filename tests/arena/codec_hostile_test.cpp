@@ -33,7 +33,8 @@ std::size_t memory_taken(F f) {
 
 }  // namespace
 
-void* operator new(std::size_t size) {
+// Not inlined: GCC 12 would see `free` called on what `operator new` gave, and warn.
+[[gnu::noinline]] void* operator new(std::size_t size) {
   void* block = std::malloc(size);
   if (block == nullptr) throw std::bad_alloc();
   live_bytes += malloc_usable_size(block);
@@ -47,7 +48,7 @@ void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
     return nullptr;
   }
 }
-void operator delete(void* block) noexcept {
+[[gnu::noinline]] void operator delete(void* block) noexcept {
   live_bytes -= block == nullptr ? 0 : malloc_usable_size(block);
   std::free(block);
 }

@@ -1,6 +1,12 @@
 // Bodies of codec.hpp.
 #pragma once
 
+#include <concepts>
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <tuple>
+
 #include "brood/arena/codec.hpp"
 
 namespace brood {
