@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "arena/codec_samples.hpp"
+#include "../arena/codec_samples.hpp"
 #include "brood/arena/codec.hpp"
 
 using namespace brood;
@@ -27,7 +27,7 @@ struct record {
 
 struct floats {
   std::vector<double> numbers;
-  long double wide;
+  float narrow;
 };
 
 void check(bool holds) {

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <bit>
+#include <concepts>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -85,6 +86,16 @@ T read_aggregate(byte_reader& in, type_list<F...>) {
 }
 #pragma GCC diagnostic pop
 
+/// An object that is about to load itself.
+template <class T>
+T object_to_load() {
+  if constexpr (takes_load_tag<T>) {
+    return T(to_be_loaded());
+  } else {
+    return T{};
+  }
+}
+
 /// Needs no default constructor but for classes that load themselves, and no assignment.
 template <class T>
 T read_value(byte_reader& in) {
@@ -95,7 +106,7 @@ T read_value(byte_reader& in) {
   } else if constexpr (scalar<T>) {
     return static_cast<T>(in.read_flag("bool"));
   } else if constexpr (loads_itself<T>) {
-    T object{};
+    T object = object_to_load<T>();
     read_object(in, object);
     return object;
   } else if constexpr (plain_aggregate<T> && !std::is_empty_v<T>) {
