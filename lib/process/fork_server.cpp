@@ -17,6 +17,7 @@
 #include "brood/runtime/detail/describe.hpp"
 #include "process/child_main.hpp"
 #include "process/family.hpp"
+#include "process/supervisor.hpp"
 #include "system/clone.hpp"
 #include "system/error.hpp"
 #include "system/memory_file.hpp"
@@ -233,13 +234,15 @@ void serve(server_setup setup) {
   // Blocked, not ignored: what is ignored stays ignored in children and programs.
   sys::block_all_signals();
   sys::reset_signal_handlers();
+  runtime::abandon_after_fork();
+  supervisor::abandon_after_fork();
   close_all_but({setup.control.get(), setup.results.get(), setup.parent.get(), setup.table_file.get()});
   // Standard input is nobody's to share: children read /dev/null unless told otherwise.
   fill_standard_streams();
   const unique_fd nothing(open("/dev/null", O_RDONLY | O_CLOEXEC));
   if (nothing) dup2(nothing.get(), 0);
   prctl(PR_SET_NAME, "brood-server");
-  static fork_server server(std::move(setup));
+  fork_server server(std::move(setup));
   server.run();
 }
 

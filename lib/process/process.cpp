@@ -1,6 +1,6 @@
 #include "brood/process/process.hpp"
 
-#include <unistd.h>
+#include <csignal>
 
 #include "brood/coroutine/detail/task_group.hpp"
 #include "brood/process/spawn.hpp"

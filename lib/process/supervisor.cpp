@@ -123,6 +123,8 @@ supervisor::~supervisor() { supervisor_of_process = nullptr; }
 
 supervisor& supervisor::current() { return runtime::current().use<supervisor>(); }
 
+void supervisor::abandon_after_fork() noexcept { supervisor_of_process = nullptr; }
+
 std::vector<std::shared_ptr<child>> supervisor::children() const {
   std::vector<std::shared_ptr<child>> result;
   for (const auto& [id, child] : children_) {
@@ -190,7 +192,10 @@ std::shared_ptr<child> supervisor::make_child(const launch_plan& plan, const lau
   made->id = ++self.last_id;
   made->slot = take_slot();
   made->kind = target.kind;
-  made->name = plan.options.name.empty() ? fmt::format("process-{}", ++self.last_name) : plan.options.name;
+  made->name = plan.options.name;
+  if (made->name.empty()) {
+    made->name = target.command.empty() ? fmt::format("process-{}", ++self.last_name) : target.command.front();
+  }
   made->daemon = plan.options.daemon.value_or(self.daemon);
   made->detached = plan.options.detached;
   made->confirm = target.kind != launch_kind::program && can_fail_in_child(plan);

@@ -32,6 +32,7 @@ class supervisor final : public runtime_service {
   explicit supervisor(runtime& loop);
   ~supervisor() override;
   static supervisor& current();
+  static void abandon_after_fork() noexcept;
 
   /// Launches a child. Cancellation: a child that was made all the same is killed and reaped.
   task<std::shared_ptr<child>> launch(launch_plan plan, launch_target target);

@@ -26,7 +26,7 @@ class local_event {
   void notify_all() noexcept;
 
   /// Waits until it is set, or for the next `notify_all`. Cancellation: leaves the queue of waiters.
-  auto wait() noexcept { return waiter(*this); }
+  auto wait() noexcept { return waiting(*this); }
 
  private:
   struct link {
@@ -59,6 +59,12 @@ class local_event {
       complete();
     }
     local_event& event_;
+  };
+
+  struct waiting {
+    explicit waiting(local_event& e) noexcept : event(e) {}
+    waiter operator co_await() const noexcept { return waiter(event); }
+    local_event& event;
   };
 
   link list_;
