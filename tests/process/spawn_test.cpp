@@ -6,25 +6,13 @@
 #include <csignal>
 #include <stdexcept>
 
-#include "brood/runtime/sync_wait.hpp"
 #include "catch.hpp"
-#include "leftovers.hpp"
+#include "run_clean.hpp"
 
 namespace {
 
 int square(int x) { return x * x; }
 void sleep_for_ever() { pause(); }
-
-/// Runs `body` on a runtime of its own; afterwards nothing of it may be left.
-template <class Body>
-void run_clean(Body body) {
-  const leftovers before = leftovers::now();
-  {
-    brood::runtime loop;
-    loop.run_until_complete(body());
-  }
-  CHECK(leftovers::now() == before);
-}
 
 }  // namespace
 

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -26,4 +27,9 @@ struct leftovers {
   }
 
   friend bool operator==(const leftovers&, const leftovers&) = default;
+  friend std::ostream& operator<<(std::ostream& out, const leftovers& l) {
+    out << l.descriptors << " descriptors, children";
+    for (const pid_t child : l.children) out << ' ' << child;
+    return out;
+  }
 };

@@ -27,5 +27,6 @@ int main(int argc, char** argv) {
   settings.model = model_to_test();
   settings.preload = &test_preload;
   brood::init(argc, argv, settings);
+  brood::runtime().run();  // libuv opens two descriptors for signals at its first loop and keeps them
   return Catch::Session().run(argc, argv);
 }
