@@ -4,6 +4,7 @@ import argparse
 import json
 import multiprocessing
 import multiprocessing.connection
+import os
 import signal
 import statistics
 import sys
@@ -78,7 +79,10 @@ def memory_in_use_kib() -> int:
     """See memory_in_use_kib in measure.hpp."""
     with open("/proc/meminfo") as lines:
         info = {key: int(value.split()[0]) for key, value in (line.split(":") for line in lines)}
-    return info["MemTotal"] - info["MemFree"] - info["Active(file)"] - info["Inactive(file)"]
+    with open("/proc/zoneinfo") as zones:
+        cached_pages = sum(int(line.split()[1]) for line in zones if line.lstrip().startswith("count:"))
+    available = info["MemFree"] + info["Active(file)"] + info["Inactive(file)"]
+    return info["MemTotal"] - available - cached_pages * os.sysconf("SC_PAGESIZE") // 1024
 
 
 def settled_memory_in_use_kib() -> int:

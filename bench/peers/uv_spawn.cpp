@@ -239,6 +239,13 @@ class idle_programs {
   int wrong_ = 0;
 };
 
+double seconds_until_all_run(int count, const std::string& program) {
+  idle_programs children(program);
+  const double begin = bench::wall_clock();
+  children.start(count);
+  return bench::wall_clock() - begin;
+}
+
 /// In a process of its own, because ending the rest one by one would cost minutes: the destructor kills them, and they
 /// are reaped by the system once that process has ended.
 double exit_cost_among(int alive, int exits, const std::string& program) {
@@ -285,6 +292,7 @@ int main(int argc, char** argv) {
   CLI::App& spawn_rate = *app.add_subcommand("rate", "programs a second");
   CLI::App& stall_p99 = *app.add_subcommand("stall", "99th percentile of the loop's busy times, in ms");
   stall_p99.add_flag("--elsewhere", elsewhere, "another process forks, this loop looks on");
+  CLI::App& live = *app.add_subcommand("live", "seconds until `count` programs that pause have been started");
   CLI::App& ratio = *app.add_subcommand("exit-cost-ratio", "cost of an exit among `count` children over one in 100");
   ratio.add_option("--exits", exits, "how many exits to average");
   CLI11_PARSE(app, argc, argv);
@@ -295,6 +303,7 @@ int main(int argc, char** argv) {
     if (stall_p99) {
       bench::report(elsewhere ? stall_of_an_onlooker(count, in_flight) : stall(count, in_flight, program));
     }
+    if (live) bench::report(seconds_until_all_run(count, program));
     if (ratio) {
       const double among_few = exit_cost_among(100, exits, program);
       const double among_many = exit_cost_among(count, exits, program);
