@@ -182,4 +182,126 @@ LOOP = [
     ),
 ]
 
-BENCHMARKS = SPAWN + CHILDREN + LOOP
+# --- Messages --------------------------------------------------------------------------------------------------------
+#
+# `1p4c`: one producer, four consumers, each a process of its own; from the common start to the end of the last. Messages
+# carry their number, and what arrives is checked. 1 GB is 10^9 bytes.
+#
+# The limit of one producer and one consumer is a ring in shared memory with both ends spinning; of more processes than
+# cores, which cannot spin, a lock-free ring whose ends sleep on a futex. Copying cannot be faster than `memcpy` within the
+# cache; waking each other not than two eventfds, or, if neither ever sleeps, than a ring.
+
+
+def messages(size: int, producers: int, consumers: int) -> str:
+    return f"--count {{n}} --size {size} --producers {producers} --consumers {consumers}"
+
+
+def queue_of_small(id_: str, size: int, producers: int, consumers: int) -> Benchmark:
+    how = messages(size, producers, consumers)
+    peers = {
+        "Boost message_queue": c(f"boost_message_queue {how}", 200_000, 2_000_000),
+        "Python Queue": c(f"python_channel.py queue {how}", 20_000, 200_000),
+        "Python SimpleQueue": c(f"python_channel.py simple-queue {how}", 20_000, 200_000),
+        "Python JoinableQueue": c(f"python_channel.py joinable-queue {how}", 20_000, 200_000),
+        "pipe": c(f"bare_channel pipe {how}", 200_000, 2_000_000),
+    }
+    limit = {"ring, sleeping": c(f"bare_channel sleeping-ring {how}", 500_000, 5_000_000)}
+    if producers == consumers == 1:
+        peers["Python Pipe"] = c(f"python_channel.py pipe {how}", 20_000, 200_000)
+        peers["socket pair"] = c(f"bare_channel socketpair {how}", 100_000, 1_000_000)
+        limit = {"ring, spinning": c(f"bare_channel ring {how}", 2_000_000, 20_000_000)}
+    return Benchmark(id_, "1/s", "higher", brood=c(f"queue_bench copy {how}", 500_000, 5_000_000), peers=peers,
+                     limit=limit)
+
+
+def queue_of_1000_consumers() -> Benchmark:
+    how = messages(64, 1, 1000)
+    return Benchmark(
+        "queue.64B.1p1000c", "1/s", "higher",
+        brood=c(f"queue_bench copy {how}", 100_000, 1_000_000),
+        peers={
+            "Boost message_queue": c(f"boost_message_queue {how}", 50_000, 200_000),
+            "Python SimpleQueue": c(f"python_channel.py simple-queue {how}", 10_000, 50_000, rounds=3),
+            "pipe": c(f"bare_channel pipe {how}", 100_000, 1_000_000),
+        },
+        limit={"ring, sleeping": c(f"bare_channel sleeping-ring {how}", 100_000, 1_000_000)},
+    )
+
+
+MIB = messages(1 << 20, 1, 1) + " --gigabytes"
+QUEUE = [
+    queue_of_small("queue.64B.1p1c", 64, 1, 1),
+    queue_of_small("queue.64B.4p4c", 64, 4, 4),
+    queue_of_1000_consumers(),
+    queue_of_small("queue.1KiB.1p1c", 1024, 1, 1),
+    Benchmark(
+        "queue.1MiB.1p1c", "GB/s", "higher",
+        brood=c(f"queue_bench copy {MIB}", 2000, 20_000),
+        peers={
+            "Boost message_queue": c(f"boost_message_queue {MIB}", 2000, 20_000),
+            "Python Queue": c(f"python_channel.py queue {MIB}", 200, 2000),
+            "Python SimpleQueue": c(f"python_channel.py simple-queue {MIB}", 200, 2000),
+            "pipe": c(f"bare_channel pipe {MIB}", 1000, 5000),
+            "socket pair": c(f"bare_channel socketpair {MIB}", 1000, 5000),
+        },
+        limit={
+            "memcpy": c("bare_channel memcpy --count {n} --size 1048576 --gigabytes", 3000, 20_000),
+            "ring, spinning": c(f"bare_channel ring {MIB}", 2000, 20_000),
+        },
+    ),
+    Benchmark(
+        # Gigabytes that change hands a second: the sides touch only the first and the last word of each buffer.
+        "queue.1MiB.zero_copy", "GB/s", "higher",
+        brood=c("queue_bench zero-copy --count {n} --size 1048576", 100_000, 1_000_000),
+        peers={"Boost message_queue, copying": c(f"boost_message_queue {MIB}", 2000, 20_000)},
+        limit={
+            "memcpy": c("bare_channel memcpy --count {n} --size 1048576 --gigabytes", 3000, 20_000),
+            "ring of buffers": c("bare_channel zero-copy --count {n} --size 1048576 --gigabytes", 500_000, 5_000_000),
+        },
+    ),
+]
+
+PIPE = [
+    Benchmark(
+        "pipe.64B.round_trip", "us", "lower",
+        brood=c("pipe_bench round-trip --count {n} --size 64", 10_000, 100_000),
+        peers={
+            "socket pair": c("bare_channel socketpair-round-trip --count {n} --size 64", 10_000, 100_000),
+            "pipe": c("bare_channel pipe-round-trip --count {n} --size 64", 10_000, 100_000),
+            "Python Pipe": c("python_channel.py round-trip --count {n} --size 64", 5000, 50_000),
+        },
+        limit={
+            "eventfd": c("bare_channel eventfd-round-trip --count {n}", 10_000, 100_000),
+            "ring, spinning": c("bare_channel ring-round-trip --count {n} --size 64", 20_000, 1_000_000),
+        },
+    ),
+    Benchmark(
+        "pipe.1MiB", "GB/s", "higher",
+        brood=c("pipe_bench stream --count {n} --size 1048576", 2000, 20_000),
+        peers={
+            "Python Pipe": c(f"python_channel.py pipe {MIB}", 200, 2000),
+            "pipe": c(f"bare_channel pipe {MIB}", 1000, 5000),
+            "socket pair": c(f"bare_channel socketpair {MIB}", 1000, 5000),
+        },
+        limit={"memcpy": c("bare_channel memcpy --count {n} --size 1048576 --gigabytes", 3000, 20_000)},
+    ),
+]
+
+# To bytes and back, one struct with a string, a vector of strings and a vector of numbers.
+CODEC = [
+    Benchmark(
+        "codec.struct", "ns", "lower",
+        brood=c("micro_bench --benchmark_format=json --benchmark_filter=^codec"),
+        peers={
+            "cereal": c("micro_bench --benchmark_format=json --benchmark_filter=^codec", key="codec.struct/cereal"),
+            "Python pickle": c("python_channel.py pickle --count {n}", 20_000, 200_000),
+        },
+        limit={
+            "copy of the struct": c("micro_bench --benchmark_format=json --benchmark_filter=^codec",
+                                    key="codec.struct/copy"),
+            "memcpy": c("micro_bench --benchmark_format=json --benchmark_filter=^codec", key="codec.struct/memcpy"),
+        },
+    ),
+]
+
+BENCHMARKS = SPAWN + CHILDREN + LOOP + QUEUE + PIPE + CODEC
