@@ -158,6 +158,9 @@ CHILDREN = [
 
 # The loop is stalled while it is away from its events: the length of a turn without the sleep in it. The limit is a loop
 # that only looks on, with a timer each millisecond, while another process forks as many children on the same cores.
+#
+# A switch is the CPU time from one task to another that yields in turn, through the queue of what is ready; its limit a
+# bare resumption, without a queue.
 LOOP = [
     Benchmark(
         "loop.stall_p99", "ms", "lower",
@@ -252,7 +255,7 @@ QUEUE = [
     Benchmark(
         # Gigabytes that change hands a second: the sides touch only the first and the last word of each buffer.
         "queue.1MiB.zero_copy", "GB/s", "higher",
-        brood=c("queue_bench zero-copy --count {n} --size 1048576", 100_000, 1_000_000),
+        brood=c("queue_bench zero-copy --count {n} --size 1048576 --gigabytes", 100_000, 1_000_000),
         peers={"Boost message_queue, copying": c(f"boost_message_queue {MIB}", 2000, 20_000)},
         limit={
             "memcpy": c("bare_channel memcpy --count {n} --size 1048576 --gigabytes", 3000, 20_000),
@@ -287,7 +290,8 @@ PIPE = [
     ),
 ]
 
-# To bytes and back, one struct with a string, a vector of strings and a vector of numbers.
+# To bytes and back, one struct with a string, a vector of strings and a vector of numbers. Copying the struct is the limit
+# of decoding, which must allocate the same, `memcpy` of its bytes the limit of moving them.
 CODEC = [
     Benchmark(
         "codec.struct", "ns", "lower",

@@ -1,5 +1,5 @@
-// Producers and consumers as processes: starts them together, times them, checks how they ended. For the peers and limits;
-// ours come from the library.
+// Producers and consumers as processes: starts them together, times them, checks how they ended. For the
+// peers and limits; ours come from the library.
 #pragma once
 
 #include <fcntl.h>
@@ -22,7 +22,8 @@ namespace bench {
 
 /// Zeroed memory that every process forked later shares; freed with the last of them.
 inline std::byte* shared_bytes(std::size_t size) {
-  void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+  void* memory =
+      mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
   if (memory == MAP_FAILED) throw std::system_error(errno, std::generic_category(), "mmap");
   return static_cast<std::byte*>(memory);
 }
@@ -47,10 +48,12 @@ inline long stamp_of(const std::byte* message, std::size_t size) {
 }
 
 /// What each side gets of `count` messages: at least one message each, and both sides the same sum.
-inline long share_of(int index, int sides, long count) { return count / sides + (index < count % sides ? 1 : 0); }
+inline long share_of(int index, int sides, long count) {
+  return count / sides + (index < count % sides ? 1 : 0);
+}
 
-/// Messages a second of `count` in all: `produce(index, share)` and `consume(index, share)` run in processes of their
-/// own, which start together once all of them exist. From the start to the end of the last.
+/// Messages a second of `count` in all: `produce(index, share)` and `consume(index, share)` run in processes
+/// of their own, which start together once all of them exist. From the start to the end of the last.
 template <class Produce, class Consume>
 double race(int producers, int consumers, long count, Produce produce, Consume consume) {
   struct start_line {

@@ -95,7 +95,7 @@ def values_in(output: str) -> dict[str, float]:
     try:
         if '"benchmarks"' in output:
             nanoseconds = {"ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9}
-            return {one["name"]: one["real_time"] * nanoseconds[one["time_unit"]]
+            return {one["name"]: one["cpu_time"] * nanoseconds[one["time_unit"]]
                     for one in json.loads(output)["benchmarks"] if "error_message" not in one}
         return json.loads(output.strip().splitlines()[-1])
     except (ValueError, IndexError, KeyError):

@@ -1,6 +1,7 @@
-// Bare ways to carry bytes between processes: pipes, socket pairs, eventfds, rings in shared memory, memcpy. The limits
-// of what any queue or pipe can do, and the peers that somebody would write by hand.
+// Bare ways to carry bytes between processes: pipes, socket pairs, eventfds, rings in shared memory, memcpy.
+// The limits of what any queue or pipe can do, and the peers that somebody would write by hand.
 #include <linux/futex.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -39,12 +40,15 @@ void write_all(int fd, const std::byte* bytes, std::size_t size) {
   }
 }
 
-/// A pipe or a stream socket pair as a queue of messages of one size. Any number of processes may share a pipe as long as
-/// a message is at most PIPE_BUF, as the kernel then keeps it in one piece.
+/// A pipe or a stream socket pair as a queue of messages of one size. Any number of processes may share a
+/// pipe as long as a message is at most PIPE_BUF, as the kernel then keeps it in one piece.
 class descriptor_channel {
  public:
+  static constexpr bool spins = false;
+
   descriptor_channel(bool sockets, std::size_t size) : size_(size) {
-    checked(sockets ? socketpair(AF_UNIX, SOCK_STREAM, 0, ends_.data()) : pipe(ends_.data()), "pipe or socketpair");
+    checked(sockets ? socketpair(AF_UNIX, SOCK_STREAM, 0, ends_.data()) : pipe(ends_.data()),
+            "pipe or socketpair");
     if (!sockets && size > 65536) checked(fcntl(ends_[1], F_SETPIPE_SZ, 1 << 20), "F_SETPIPE_SZ");
   }
   void put(const std::byte* message) { write_all(ends_[1], message, size_); }
@@ -55,24 +59,62 @@ class descriptor_channel {
   std::size_t size_;
 };
 
-/// One producer, one consumer, both spinning: a ring whose ends cache each other's position, so that a cache line moves
-/// only when the cached position is used up.
+/// Keeps this process on the `nth` of the cores it may use: two that spin for each other must not share one.
+void stay_on_core(int nth) {
+  cpu_set_t usable;
+  checked(sched_getaffinity(0, sizeof usable, &usable), "sched_getaffinity");
+  nth %= CPU_COUNT(&usable);
+  for (int core = 0; core < CPU_SETSIZE; ++core) {
+    if (!CPU_ISSET(core, &usable) || nth-- > 0) continue;
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(core, &one);
+    checked(sched_setaffinity(0, sizeof one, &one), "sched_setaffinity");
+    return;
+  }
+}
+
+/// Spins until `ready()`; gives the core away now and then, so that other programs on the machine do not stop
+/// the ring for a whole time slice.
+template <class Ready>
+void spin_until(Ready ready) {
+  for (int spins = 1; !ready(); ++spins) {
+    if (spins % 4096 == 0) sched_yield();
+  }
+}
+
+/// One producer, one consumer, both spinning: a ring whose ends cache each other's position, so that a cache
+/// line moves only when the cached position is used up.
 class spinning_ring {
  public:
+  static constexpr bool spins = true;
+
   explicit spinning_ring(std::size_t size)
-      : size_(size), ring_(shared<positions>()), slots_(bench::shared_bytes(capacity(size) * size)),
+      : size_(size),
+        ring_(shared<positions>()),
+        slots_(bench::shared_bytes(capacity(size) * size)),
         mask_(capacity(size) - 1) {}
 
   void put(const std::byte* message) {
     const std::uint64_t tail = ring_->tail.load(std::memory_order_relaxed);
-    while (tail - ring_->head_seen > mask_) ring_->head_seen = ring_->head.load(std::memory_order_acquire);
+    if (tail - ring_->head_seen > mask_) {
+      spin_until([&] {
+        ring_->head_seen = ring_->head.load(std::memory_order_acquire);
+        return tail - ring_->head_seen <= mask_;
+      });
+    }
     std::memcpy(slots_ + (tail & mask_) * size_, message, size_);
     ring_->tail.store(tail + 1, std::memory_order_release);
   }
 
   void get(std::byte* message) {
     const std::uint64_t head = ring_->head.load(std::memory_order_relaxed);
-    while (head == ring_->tail_seen) ring_->tail_seen = ring_->tail.load(std::memory_order_acquire);
+    if (head == ring_->tail_seen) {
+      spin_until([&] {
+        ring_->tail_seen = ring_->tail.load(std::memory_order_acquire);
+        return head != ring_->tail_seen;
+      });
+    }
     std::memcpy(message, slots_ + (head & mask_) * size_, size_);
     ring_->head.store(head + 1, std::memory_order_release);
   }
@@ -93,11 +135,15 @@ class spinning_ring {
   std::uint64_t mask_;
 };
 
-/// Any number of producers and consumers: D. Vyukov's bounded queue, each slot with a turn of its own; who finds it full
-/// or empty sleeps in the kernel (an event count on a futex), because more processes than cores must not spin.
+/// Any number of producers and consumers: D. Vyukov's bounded queue, each slot with a turn of its own; who
+/// finds it full or empty sleeps in the kernel (an event count on a futex), because more processes than cores
+/// must not spin.
 class sleeping_ring {
  public:
-  explicit sleeping_ring(std::size_t size) : size_(size), ring_(shared<state>()), payload_(bench::shared_bytes(slots * size)) {
+  static constexpr bool spins = false;
+
+  explicit sleeping_ring(std::size_t size)
+      : size_(size), ring_(shared<state>()), payload_(bench::shared_bytes(slots * size)) {
     for (std::uint64_t i = 0; i < slots; ++i) ring_->turn[i].store(i, std::memory_order_relaxed);
   }
 
@@ -118,8 +164,9 @@ class sleeping_ring {
  private:
   static constexpr std::uint64_t slots = 1024;
 
-  /// A sleeper announces itself, looks again, and sleeps only if nothing was notified since: no wake-up is lost, because
-  /// the announcement and the look are ordered against the notifier's change and its look at `sleepers`.
+  /// A sleeper announces itself, looks again, and sleeps only if nothing was notified since: no wake-up is
+  /// lost, because the announcement and the look are ordered against the notifier's change and its look at
+  /// `sleepers`.
   struct event_count {
     alignas(128) std::atomic<std::uint32_t> epoch = 0;
     std::atomic<std::uint32_t> sleepers = 0;
@@ -140,7 +187,8 @@ class sleeping_ring {
     alignas(128) std::array<std::atomic<std::uint64_t>, slots> turn;
   };
 
-  /// Claims the slot at `position` when its turn is `position + lag`, and hands it over; false if it is not its turn yet.
+  /// Claims the slot at `position` when its turn is `position + lag`, and hands it over; false if it is not
+  /// its turn yet.
   template <class Copy>
   bool step(std::atomic<std::uint64_t>& position, std::uint64_t lag, Copy copy) {
     std::uint64_t at = position.load(std::memory_order_relaxed);
@@ -175,8 +223,8 @@ class sleeping_ring {
   std::byte* payload_;
 };
 
-/// Buffers of one size in shared memory whose numbers go round through a ring: nothing is copied. Each time the producer
-/// writes, and the consumer checks, the first and the last word.
+/// Buffers of one size in shared memory whose numbers go round through a ring: nothing is copied. Each time
+/// the producer writes, and the consumer checks, the first and the last word.
 double zero_copy(std::size_t size, long count) {
   constexpr std::uint64_t buffers = 8;
   std::byte* const memory = bench::shared_bytes(buffers * size);
@@ -193,6 +241,7 @@ double zero_copy(std::size_t size, long count) {
   return bench::race(
       1, 1, count,
       [&](int, long messages) {
+        stay_on_core(0);
         for (long i = 0; i < messages; ++i) {
           const std::uint64_t number = get(empty);
           bench::stamp(memory + number * size, size, i);
@@ -200,6 +249,7 @@ double zero_copy(std::size_t size, long count) {
         }
       },
       [&](int, long messages) {
+        stay_on_core(1);
         for (long i = 0; i < messages; ++i) {
           const std::uint64_t number = get(full);
           bench::require(bench::stamp_of(memory + number * size, size) == i, "order of messages");
@@ -213,6 +263,7 @@ double messages(Channel& channel, std::size_t size, int producers, int consumers
   return bench::race(
       producers, consumers, count,
       [&](int, long share) {
+        if (Channel::spins) stay_on_core(0);
         auto message = std::make_unique<std::byte[]>(size);
         for (long i = 0; i < share; ++i) {
           bench::stamp(message.get(), size, i);
@@ -220,6 +271,7 @@ double messages(Channel& channel, std::size_t size, int producers, int consumers
         }
       },
       [&](int, long share) {
+        if (Channel::spins) stay_on_core(1);
         auto message = std::make_unique<std::byte[]>(size);
         for (long i = 0; i < share; ++i) {
           channel.get(message.get());
@@ -237,12 +289,14 @@ double round_trip(Channel& there, Channel& back, std::size_t size, long count) {
   const pid_t echo = checked(fork(), "fork");
   if (echo == 0) {
     _exit(bench::guarded([&] {
+      if (Channel::spins) stay_on_core(0);
       for (long i = 0; i < count; ++i) {
         there.get(answer.data());
         back.put(answer.data());
       }
     }));
   }
+  if (Channel::spins) stay_on_core(1);
   const double begin = bench::wall_clock();
   for (long i = 0; i < count; ++i) {
     bench::stamp(message.data(), size, i);
@@ -259,6 +313,7 @@ double round_trip(Channel& there, Channel& back, std::size_t size, long count) {
 
 /// An eventfd carries no message: it is the bare cost of waking each other.
 struct eventfd_channel {
+  static constexpr bool spins = false;
   int fd = checked(eventfd(0, EFD_SEMAPHORE), "eventfd");
   void put(const std::byte*) {
     const std::uint64_t one = 1;
@@ -322,12 +377,15 @@ int main(int argc, char** argv) {
     const auto report_rate = [&](double rate) {
       bench::report(bytes ? rate * static_cast<double>(size) * 1e-9 : rate);
     };
-    const auto through = [&](auto channel) { report_rate(messages(channel, size, producers, consumers, count)); };
+    const auto through = [&](auto channel) {
+      report_rate(messages(channel, size, producers, consumers, count));
+    };
     const auto there_and_back = [&](auto there, auto back) {
       bench::report(round_trip(there, back, size, count) * 1e6);
     };
     if (pipe_rate) {
-      bench::require((producers == 1 && consumers == 1) || size <= PIPE_BUF, "--size above PIPE_BUF when shared");
+      bench::require((producers == 1 && consumers == 1) || size <= PIPE_BUF,
+                     "--size above PIPE_BUF when shared");
       through(descriptor_channel(false, size));
     }
     if (socket_rate) {

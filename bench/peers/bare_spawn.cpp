@@ -1,4 +1,5 @@
-// Bare system calls that make processes: fork, posix_spawn, pidfd with epoll. The limits of what any library can do.
+// Bare system calls that make processes: fork, posix_spawn, pidfd with epoll. The limits of what any library
+// can do.
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <signal.h>
@@ -62,7 +63,8 @@ void start_and_reap(int count, int in_flight, Start start) {
   while (alive > 0) reap(0);
 }
 
-/// Children a second. With `every_core` as many processes as there are cores do a share each: the machine's limit.
+/// Children a second. With `every_core` as many processes as there are cores do a share each: the machine's
+/// limit.
 template <class Start>
 double rate(int count, int in_flight, bool every_core, Start start) {
   const int makers = every_core ? static_cast<int>(std::thread::hardware_concurrency()) : 1;
@@ -84,8 +86,8 @@ double rate(int count, int in_flight, bool every_core, Start start) {
 class idle_children {
  public:
   idle_children()
-      : running_(new(mmap(nullptr, sizeof(std::atomic<int>), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
-                          0)) std::atomic<int>(0)) {}
+      : running_(new(mmap(nullptr, sizeof(std::atomic<int>), PROT_READ | PROT_WRITE,
+                          MAP_SHARED | MAP_ANONYMOUS, -1, 0)) std::atomic<int>(0)) {}
   idle_children(const idle_children&) = delete;
   idle_children& operator=(const idle_children&) = delete;
   ~idle_children() {
@@ -98,7 +100,8 @@ class idle_children {
     for (int i = 0; i < count; ++i) {
       const pid_t pid = checked(fork(), "fork");
       if (pid == 0) {
-        if (running_->fetch_add(1) + 1 == all) syscall(SYS_futex, running_, FUTEX_WAKE, 1, nullptr, nullptr, 0);
+        if (running_->fetch_add(1) + 1 == all)
+          syscall(SYS_futex, running_, FUTEX_WAKE, 1, nullptr, nullptr, 0);
         for (;;) pause();
       }
       pids.push_back(pid);
@@ -177,7 +180,8 @@ double exit_cost(int alive, int exits, bool by_pidfd) {
       ended = checked(waitpid(-1, &status, 0), "waitpid");
     }
     costs.push_back(bench::cpu_clock() - begin);
-    bench::require(ended == *victim && (by_pidfd ? status : WTERMSIG(status)) == SIGTERM, "another child ended");
+    bench::require(ended == *victim && (by_pidfd ? status : WTERMSIG(status)) == SIGTERM,
+                   "another child ended");
     children.pids.erase(victim);
     if (by_pidfd) std::erase(pidfds, event.data.fd);
   }
@@ -210,7 +214,8 @@ int main(int argc, char** argv) {
   spawn_rate.add_option("--program", program, "what to start");
   CLI::App& live = *app.add_subcommand("live", "seconds until all forked children run");
   CLI::App& memory = *app.add_subcommand("memory", "KiB of system memory for each living forked child");
-  CLI::App& ratio = *app.add_subcommand("exit-cost-ratio", "cost of an exit among `count` children over one in 100");
+  CLI::App& ratio =
+      *app.add_subcommand("exit-cost-ratio", "cost of an exit among `count` children over one in 100");
   ratio.add_option("--exits", exits, "how many exits to average");
   ratio.add_flag("--pidfd", by_pidfd, "wait by pidfd in an epoll set, not by waitpid(-1)");
   CLI11_PARSE(app, argc, argv);

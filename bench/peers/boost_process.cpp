@@ -35,14 +35,16 @@ class spawner {
   void start_one() {
     --left_;
     ++alive_;
-    auto child = std::make_unique<process::process>(loop_, program_, std::initializer_list<process::string_view>{});
+    auto child =
+        std::make_unique<process::process>(loop_, program_, std::initializer_list<process::string_view>{});
     auto& started = *child;
-    started.async_wait([this, owned = std::move(child)](const boost::system::error_code& error, int exit_code) mutable {
-      owned.reset();
-      --alive_;
-      wrong_ += error.failed() || exit_code != 0;
-      if (left_ > 0) start_one();
-    });
+    started.async_wait(
+        [this, owned = std::move(child)](const boost::system::error_code& error, int exit_code) mutable {
+          owned.reset();
+          --alive_;
+          wrong_ += error.failed() || exit_code != 0;
+          if (left_ > 0) start_one();
+        });
   }
 
   asio::io_context loop_;

@@ -15,15 +15,16 @@ void uv_checked(int result, const char* what) {
   if (result < 0) throw std::runtime_error(fmt::format("{}: {}", what, uv_strerror(result)));
 }
 
-/// How long the loop was busy between two looks at its events, in milliseconds: the time of one turn without the part
-/// that it slept, of which libuv keeps account.
+/// How long the loop was busy between two looks at its events, in milliseconds: the time of one turn without
+/// the part that it slept, of which libuv keeps account.
 class stall_meter {
  public:
   explicit stall_meter(uv_loop_t* loop) : loop_(loop) {
     uv_checked(uv_loop_configure(loop, UV_METRICS_IDLE_TIME), "uv_loop_configure");
     uv_prepare_init(loop, &prepare_);
     prepare_.data = this;
-    uv_prepare_start(&prepare_, [](uv_prepare_t* handle) { static_cast<stall_meter*>(handle->data)->turn(); });
+    uv_prepare_start(&prepare_,
+                     [](uv_prepare_t* handle) { static_cast<stall_meter*>(handle->data)->turn(); });
     uv_unref(reinterpret_cast<uv_handle_t*>(&prepare_));
   }
   stall_meter(const stall_meter&) = delete;
@@ -45,7 +46,8 @@ class stall_meter {
   void turn() {
     const std::uint64_t now = uv_hrtime();
     const std::uint64_t slept = uv_metrics_idle_time(loop_);
-    if (turn_began_ != 0) turns_.push_back(static_cast<double>((now - turn_began_) - (slept - slept_)) * 1e-6);
+    if (turn_began_ != 0)
+      turns_.push_back(static_cast<double>((now - turn_began_) - (slept - slept_)) * 1e-6);
     turn_began_ = now;
     slept_ = slept;
   }
@@ -65,7 +67,8 @@ class spawner {
   spawner(const spawner&) = delete;
   spawner& operator=(const spawner&) = delete;
 
-  /// Starts what may be started now, one program a turn of the loop as a server would, the rest as others end.
+  /// Starts what may be started now, one program a turn of the loop as a server would, the rest as others
+  /// end.
   void start() {
     uv_idle_init(loop_, &idle_);
     idle_.data = this;
@@ -135,8 +138,8 @@ double stall(int count, int in_flight, const std::string& program) {
   return meter.p99();
 }
 
-/// The same loop with nothing to do but a timer each millisecond, while another process forks as many children: what
-/// is left of the stall is the machine's.
+/// The same loop with nothing to do but a timer each millisecond, while another process forks as many
+/// children: what is left of the stall is the machine's.
 double stall_of_an_onlooker(int count, int in_flight) {
   const pid_t forker = bench::checked(fork(), "fork");
   if (forker == 0) {
@@ -212,7 +215,9 @@ class idle_programs {
     }
   }
 
-  void end(std::size_t index) { uv_checked(uv_process_kill(processes_[index].get(), SIGTERM), "uv_process_kill"); }
+  void end(std::size_t index) {
+    uv_checked(uv_process_kill(processes_[index].get(), SIGTERM), "uv_process_kill");
+  }
 
   void wait_until_ended(std::size_t count) {
     while (ended_ < count) uv_run(loop_, UV_RUN_ONCE);
@@ -246,8 +251,8 @@ double seconds_until_all_run(int count, const std::string& program) {
   return bench::wall_clock() - begin;
 }
 
-/// In a process of its own, because ending the rest one by one would cost minutes: the destructor kills them, and they
-/// are reaped by the system once that process has ended.
+/// In a process of its own, because ending the rest one by one would cost minutes: the destructor kills them,
+/// and they are reaped by the system once that process has ended.
 double exit_cost_among(int alive, int exits, const std::string& program) {
   int answer[2];
   bench::checked(pipe(answer), "pipe");
@@ -293,7 +298,8 @@ int main(int argc, char** argv) {
   CLI::App& stall_p99 = *app.add_subcommand("stall", "99th percentile of the loop's busy times, in ms");
   stall_p99.add_flag("--elsewhere", elsewhere, "another process forks, this loop looks on");
   CLI::App& live = *app.add_subcommand("live", "seconds until `count` programs that pause have been started");
-  CLI::App& ratio = *app.add_subcommand("exit-cost-ratio", "cost of an exit among `count` children over one in 100");
+  CLI::App& ratio =
+      *app.add_subcommand("exit-cost-ratio", "cost of an exit among `count` children over one in 100");
   ratio.add_option("--exits", exits, "how many exits to average");
   CLI11_PARSE(app, argc, argv);
 
