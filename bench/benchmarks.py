@@ -208,7 +208,7 @@ def queue_of_small(id_: str, size: int, producers: int, consumers: int) -> Bench
         "Python JoinableQueue": c(f"python_channel.py joinable-queue {how}", 20_000, 200_000),
         "pipe": c(f"bare_channel pipe {how}", 200_000, 2_000_000),
     }
-    limit = {"ring, sleeping": c(f"bare_channel sleeping-ring {how}", 500_000, 5_000_000)}
+    limit = {"ring, sleeping": c(f"bare_channel sleeping-ring --patience 10 {how}", 500_000, 5_000_000)}
     if producers == consumers == 1:
         peers["Python Pipe"] = c(f"python_channel.py pipe {how}", 20_000, 200_000)
         peers["socket pair"] = c(f"bare_channel socketpair {how}", 100_000, 1_000_000)

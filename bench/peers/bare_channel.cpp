@@ -83,67 +83,84 @@ void spin_until(Ready ready) {
   }
 }
 
-/// One producer, one consumer, both spinning: a ring whose ends cache each other's position, so that a cache
-/// line moves only when the cached position is used up.
+/// One producer, one consumer, both spinning. Each end keeps what it last saw of the other's position, and
+/// tells its own only once in `batch` messages, so that cache lines move as seldom as they can.
 class spinning_ring {
  public:
   static constexpr bool spins = true;
 
-  explicit spinning_ring(std::size_t size)
+  spinning_ring(std::size_t size, std::uint64_t capacity, std::uint64_t batch)
       : size_(size),
+        mask_(capacity - 1),
+        batch_(batch),
         ring_(shared<positions>()),
-        slots_(bench::shared_bytes(capacity(size) * size)),
-        mask_(capacity(size) - 1) {}
+        slots_(bench::shared_bytes(capacity * size)) {}
 
   void put(const std::byte* message) {
-    const std::uint64_t tail = ring_->tail.load(std::memory_order_relaxed);
-    if (tail - ring_->head_seen > mask_) {
+    end& mine = ring_->producer;
+    if (mine.position - mine.other_seen > mask_) {
       spin_until([&] {
-        ring_->head_seen = ring_->head.load(std::memory_order_acquire);
-        return tail - ring_->head_seen <= mask_;
+        mine.other_seen = ring_->consumer.told.load(std::memory_order_acquire);
+        return mine.position - mine.other_seen <= mask_;
       });
     }
-    std::memcpy(slots_ + (tail & mask_) * size_, message, size_);
-    ring_->tail.store(tail + 1, std::memory_order_release);
+    std::memcpy(slots_ + (mine.position & mask_) * size_, message, size_);
+    advance(mine);
   }
 
   void get(std::byte* message) {
-    const std::uint64_t head = ring_->head.load(std::memory_order_relaxed);
-    if (head == ring_->tail_seen) {
+    end& mine = ring_->consumer;
+    if (mine.position == mine.other_seen) {
       spin_until([&] {
-        ring_->tail_seen = ring_->tail.load(std::memory_order_acquire);
-        return head != ring_->tail_seen;
+        mine.other_seen = ring_->producer.told.load(std::memory_order_acquire);
+        return mine.position != mine.other_seen;
       });
     }
-    std::memcpy(message, slots_ + (head & mask_) * size_, size_);
-    ring_->head.store(head + 1, std::memory_order_release);
+    std::memcpy(message, slots_ + (mine.position & mask_) * size_, size_);
+    advance(mine);
   }
 
+  /// After the last `put`.
+  void flush() { ring_->producer.told.store(ring_->producer.position, std::memory_order_release); }
+
  private:
-  struct positions {
-    alignas(128) std::atomic<std::uint64_t> tail = 0;  // the producer's
-    std::uint64_t head_seen = 0;
-    alignas(128) std::atomic<std::uint64_t> head = 0;  // the consumer's
-    std::uint64_t tail_seen = 0;
+  struct end {
+    alignas(128) std::atomic<std::uint64_t> told = 0;
+    alignas(128) std::uint64_t position = 0;
+    std::uint64_t other_seen = 0;
   };
-  /// As many messages as fit in the cache.
-  static std::size_t capacity(std::size_t size) { return size <= 1024 ? 1024 : 4; }
+  struct positions {
+    end producer, consumer;
+  };
+
+  void advance(end& mine) {
+    if (++mine.position % batch_ == 0) mine.told.store(mine.position, std::memory_order_release);
+  }
 
   std::size_t size_;
+  std::uint64_t mask_;
+  std::uint64_t batch_;
   positions* ring_;
   std::byte* slots_;
-  std::uint64_t mask_;
 };
 
-/// Any number of producers and consumers: D. Vyukov's bounded queue, each slot with a turn of its own; who
-/// finds it full or empty sleeps in the kernel (an event count on a futex), because more processes than cores
-/// must not spin.
+/// As many messages as fit in the cache.
+spinning_ring ring_for_rate(std::size_t size) {
+  return size <= 1024 ? spinning_ring(size, 1024, 32) : spinning_ring(size, 4, 1);
+}
+
+/// Any number of producers and consumers: D. Vyukov's bounded queue, each slot with a turn of its own. Who
+/// finds it full or empty yields the core `patience` times, as more processes than cores must not spin, and
+/// then sleeps in the kernel.
 class sleeping_ring {
  public:
   static constexpr bool spins = false;
 
-  explicit sleeping_ring(std::size_t size)
-      : size_(size), ring_(shared<state>()), payload_(bench::shared_bytes(slots * size)) {
+  sleeping_ring(std::size_t size, int patience)
+      : size_(size),
+        patience_(patience),
+        ring_(shared<state>()),
+        payload_(bench::shared_bytes(slots * size)) {
     for (std::uint64_t i = 0; i < slots; ++i) ring_->turn[i].store(i, std::memory_order_relaxed);
   }
 
@@ -166,16 +183,21 @@ class sleeping_ring {
 
   /// A sleeper announces itself, looks again, and sleeps only if nothing was notified since: no wake-up is
   /// lost, because the announcement and the look are ordered against the notifier's change and its look at
-  /// `sleepers`.
+  /// `sleepers`. At most one wake-up is under way; who was woken and found something wakes the next, so a
+  /// burst costs one system call at a time.
   struct event_count {
     alignas(128) std::atomic<std::uint32_t> epoch = 0;
     std::atomic<std::uint32_t> sleepers = 0;
+    std::atomic<bool> waking = false;
 
     void notify_one() {
       std::atomic_thread_fence(std::memory_order_seq_cst);
-      if (sleepers.load(std::memory_order_relaxed) == 0) return;
-      epoch.fetch_add(1);
-      syscall(SYS_futex, &epoch, FUTEX_WAKE, 1, nullptr, nullptr, 0);
+      while (sleepers.load() != 0 && !waking.exchange(true)) {
+        epoch.fetch_add(1);
+        if (syscall(SYS_futex, &epoch, FUTEX_WAKE, 1, nullptr, nullptr, 0) > 0) return;
+        waking.store(
+            false);  // the sleeper had left, or not yet slept; another may have come and been passed over
+      }
     }
   };
 
@@ -208,17 +230,26 @@ class sleeping_ring {
 
   template <class Try>
   void wait_until(event_count& event, Try attempt) {
-    while (!attempt()) {
+    if (attempt()) return;
+    for (int i = 0; i < patience_; ++i) {
+      sched_yield();
+      if (attempt()) return;
+    }
+    for (bool done = false; !done;) {
       const std::uint32_t epoch = event.epoch.load();
       event.sleepers.fetch_add(1);
-      const bool done = attempt();
+      done = attempt();
       if (!done) syscall(SYS_futex, &event.epoch, FUTEX_WAIT, epoch, nullptr, nullptr, 0);
       event.sleepers.fetch_sub(1);
-      if (done) return;
+      event.waking.store(
+          false);  // what was put or taken while it was true is found by the next look, after it
+      done = done || attempt();
     }
+    event.notify_one();  // there may be more than one message, and only one wake-up was sent
   }
 
   std::size_t size_;
+  int patience_;
   state* ring_;
   std::byte* payload_;
 };
@@ -228,7 +259,7 @@ class sleeping_ring {
 double zero_copy(std::size_t size, long count) {
   constexpr std::uint64_t buffers = 8;
   std::byte* const memory = bench::shared_bytes(buffers * size);
-  spinning_ring full(sizeof(std::uint64_t)), empty(sizeof(std::uint64_t));
+  spinning_ring full(sizeof(std::uint64_t), 16, 1), empty(sizeof(std::uint64_t), 16, 1);
   const auto put = [](spinning_ring& ring, std::uint64_t number) {
     ring.put(reinterpret_cast<const std::byte*>(&number));
   };
@@ -269,6 +300,7 @@ double messages(Channel& channel, std::size_t size, int producers, int consumers
           bench::stamp(message.get(), size, i);
           channel.put(message.get());
         }
+        if constexpr (Channel::spins) channel.flush();
       },
       [&](int, long share) {
         if (Channel::spins) stay_on_core(1);
@@ -361,10 +393,12 @@ int main(int argc, char** argv) {
   app.add_option("--consumers", consumers);
   app.add_flag("--gigabytes", bytes, "print GB/s, not messages a second");
 
+  int patience = 0;
   CLI::App& pipe_rate = *app.add_subcommand("pipe", "messages through a pipe");
   CLI::App& socket_rate = *app.add_subcommand("socketpair", "messages through a socket pair");
   CLI::App& ring_rate = *app.add_subcommand("ring", "messages through a ring, both ends spinning");
   CLI::App& sleeping_rate = *app.add_subcommand("sleeping-ring", "messages through a ring whose ends sleep");
+  sleeping_rate.add_option("--patience", patience, "how often to yield before sleeping");
   CLI::App& handing_over = *app.add_subcommand("zero-copy", "buffers handed over, not copied");
   CLI::App& memcpy_rate = *app.add_subcommand("memcpy", "messages copied within one process");
   CLI::App& pipe_trip = *app.add_subcommand("pipe-round-trip", "microseconds");
@@ -394,14 +428,14 @@ int main(int argc, char** argv) {
     }
     if (ring_rate) {
       bench::require(producers == 1 && consumers == 1, "this ring has two ends");
-      through(spinning_ring(size));
+      through(ring_for_rate(size));
     }
-    if (sleeping_rate) through(sleeping_ring(size));
+    if (sleeping_rate) through(sleeping_ring(size, patience));
     if (handing_over) report_rate(zero_copy(size, count));
     if (memcpy_rate) report_rate(copies(size, count));
     if (pipe_trip) there_and_back(descriptor_channel(false, size), descriptor_channel(false, size));
     if (socket_trip) there_and_back(descriptor_channel(true, size), descriptor_channel(true, size));
-    if (ring_trip) there_and_back(spinning_ring(size), spinning_ring(size));
+    if (ring_trip) there_and_back(spinning_ring(size, 16, 1), spinning_ring(size, 16, 1));
     if (eventfd_trip) bench::report(eventfd_round_trip(count) * 1e6);
   });
 }
