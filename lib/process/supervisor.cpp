@@ -249,7 +249,8 @@ supervisor::outgoing supervisor::make_request(const std::shared_ptr<child>& chil
     out.message.insert(out.message.end(), encoded.begin(), encoded.end());
     out.message.insert(out.message.end(), target.arguments.begin(), target.arguments.end());
     if (request.body_in_file) {
-      out.fds.insert(out.fds.begin(), sys::memory_file(std::span(out.message).subspan(sizeof request)));
+      out.owned.push_back(sys::memory_file(std::span(out.message).subspan(sizeof request)));
+      out.fds.insert(out.fds.begin(), out.owned.back().get());
       out.message.resize(sizeof request);
     }
   } catch (...) {
@@ -274,7 +275,7 @@ void supervisor::make_streams(child& child, const launch_plan& plan, launch_requ
     switch (wanted ? wanted->what() : stdio::kind::inherit) {
       case stdio::kind::inherit:
         if (is_open(number)) {
-          out.fds.push_back(copy_of(number));
+          out.fds.push_back(number);
         } else {
           source = stream_source::null;
         }
@@ -290,16 +291,16 @@ void supervisor::make_streams(child& child, const launch_plan& plan, launch_requ
         details.stream_paths[index] = wanted->path().string();
         break;
       case stdio::kind::descriptor:
-        out.fds.push_back(copy_of(wanted->fd()));
+        out.pass(copy_of(wanted->fd()));
         break;
       case stdio::kind::pipe: {
         auto [read_end, write_end] = make_pipe();
         if (number == 0) {
           child.input = writer(std::move(write_end));
-          out.fds.push_back(std::move(read_end));
+          out.pass(std::move(read_end));
         } else {
           child.outputs[index - 1] = reader(std::move(read_end));
-          out.fds.push_back(std::move(write_end));
+          out.pass(std::move(write_end));
         }
         break;
       }
@@ -311,9 +312,7 @@ void supervisor::flush() {
   if (!queue_.empty() && !connection().control) start_server_again();
   while (serving_ && !queue_.empty()) {
     outgoing& next = queue_.front();
-    std::vector<int> fds;
-    for (const unique_fd& fd : next.fds) fds.push_back(fd.get());
-    const auto sent = sys::send_message(connection().control.get(), {next.message}, fds);
+    const auto sent = sys::send_message(connection().control.get(), {next.message}, next.fds);
     if (sent == sys::transfer::gone) return server_lost();
     if (sent == sys::transfer::would_block) break;
     const std::uint64_t id = next.target->id;
