@@ -246,6 +246,7 @@ int run_function(int results, const launch_request& request, std::span<const std
   self.parent_pidfd = std::move(parent);
   self.name = details.options.name;
   self.daemon = details.daemon;
+  self.authkey = details.authkey;
   self.last_name = 0;
   if (request.confirm) report(results.get(), request, child_report::what::ready, {});
   leave_child(run_function(results.get(), request, arguments));

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -62,6 +63,7 @@ struct launch_details {
   bool daemon = false;
   pid_t parent_pid = 0;
   std::string parent_name;
+  std::array<std::byte, 32> authkey{};      // a fresh image, or a server from one, has drawn another
 };
 
 /// From the fork server. With a pidfd if the child exists.

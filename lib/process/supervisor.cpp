@@ -234,6 +234,7 @@ supervisor::outgoing supervisor::make_request(const std::shared_ptr<child>& chil
     details.daemon = child->daemon;
     details.parent_pid = getpid();
     details.parent_name = family::get().name;
+    details.authkey = family::get().authkey;
     add_changes_since_start(family::get(), details.options);
     const bytes encoded = encode(details);
     request.details_size = static_cast<std::uint32_t>(encoded.size());
