@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "bodies.hpp"
-#include "brood/process/command.hpp"
+#include "brood/coroutine/sleep.hpp"
 #include "brood/process/current.hpp"
 #include "brood/process/spawn.hpp"
 #include "catch.hpp"
