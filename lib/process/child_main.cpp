@@ -39,18 +39,11 @@ void require(bool success, stage at) {
   if (!success) throw setup_failure{at, errno};
 }
 
-void die_with_parent(const child_setup& setup) {
-  if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) throw setup_failure{stage::session, errno};
+/// Ties the child's life to its parent's.
+void enter_family(const child_setup& setup) {
+  require(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0, stage::session);
   // The parent may have died before the line above. Its pidfd tells for certain, which getppid() does not.
   if (sys::has_ended(setup.parent.get())) _exit(cannot_start);
-}
-
-void enter_session(const child_setup& setup, const launch_options& options) {
-  if (options.detached) {
-    require(setsid() >= 0, stage::session);
-    return;
-  }
-  die_with_parent(setup);
   // A group of its own: the whole of what the child starts can be killed together, and a terminal's Ctrl-C reaches
   // the parent alone, which decides.
   if (setup.request.own_group) require(setpgid(0, 0) == 0, stage::session);
@@ -132,7 +125,11 @@ void set_scheduling(const launch_options& options) {
 }
 
 void apply(child_setup& setup, const launch_details& details) {
-  enter_session(setup, details.options);
+  if (details.options.detached) {
+    require(setsid() >= 0, stage::session);
+  } else {
+    enter_family(setup);
+  }
   make_streams(setup, details);
   make_environment(details.options);
   if (!details.options.cwd.empty()) require(chdir(details.options.cwd.c_str()) == 0, stage::chdir);
@@ -203,7 +200,7 @@ void report(int results, const launch_request& request, decltype(child_report::k
     const int fd = file.get();
     sys::send_message(results, {sys::bytes_of(message)}, {&fd, 1});
   } catch (const std::exception& e) {
-    fmt::print(stderr, "brood: {} could not report its result: {}\n", family::get().name, e.what());
+    fmt::print(stderr, "brood: {} could not report its result: {}\n", family::get().name(), e.what());
     leave_child(1);
   }
 }
@@ -229,28 +226,29 @@ int run_function(int results, const launch_request& request, std::span<const std
   } catch (...) {
     failure.type = describe(std::current_exception());
   }
-  fmt::print(stderr, "brood: {} (pid {}) failed: {}{}{}\n", family::get().name, getpid(), failure.type,
+  fmt::print(stderr, "brood: {} (pid {}) failed: {}{}{}\n", family::get().name(), getpid(), failure.type,
              failure.type.empty() || failure.what.empty() ? "" : ": ", failure.what);
   report(results, request, kind, encode(failure));
   return 1;
 }
 
 /// In a child that is set up: becomes a member of the family of its own and runs its function.
-[[noreturn]] void run_child(const launch_request& request, const launch_details& details,
-                            std::span<const std::byte> arguments, unique_fd results, unique_fd parent) {
+[[noreturn]] void run_child(const launch_request& request, std::span<const std::byte> body, unique_fd results,
+                            unique_fd parent) {
   family& self = family::get();
-  self.server.reset();
   self.is_child = true;
-  self.parent_pid = details.parent_pid;
-  self.parent_name = details.parent_name;
+  self.parent_pid = request.parent;
   self.parent_pidfd = std::move(parent);
-  self.name = details.options.name;
-  self.daemon = details.daemon;
-  self.authkey = details.authkey;
+  self.encoded_details = body.first(request.details_size);
+  self.daemon = request.daemon;
+  self.authkey = request.authkey;
   self.last_name = 0;
+  const auto arguments = body.subspan(request.details_size);
   if (request.confirm) report(results.get(), request, child_report::what::ready, {});
   leave_child(run_function(results.get(), request, arguments));
 }
+
+bytes rehearsed_function(std::span<const std::byte>) { return {}; }
 
 [[noreturn]] void fail(spawn_slot& slot, setup_failure failure) noexcept {
   slot.error = failure.error;
@@ -274,17 +272,27 @@ setup_failure failure_of(const std::exception_ptr& caught) noexcept {
 
 }  // namespace
 
+void rehearse() {
+  static_cast<void>(entry_of(token_of(&rehearsed_function)));
+  flush_standard_streams();
+  setpgid(0, 0);  // a terminal's signals are not the server's either
+}
+
 void begin_child(child_setup setup) noexcept {
   try {
     if (setup.identity != nullptr) setup.identity->renew();
     close(setup.control);
+    if (setup.request.plain && setup.request.kind == launch_kind::function) {
+      enter_family(setup);
+      sys::set_signal_mask(setup.mask);
+      run_child(setup.request, setup.body, std::move(setup.results), std::move(setup.parent));
+    }
     auto details = decode<launch_details>(setup.body.first(setup.request.details_size));
     apply(setup, details);
     sys::set_signal_mask(setup.mask);
     if (setup.request.kind == launch_kind::program) execute_program(details);
     if (setup.request.kind == launch_kind::exec_function) execute_own_image(setup);
-    run_child(setup.request, details, setup.body.subspan(setup.request.details_size), std::move(setup.results),
-              std::move(setup.parent));
+    run_child(setup.request, setup.body, std::move(setup.results), std::move(setup.parent));
   } catch (...) {
     fail(*setup.slot, failure_of(std::current_exception()));
   }
@@ -302,9 +310,7 @@ void begin_executed_child() noexcept {
     slot = &table[request.slot];
     close(exec_fd::spawn_table);
     const auto body = message.contents().subspan(sizeof request);
-    const auto details = decode<launch_details>(body.first(request.details_size));
-    run_child(request, details, body.subspan(request.details_size), unique_fd(exec_fd::results),
-              unique_fd(exec_fd::parent));
+    run_child(request, body, unique_fd(exec_fd::results), unique_fd(exec_fd::parent));
   } catch (...) {
     if (slot != nullptr) fail(*slot, failure_of(std::current_exception()));
     _exit(cannot_start);

@@ -30,6 +30,10 @@ struct child_setup {
 /// to the slot, and the child ends with 127.
 [[noreturn]] void begin_child(child_setup setup) noexcept;
 
+/// In the fork server: calls once what children call, so that they find symbols looked up and tables filled. The
+/// dynamic linker's work would else be done again in each of them.
+void rehearse();
+
 /// In a fresh image started by `begin_child`: the same for a function.
 [[noreturn]] void begin_executed_child() noexcept;
 

@@ -116,6 +116,24 @@ family& family::get() noexcept {
   return the_family;
 }
 
+const std::string& family::name() {
+  decode_names();
+  return name_;
+}
+
+const std::string& family::parent_name() {
+  decode_names();
+  return parent_name_;
+}
+
+void family::decode_names() {
+  if (encoded_details.empty()) return;
+  auto details = decode<launch_details>(encoded_details);
+  name_ = std::move(details.options.name);
+  parent_name_ = std::move(details.parent_name);
+  encoded_details = {};
+}
+
 void accept_hello(server_connection& connection, std::span<const std::byte> message) {
   launch_reply hello;
   std::memcpy(&hello, message.data(), sizeof hello);

@@ -54,6 +54,7 @@ class fork_server {
     if (model == process_model::siblings && !siblings_) hello.error = ENOSYS;
     hello.siblings = siblings_;
     if (!siblings_) statuses_ = unique_fd(epoll_create1(EPOLL_CLOEXEC));
+    rehearse();
     std::vector<std::byte> failure;
     // A clone of a child has what its own server loaded already.
     if (auto* preload = family::get().is_child ? nullptr : family::get().settings.preload) {

@@ -55,6 +55,12 @@ exit_status status_of(const sys::ending& ending, bool deadline_passed) {
   return status;
 }
 
+bool is_plain(const launch_options& options, const std::array<stream_source, 3>& streams) {
+  return options.env.empty() && options.unset_env.empty() && !options.clear_env && options.cwd.empty() &&
+         !options.nice && options.cpus.empty() && options.limits.empty() && !options.detached &&
+         streams == std::array<stream_source, 3>();
+}
+
 bool can_fail_in_child(const launch_plan& plan) {
   const launch_options& options = plan.options;
   const bool files = std::any_of(std::begin(plan.streams), std::end(plan.streams), [](const auto& stream) {
@@ -231,11 +237,12 @@ supervisor::outgoing supervisor::make_request(const std::shared_ptr<child>& chil
     details.options = std::move(plan.options);
     details.options.name = child->name;
     details.command = std::move(target.command);
-    details.daemon = child->daemon;
-    details.parent_pid = getpid();
-    details.parent_name = family::get().name;
-    details.authkey = family::get().authkey;
+    details.parent_name = family::get().name();
     add_changes_since_start(family::get(), details.options);
+    request.plain = out.fds.empty() && is_plain(details.options, request.streams);
+    request.daemon = child->daemon;
+    request.parent = getpid();
+    request.authkey = family::get().authkey;
     const bytes encoded = encode(details);
     request.details_size = static_cast<std::uint32_t>(encoded.size());
     request.body_in_file = encoded.size() + target.arguments.size() > largest_inline_body;
