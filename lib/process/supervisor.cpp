@@ -527,7 +527,7 @@ void supervisor::fail_queue(const std::exception_ptr& failure) {
 /// Relayed children die with their server, their parent. Nobody is left to tell how, except perhaps the kernel.
 void supervisor::take_over_relayed() {
   for (auto& [id, child] : children_) {
-    if (!std::exchange(child->relayed, false) || !child->pidfd) continue;
+    if (!child->pidfd || !std::exchange(child->relayed, false)) continue;  // not those that are asked for again
     epoll_event event{};
     event.events = EPOLLIN;
     event.data.u64 = id;
