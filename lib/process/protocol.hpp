@@ -8,6 +8,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -54,6 +55,7 @@ struct launch_request {
   std::array<stream_source, 3> streams{};
   std::uint32_t details_size = 0;
   function_token function;
+  std::array<std::byte, 32> authkey{};  // of the family: a fresh image has drawn another
 };
 static_assert(std::is_trivially_copyable_v<launch_request>);
 

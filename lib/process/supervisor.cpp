@@ -244,6 +244,7 @@ supervisor::outgoing supervisor::make_request(const std::shared_ptr<child>& chil
     request.plain = out.fds.empty() && is_plain(details.options, request.streams);
     request.daemon = child->daemon;
     request.parent = getpid();
+    request.authkey = family::get().authkey;
     const bytes encoded = encode(details);
     request.details_size = static_cast<std::uint32_t>(encoded.size());
     request.body_in_file = encoded.size() + target.arguments.size() > largest_inline_body;
@@ -533,7 +534,7 @@ void supervisor::fail_queue(const std::exception_ptr& failure) {
 /// Relayed children die with their server, their parent. Nobody is left to tell how, except perhaps the kernel.
 void supervisor::take_over_relayed() {
   for (auto& [id, child] : children_) {
-    if (!std::exchange(child->relayed, false) || !child->pidfd) continue;
+    if (!child->pidfd || !std::exchange(child->relayed, false)) continue;  // not those that are asked for again
     epoll_event event{};
     event.events = EPOLLIN;
     event.data.u64 = id;
