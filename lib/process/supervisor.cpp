@@ -38,13 +38,14 @@ std::exception_ptr launch_error(const child& child, stage at, int error) {
       error, std::system_category(), fmt::format("brood: cannot start {}: {}", child.name, name_of(at))));
 }
 
+/// A deadline that passes between a child's own end and its reaping has not ended it.
 exit_status status_of(const sys::ending& ending, bool deadline_passed) {
   exit_status status;
   status.known = ending.known;
   status.signal = ending.signaled ? ending.code : 0;
   status.exitcode = !ending.known ? 255 : ending.signaled ? -ending.code : ending.code;
   status.core_dumped = ending.core_dumped;
-  status.deadline_passed = deadline_passed;
+  status.deadline_passed = deadline_passed && status.signal == SIGKILL;
   const auto duration = [](const timeval& t) {
     return std::chrono::seconds(t.tv_sec) + std::chrono::microseconds(t.tv_usec);
   };
