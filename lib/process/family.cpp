@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <iostream>
+#include <utility>
 
 #include "brood/process/exit_status.hpp"
 #include "process/fork_server.hpp"
@@ -135,10 +136,15 @@ void family::decode_names() {
   encoded_details = {};
 }
 
+void reap_canary(const server_connection& connection) noexcept {
+  const pid_t canary = std::exchange(connection.table.canary(), 0);
+  if (canary > 0) waitpid(canary, nullptr, __WALL);
+}
+
 void accept_hello(server_connection& connection, std::span<const std::byte> message) {
   launch_reply hello;
   std::memcpy(&hello, message.data(), sizeof hello);
-  if (hello.pid > 0) waitpid(hello.pid, nullptr, __WALL);  // the canary, which has ended
+  reap_canary(connection);
   if (hello.failed != stage::none) {
     const auto text = message.subspan(sizeof hello);
     throw error("brood: preload failed: " + std::string(reinterpret_cast<const char*>(text.data()), text.size()));

@@ -72,6 +72,8 @@ void ensure_server(family& self);
 
 /// Starts a server over again, `by_clone` of this process or from a fresh image, without waiting for its hello.
 void start_server(server_connection& connection, bool by_clone);
+/// Reaps the process with which a server has tried its clones, if there is one. It ends at once.
+void reap_canary(const server_connection& connection) noexcept;
 /// Takes a server's first message; throws if it says that it cannot serve.
 void accept_hello(server_connection& connection, std::span<const std::byte> message);
 

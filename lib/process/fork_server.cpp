@@ -53,7 +53,7 @@ class fork_server {
     hello.kind = launch_reply::what::hello;
     const process_model model = family::get().settings.model;
     if (model != process_model::relay && sys::thread_identity::find(identity_)) {
-      siblings_ = sys::clones_are_sound(identity_, true, hello.pid);
+      siblings_ = sys::clones_are_sound(identity_, true, table_.canary());
     }
     if (model == process_model::siblings && !siblings_) hello.error = ENOSYS;
     hello.siblings = siblings_;

@@ -128,7 +128,10 @@ supervisor::supervisor(runtime& loop) : loop_(loop), buffer_(largest_message) {
   supervisor_of_process = this;
 }
 
-supervisor::~supervisor() { supervisor_of_process = nullptr; }
+supervisor::~supervisor() {
+  for (const unique_fd& server : dead_servers_) sys::await_and_reap(server.get());  // killed, so at once
+  supervisor_of_process = nullptr;
+}
 
 supervisor& supervisor::current() { return runtime::current().use<supervisor>(); }
 
@@ -511,6 +514,7 @@ void supervisor::server_lost() {
     epoll_ctl(pidfds_.get(), EPOLL_CTL_ADD, pidfd.get(), &event);
     dead_servers_.push_back(std::move(pidfd));
   }
+  reap_canary(connection());
   recover_in_flight();
   if (!connection().siblings) take_over_relayed();
   if (++deaths_in_a_row_ > most_deaths_in_a_row) {

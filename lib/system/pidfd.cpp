@@ -76,4 +76,11 @@ std::optional<ending> reap(int pidfd) noexcept {
   return kept_by_kernel(pidfd);
 }
 
+void await_and_reap(int pidfd) noexcept {
+  pollfd ended{pidfd, POLLIN, 0};
+  while (poll(&ended, 1, -1) < 0 && errno == EINTR) {
+  }
+  reap(pidfd);
+}
+
 }  // namespace brood::sys
