@@ -50,7 +50,7 @@ struct server_ends {
 pid_t clone_server(server_connection& connection, server_ends ends) {
   std::fflush(nullptr);
   std::cout.flush();
-  const sigset_t mask = sys::block_all_signals();
+  const sigset_t mask = sys::block_all_signals();  // until the server has put the handlers back
   sys::thread_identity identity;
   const bool found = sys::thread_identity::find(identity);
   sys::clone_request how;
@@ -59,7 +59,7 @@ pid_t clone_server(server_connection& connection, server_ends ends) {
   if (server == 0) {
     if (found) identity.renew();
     serve({std::move(ends.control), std::move(connection.results_of_children), std::move(ends.parent),
-           std::move(connection.table_file), mask});
+           std::move(connection.table_file), family::get().child_mask});
   }
   const int error = errno;
   sys::set_signal_mask(mask);
@@ -83,9 +83,15 @@ pid_t execute_server(server_connection& connection, const server_ends& ends) {
   std::string program = family::get().command_line.at(0);
   std::string flag = internal_flag;
   std::string role = internal_server;
-  char* arguments[] = {program.data(), flag.data(), role.data(), nullptr};
+  std::string descriptors = std::to_string(family::get().descriptor_limit.rlim_cur);
+  char* arguments[] = {program.data(), flag.data(), role.data(), descriptors.data(), nullptr};
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+  posix_spawnattr_setsigmask(&attributes, &family::get().child_mask);
   pid_t server = 0;
-  const int error = posix_spawn(&server, "/proc/self/exe", &actions, nullptr, arguments, environ);
+  const int error = posix_spawn(&server, "/proc/self/exe", &actions, &attributes, arguments, environ);
+  posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   if (error != 0) sys::throw_errno("brood: cannot start the fork server: posix_spawn", error);
   return server;
@@ -161,6 +167,7 @@ void start_server(server_connection& connection, bool by_clone) {
   server_ends ends{std::move(control_of_server), sys::open_process(getpid())};
   if (!ends.parent) sys::throw_errno("pidfd_open");
   connection.control = std::move(control);
+  note_world(family::get());
   connection.server =
       by_clone ? clone_server(connection, std::move(ends)) : execute_server(connection, ends);
   connection.server_pidfd = sys::open_process(connection.server);
@@ -219,6 +226,13 @@ void add_environment_changes(const std::vector<std::string>& before, launch_opti
 }
 
 }  // namespace
+
+void note_world(family& self) {
+  self.environment.clear();
+  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) self.environment.emplace_back(*entry);
+  std::error_code error;
+  self.directory = std::filesystem::current_path(error).string();
+}
 
 void add_changes_since_start(const family& self, launch_options& options) {
   char now[PATH_MAX];

@@ -1,6 +1,7 @@
 // What this process knows of its family: how the program was started, who the parent is, how children are made.
 #pragma once
 
+#include <signal.h>
 #include <sys/resource.h>
 
 #include <array>
@@ -55,6 +56,7 @@ class family {
   std::vector<std::string> environment;
   std::string directory;
   rlimit descriptor_limit{};   // as the program was started with
+  sigset_t child_mask{};       // as `init` found it
 
   std::unique_ptr<server_connection> server;
   std::uint64_t last_id = 0;
@@ -77,6 +79,8 @@ void reap_canary(const server_connection& connection) noexcept;
 /// Takes a server's first message; throws if it says that it cannot serve.
 void accept_hello(server_connection& connection, std::span<const std::byte> message);
 
+/// Remembers the environment and the working directory that a server gets which is started now.
+void note_world(family& self);
 /// The environment variables and the working directory that differ from what the fork server has.
 void add_changes_since_start(const family& self, launch_options& options);
 
