@@ -571,6 +571,7 @@ void supervisor::start_server_again() {
     start_server(connection(), false);
     watch_server();
   } catch (...) {
+    connection().control.reset();  // so that the next spawn tries again
     fail_queue(std::current_exception());
   }
 }
