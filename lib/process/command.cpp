@@ -32,6 +32,7 @@ task<exit_status> run_to_end(std::shared_ptr<child> running) {
     co_await std::move(end);
     throw cancelled();
   }
+  if (running->failure) std::rethrow_exception(running->failure);  // the fork server died before it could say so
   co_return *running->status;
 }
 
