@@ -181,21 +181,34 @@ task<std::shared_ptr<child>> supervisor::launch(launch_plan plan, launch_target 
   queue_.push_back(make_request(child, std::move(plan), std::move(target)));
   children_.emplace(child->id, child);
   flush();
+  bool stopped = false;
   try {
     co_await child->launched.wait();
   } catch (const cancelled&) {
-    child->unwanted = true;
-    if (child->pidfd) child->kill_tree();
-    const auto unsent =
-        std::find_if(queue_.begin(), queue_.end(), [&](const outgoing& out) { return out.target == child; });
-    if (unsent != queue_.end()) {
-      queue_.erase(unsent);
-      forget(*child);
-    }
-    throw;
+    stopped = true;
+  }
+  if (stopped) {
+    withdraw(*child);
+    task_scope uncancelled;
+    auto end = [](std::shared_ptr<detail::child> c) -> task<> { co_await c->ended.wait(); }(child);
+    end.set_scope(uncancelled);
+    co_await std::move(end);
+    throw cancelled();
   }
   if (child->failure) std::rethrow_exception(child->failure);
   co_return child;
+}
+
+/// Nobody wants this child any more: takes its request back, or kills it as soon as it exists.
+void supervisor::withdraw(child& child) {
+  child.unwanted = true;
+  if (child.pidfd) child.kill_tree();
+  const auto unsent =
+      std::find_if(queue_.begin(), queue_.end(), [&](const outgoing& out) { return out.target.get() == &child; });
+  if (unsent == queue_.end()) return;
+  const outgoing kept = std::move(*unsent);
+  queue_.erase(unsent);
+  forget(child);
 }
 
 std::shared_ptr<child> supervisor::make_child(const launch_plan& plan, const launch_target& target) {
