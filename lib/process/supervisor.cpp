@@ -484,7 +484,9 @@ void supervisor::reap_some() {
     const std::shared_ptr<child> child = found->second;
     // Before it is reaped: from then on its pid may become somebody else's.
     connection().table.release_pid(child->slot);
-    if (const auto ending = sys::reap(child->pidfd.get())) finish(*child, *ending);
+    auto ending = sys::reap(child->pidfd.get());
+    if (!ending && child->orphaned) ending.emplace();  // its new parent may never reap it: nobody will know
+    if (ending) finish(*child, *ending);
   }
 }
 
@@ -553,6 +555,7 @@ void supervisor::fail_queue(const std::exception_ptr& failure) {
 void supervisor::take_over_relayed() {
   for (auto& [id, child] : children_) {
     if (!child->pidfd || !std::exchange(child->relayed, false)) continue;  // not those that are asked for again
+    child->orphaned = true;
     epoll_event event{};
     event.events = EPOLLIN;
     event.data.u64 = id;
