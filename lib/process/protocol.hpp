@@ -24,6 +24,7 @@ enum class stage : std::int32_t {
   none,
   clone,
   receive_descriptors,
+  receive_request,
   session,
   standard_stream,
   environment,

@@ -94,6 +94,7 @@ const char* name_of(stage s) noexcept {
     case stage::none: return "";
     case stage::clone: return "clone";
     case stage::receive_descriptors: return "receiving descriptors in the fork server";
+    case stage::receive_request: return "receiving its request in the fork server";
     case stage::session: return "setting up its session";
     case stage::standard_stream: return "opening a standard stream";
     case stage::environment: return "setenv";
