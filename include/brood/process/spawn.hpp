@@ -54,7 +54,7 @@ class [[nodiscard("nothing is spawned until this is awaited")]] spawn_operation
 /// `arguments`; `co_await` gives its `process<R>` as soon as the child exists.
 /// Throws `std::system_error` naming the step that failed (EAGAIN: too many processes; EMFILE: too many descriptors),
 /// `std::logic_error` without `brood::init` or `brood::run`.
-/// Cancellation: a child that was already made is killed and reaped.
+/// Cancellation: a child that was already made is killed, and its end awaited.
 template <auto Function, class... Arguments>
 auto spawn(Arguments&&... arguments) {
   using target = detail::child_function<Function>;
