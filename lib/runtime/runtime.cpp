@@ -62,6 +62,7 @@ runtime::state::state(runtime& runtime, uv_loop_s* host_loop) : owner(runtime), 
 
 runtime::state::~state() {
   close_handles();
+  handles.close_all();  // watches that outlive the runtime
   while (handles.open > 0) turn();
   if (own_loop && uv_loop_close(loop) != 0) {
     fmt::print(stderr, "brood: a loop was closed while handles of somebody else were open in it\n");

@@ -46,7 +46,7 @@ struct runtime::state {
   executor::scope current;
   std::optional<uv_loop_t> own_loop;
   uv_loop_t* loop;
-  detail::handle_count handles;
+  detail::handle_list handles;
 
   // A turn of a libuv loop is: timers, idle, prepare, poll, check. Ready coroutines run in prepare and in check; idle
   // is active only while some are left, as that keeps poll from sleeping.
