@@ -15,9 +15,12 @@ namespace brood::detail {
 ///
 ///   started --complete()--> posted --ready queue--> resumed
 ///      \---stop requested: Derived::abandon(), then as above, and `take()` throws `cancelled`
+///   posted --stop requested, Derived::give_back()--> as above, else the event wins
 ///
 /// `Derived` has `void start()`: begins waiting; calls `complete()` once when the event has come, and
-/// `void abandon() noexcept`: leaves whatever it waits in, after which it must not call `complete()`.
+/// `void abandon() noexcept`: leaves whatever it waits in, after which it must not call `complete()`. It may have
+/// `bool give_back() noexcept`: the event has come but the coroutine has not gone on; undoes what the event took, so
+/// that `when_any` drops nothing when two events come at once. Without it what came is kept.
 /// `Node` is what is posted: a ready_node, or a timer_node for those that wait for time.
 template <class Derived, class Node = ready_node>
 class suspension : public Node {
@@ -61,6 +64,9 @@ class suspension : public Node {
     if (cancelled_) throw cancelled();
   }
 
+  /// What a `Derived` whose event cannot be undone has.
+  bool give_back() noexcept { return false; }
+
   bool was_cancelled() const noexcept { return cancelled_; }
   executor& loop() const noexcept { return *loop_; }
 
@@ -68,7 +74,10 @@ class suspension : public Node {
   struct on_stop {
     suspension* self;
     void operator()() const noexcept {
-      if (self->posted_) return;  // the event came first: it wins, nothing is lost
+      if (self->posted_) {
+        self->cancelled_ = self->derived().give_back();
+        return;
+      }
       self->derived().abandon();
       self->cancelled_ = true;
       self->complete();
