@@ -19,6 +19,7 @@ class sleep_awaiter : public suspension<sleep_awaiter, timer_node> {
 
 class yield_awaiter : public suspension<yield_awaiter> {
  public:
+  yield_awaiter() = default;
   bool await_ready() const noexcept { return false; }
   void await_resume() { take(); }
   void start() noexcept { complete(); }
@@ -57,7 +58,7 @@ sleep_until sleep_for(std::chrono::duration<Rep, Period> d) {
 /// Lets everything that is ready run once before this coroutine goes on.
 /// Cancellation: throws `cancelled` if the task has been asked to stop.
 struct [[nodiscard]] yield {
-  detail::yield_awaiter operator co_await() const noexcept { return {}; }
+  detail::yield_awaiter operator co_await() const { return detail::yield_awaiter(); }
 };
 
 }  // namespace brood

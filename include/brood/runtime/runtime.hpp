@@ -5,8 +5,10 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <utility>
 
+#include "brood/coroutine/detail/task_group.hpp"
 #include "brood/coroutine/executor.hpp"
 #include "brood/coroutine/task.hpp"
 
@@ -20,6 +22,15 @@ namespace detail {
 template <class A>
 task<> drop_result(A operation) {
   co_await std::move(operation);
+}
+
+template <class R, class A>
+task<> keep_result(A operation, std::optional<value_or_unit<R>>& value, std::exception_ptr& failure) {
+  try {
+    value.emplace(co_await await_value<R>(std::move(operation)));
+  } catch (...) {
+    failure = std::current_exception();
+  }
 }
 }  // namespace detail
 
@@ -76,9 +87,16 @@ class runtime final : public executor {
 
   /// Runs the loop until every started task has ended. Not from inside the loop.
   void run();
-  /// Runs the loop until `operation` has ended and gives its result; see `sync_wait`.
+  /// Runs the loop until `operation` has ended and gives its result. Throws `std::logic_error` from inside the loop.
   template <detail::awaitable A>
-  detail::await_result_t<A> run_until_complete(A operation);
+  detail::await_result_t<A> run_until_complete(A operation) {
+    using R = detail::await_result_t<A>;
+    std::optional<detail::value_or_unit<R>> value;
+    std::exception_ptr failure;
+    run_task_to_end(detail::keep_result<R>(std::move(operation), value, failure));
+    if (failure) std::rethrow_exception(failure);
+    if constexpr (!std::is_void_v<R>) return std::move(*value);
+  }
 
   /// Asks every started task to stop.
   void cancel_all() noexcept;
@@ -115,6 +133,8 @@ class runtime final : public executor {
   uv_loop_s* loop() const noexcept;
 
  private:
+  friend class fd_watch;
+  friend class signal_watch;
   struct state;
 
   template <class Service>
@@ -124,7 +144,7 @@ class runtime final : public executor {
   }
 
   void start_task(task<> body, end_handler on_end);
-  void run_task_to_end(task<> body);
+  void run_task_to_end(task<> body);  // which must not throw
   runtime_service* find_service(const void* key) const noexcept;
   void add_service(const void* key, std::unique_ptr<runtime_service> made);
   void timers_changed() override;

@@ -1,0 +1,44 @@
+#include "brood/runtime/fd_watch.hpp"
+
+#include "runtime/runtime_state.hpp"
+
+namespace brood {
+
+struct fd_watch::handle : detail::loop_handle<uv_poll_t, std::function<void(int)>> {};
+
+namespace {
+
+int to_uv(int events) noexcept {
+  return ((events & fd_watch::readable) != 0 ? UV_READABLE : 0) | ((events & fd_watch::writable) != 0 ? UV_WRITABLE : 0);
+}
+
+int from_uv(int status, int events) noexcept {
+  if (status < 0) return fd_watch::readable | fd_watch::writable;
+  return ((events & UV_READABLE) != 0 ? fd_watch::readable : 0) | ((events & UV_WRITABLE) != 0 ? fd_watch::writable : 0);
+}
+
+}  // namespace
+
+fd_watch::fd_watch(runtime& loop, int fd, std::function<void(int)> on_ready) {
+  runtime::state& state = *loop.state_;
+  handle_ = handle::open<handle>(std::move(on_ready), state.handles, "uv_poll_init",
+                                              [&](uv_poll_t* uv) { return uv_poll_init(state.loop, uv, fd); });
+  handle_->keep_alive(true);
+}
+
+fd_watch::~fd_watch() { handle_->close(); }
+
+void fd_watch::watch(int events) {
+  if (events == 0) {
+    uv_poll_stop(&handle_->uv);
+    return;
+  }
+  uv_poll_start(&handle_->uv, to_uv(events), [](uv_poll_t* h, int status, int ready) {
+    auto& self = handle::of(h);
+    if (!self.closing) self.payload(from_uv(status, ready));
+  });
+}
+
+void fd_watch::background() noexcept { handle_->keep_alive(false); }
+
+}  // namespace brood

@@ -1,0 +1,256 @@
+// The runtime drives an executor from five libuv handles; see runtime_state.hpp for what each does.
+#include "brood/runtime/runtime.hpp"
+
+#include <fmt/core.h>
+#include <sys/resource.h>
+
+#include <cstdio>
+#include <stdexcept>
+
+#include "brood/runtime/detail/describe.hpp"
+#include "runtime/runtime_state.hpp"
+#include "system/error.hpp"
+
+namespace brood {
+namespace {
+
+thread_local runtime* runtime_of_thread = nullptr;
+
+// How long coroutines may run before the loop looks at its events again.
+constexpr auto ready_budget = std::chrono::microseconds(200);
+
+void raise_descriptor_limit() noexcept {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);  // a refusal leaves the old limit, which spawning reports when it is reached
+  }
+}
+
+void check_uv(int result, const char* call) {
+  if (result < 0) sys::throw_errno(call, -result);
+}
+
+task<> report_end(task<> body, runtime::end_handler on_end) {
+  std::exception_ptr failure;
+  try {
+    co_await std::move(body);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (on_end) {
+    on_end(failure);
+  } else if (failure) {
+    fmt::print(stderr, "brood: a started task failed: {}\n", detail::describe(failure));
+  }
+}
+
+}  // namespace
+
+// --- state: the handles and their turns ---
+
+runtime::state::state(runtime& runtime, uv_loop_s* host_loop) : owner(runtime), current(runtime), loop(host_loop) {
+  if (loop == nullptr) {
+    raise_descriptor_limit();
+    own_loop.emplace();
+    loop = &*own_loop;
+    check_uv(uv_loop_init(loop), "uv_loop_init");
+  }
+  open_handles();
+}
+
+runtime::state::~state() {
+  close_handles();
+  while (handles.open > 0) turn();
+  if (own_loop && uv_loop_close(loop) != 0) {
+    fmt::print(stderr, "brood: a loop was closed while handles of somebody else were open in it\n");
+  }
+}
+
+void runtime::state::open_handles() {
+  wake = handle<uv_async_t>::open(this, handles, "uv_async_init", [this](uv_async_t* uv) {
+    return uv_async_init(loop, uv, [](uv_async_t* h) {
+      auto& self = handle<uv_async_t>::of(h);
+      if (!self.closing) self.payload->run_posted_functions();
+    });
+  });
+  prepare = handle<uv_prepare_t>::open(this, handles, "uv_prepare_init",
+                                       [this](uv_prepare_t* uv) { return uv_prepare_init(loop, uv); });
+  check = handle<uv_check_t>::open(this, handles, "uv_check_init",
+                                   [this](uv_check_t* uv) { return uv_check_init(loop, uv); });
+  idle = handle<uv_idle_t>::open(this, handles, "uv_idle_init",
+                                 [this](uv_idle_t* uv) { return uv_idle_init(loop, uv); });
+  timer = handle<uv_timer_t>::open(this, handles, "uv_timer_init",
+                                   [this](uv_timer_t* uv) { return uv_timer_init(loop, uv); });
+  uv_prepare_start(&prepare->uv, [](uv_prepare_t* h) { handle<uv_prepare_t>::of(h).payload->before_poll(); });
+  uv_check_start(&check->uv, [](uv_check_t* h) { handle<uv_check_t>::of(h).payload->after_poll(); });
+}
+
+void runtime::state::close_handles() noexcept {
+  wake->close();
+  prepare->close();
+  check->close();
+  idle->close();
+  timer->close();
+}
+
+void runtime::state::stay_awake(bool yes) noexcept {
+  if (yes) {
+    uv_idle_start(&idle->uv, [](uv_idle_t*) {});
+  } else {
+    uv_idle_stop(&idle->uv);
+  }
+}
+
+void runtime::state::before_poll() noexcept {
+  owner.run_ready(ready_budget);
+  bool awake = owner.has_ready() || (awaited != nullptr && awaited->running() == 0);
+  if (!awake && guard != nullptr) {
+    asleep = true;
+    awake = !guard->about_to_sleep();
+  }
+  stay_awake(awake);
+  wake->keep_alive(inside || tasks.running() > 0);
+  if (meter) measure_turn();
+}
+
+void runtime::state::after_poll() noexcept {
+  if (std::exchange(asleep, false)) guard->woke_up();
+  owner.run_ready(ready_budget);
+}
+
+void runtime::state::measure_turn() noexcept {
+  const std::uint64_t now = uv_hrtime();
+  const std::uint64_t idle_now = uv_metrics_idle_time(loop);
+  if (turn_ended != 0) meter->add(now - turn_ended - std::min(now - turn_ended, idle_now - idle_total));
+  turn_ended = now;
+  idle_total = idle_now;
+}
+
+void runtime::state::arm_timer() noexcept {
+  const auto due = owner.next_timer();
+  if (due == clock::time_point::max()) return;
+  // libuv counts in whole milliseconds from the start of the turn: round up from now, as early would be wrong.
+  uv_update_time(loop);
+  const auto wait = std::chrono::ceil<std::chrono::milliseconds>(due - clock::now()).count();
+  uv_timer_start(
+      &timer->uv,
+      [](uv_timer_t* h) {
+        state* self = handle<uv_timer_t>::of(h).payload;
+        self->owner.post_due_timers(clock::now());
+        self->arm_timer();
+      },
+      wait > 0 ? static_cast<std::uint64_t>(wait) : 0, 0);
+}
+
+void runtime::state::run_posted_functions() noexcept {
+  std::vector<std::function<void()>> functions;
+  {
+    std::lock_guard guarded(posted_mutex);
+    functions.swap(posted);
+  }
+  for (auto& function : functions) function();
+}
+
+void runtime::state::turn() {
+  inside = true;
+  if (!uv_is_closing(reinterpret_cast<uv_handle_t*>(&wake->uv))) wake->keep_alive(true);
+  uv_run(loop, UV_RUN_ONCE);
+  inside = false;
+}
+
+void runtime::state::run_until_empty(const detail::task_group& group) {
+  if (inside) throw std::logic_error("brood: this thread's loop is running already; co_await instead of waiting");
+  awaited = &group;
+  while (group.running() > 0) turn();
+  awaited = nullptr;
+}
+
+// --- runtime ---
+
+runtime::runtime() : runtime(nullptr) {}
+
+runtime::runtime(uv_loop_s* host_loop) {
+  if (runtime_of_thread != nullptr) throw std::logic_error("brood: this thread has a runtime already");
+  state_ = std::make_unique<state>(*this, host_loop);
+  runtime_of_thread = this;
+}
+
+runtime::~runtime() {
+  if (!state_->closed) shut_down();
+  state_.reset();
+  runtime_of_thread = nullptr;
+}
+
+runtime& runtime::current() {
+  executor::current();  // throws where there is none
+  return *runtime_of_thread;
+}
+
+runtime* runtime::current_or_null() noexcept { return runtime_of_thread; }
+
+void runtime::start_task(task<> body, end_handler on_end) {
+  state_->tasks.start(report_end(std::move(body), std::move(on_end)));
+  state_->wake->keep_alive(true);
+}
+
+void runtime::run() { state_->run_until_empty(state_->tasks); }
+
+void runtime::run_task_to_end(task<> body) {
+  detail::task_group only(nullptr);
+  only.start(std::move(body));
+  state_->run_until_empty(only);
+}
+
+void runtime::cancel_all() noexcept { state_->tasks.request_stop(); }
+
+void runtime::shut_down() {
+  state_->closed = true;
+  cancel_all();
+  state_->run_until_empty(state_->tasks);
+  while (!state_->services.empty()) {
+    state_->closing.start(report_end(state_->services.back().service->shut_down(), nullptr));
+    state_->run_until_empty(state_->closing);
+    state_->services.pop_back();
+  }
+}
+
+void runtime::post(std::function<void()> function) {
+  {
+    std::lock_guard guarded(state_->posted_mutex);
+    state_->posted.push_back(std::move(function));
+  }
+  uv_async_send(&state_->wake->uv);
+}
+
+runtime_service* runtime::find_service(const void* key) const noexcept {
+  for (auto& entry : state_->services) {
+    if (entry.key == key) return entry.service.get();
+  }
+  return nullptr;
+}
+
+void runtime::add_service(const void* key, std::unique_ptr<runtime_service> made) {
+  state_->services.push_back({key, std::move(made)});
+}
+
+void runtime::set_sleep_guard(sleep_guard* guard) noexcept {
+  state_->guard = guard;
+  state_->asleep = false;
+}
+
+void runtime::measure_stalls() {
+  check_uv(uv_loop_configure(state_->loop, UV_METRICS_IDLE_TIME), "uv_loop_configure");
+  state_->meter = std::make_unique<detail::stall_meter>();
+  state_->turn_ended = 0;
+}
+
+stall_statistics runtime::stalls() const {
+  return state_->meter ? state_->meter->statistics() : stall_statistics{};
+}
+
+uv_loop_s* runtime::loop() const noexcept { return state_->loop; }
+
+void runtime::timers_changed() { state_->arm_timer(); }
+
+}  // namespace brood
