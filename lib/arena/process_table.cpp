@@ -15,6 +15,7 @@
 #include <cerrno>
 #include <cstring>
 #include <stdexcept>
+#include <utility>
 
 #include "brood/arena/arena.hpp"
 #include "brood/arena/detail/wait_list.hpp"
@@ -39,6 +40,13 @@ constexpr std::uint64_t make_state(std::uint64_t generation, slot_state state) {
 constexpr slot_state state_of(std::uint64_t w) { return static_cast<slot_state>(w & 0xffffffff); }
 constexpr std::uint64_t make_owner(std::uint64_t state_word, std::uint32_t slot) {
   return (state_word & 0xffffffff00000000) | slot;
+}
+
+/// Entries of all chunks in one row.
+constexpr std::size_t wait_index(std::uint64_t home) {
+  const auto chunk = static_cast<unsigned>(home >> 24);
+  const std::size_t before = chunk == 0 ? 0 : detail::inline_waits + 32 * ((std::size_t{1} << (chunk - 1)) - 1);
+  return before + (home & 0xffffff);
 }
 
 /// Whether no process of this number runs any more: gone, or a zombie nobody has reaped yet.
@@ -107,6 +115,7 @@ std::uint32_t arena::reserve_slot() {
     g.set(s.parent, me_);
     g.set(cell, detail::make_cell(held::child, static_cast<reference>(slot)));
     g.commit();
+    children_.emplace(static_cast<std::uint32_t>(slot), &cell);
     return static_cast<std::uint32_t>(slot);
   } catch (...) {
     return_cell(cell);
@@ -118,8 +127,9 @@ void arena::adopt_slot(std::uint32_t slot) {
   if (slot == 0 || slot >= header().slots) throw std::logic_error("brood: no such slot in the family's memory");
   process_slot& s = slot_at(slot);
   std::uint64_t state = s.state.load(std::memory_order_acquire);
-  s.pid.store(static_cast<std::uint64_t>(::getpid()), std::memory_order_relaxed);
-  if (state_of(state) != slot_state::reserved ||
+  const bool reserved = state_of(state) == slot_state::reserved;
+  if (reserved) s.pid.store(static_cast<std::uint64_t>(::getpid()), std::memory_order_relaxed);
+  if (!reserved ||
       !s.state.compare_exchange_strong(state, (state & 0xffffffff00000000) | static_cast<std::uint64_t>(slot_state::live),
                                        std::memory_order_acq_rel)) {
     throw std::logic_error("brood: this slot of the family's memory was not reserved for a new process");
@@ -132,8 +142,10 @@ void arena::reset_local(std::uint32_t slot) {
   my_slot_ = &slot_at(slot);
   free_cells_.clear();
   free_waits_.clear();
-  woken_.clear();
+  waiters_.clear();
+  children_.clear();
   orphans_.clear();
+  new_orphans_.clear();
   cell_chunks_ = wait_chunks_ = 1;
   for (unsigned i = detail::inline_cells; i-- > 0;) free_cells_.push_back(&my_slot_->cells[i]);
   for (unsigned i = detail::inline_waits; i-- > 0;) {
@@ -193,15 +205,21 @@ void arena::add_wait_chunk() {
   }
 }
 
-reference arena::take_wait_entry() {
+wait_entry& arena::take_wait_entry(detail::waiter& who) {
   require_slot();
   if (free_waits_.empty()) add_wait_chunk();
-  const reference entry = free_waits_.back();
+  auto& entry = at<wait_entry>(free_waits_.back());
   free_waits_.pop_back();
+  const std::size_t index = wait_index(entry.home.load(std::memory_order_relaxed));
+  if (index >= waiters_.size()) waiters_.resize(index + 1);
+  waiters_[index] = &who;
   return entry;
 }
 
-void arena::return_wait_entry(reference entry) noexcept { free_waits_.push_back(entry); }
+void arena::return_wait_entry(wait_entry& entry) noexcept {
+  waiters_[wait_index(entry.home.load(std::memory_order_relaxed))] = nullptr;
+  free_waits_.push_back(to_reference(entry));
+}
 
 // ---- waking ----
 
@@ -241,28 +259,32 @@ void arena::ring(std::uint64_t owner, bool always) noexcept {
   if (::sendto(ring_socket_, "", 1, MSG_NOSIGNAL, address.get(), address.length()) == 1) ++rings_sent;
 }
 
-void arena::collect_woken() {
+void arena::drain() noexcept {
   if (my_slot_ == nullptr) return;
   process_slot& s = *my_slot_;
   if (s.woken.load(std::memory_order_relaxed) == 0) return;
-  std::uint64_t chunks = s.woken.exchange(0, std::memory_order_seq_cst);
+  const std::uint64_t chunks = s.woken.exchange(0, std::memory_order_seq_cst);
   if ((chunks & 1) != 0) {
     for (std::uint64_t bits = s.woken_inline.exchange(0, std::memory_order_seq_cst); bits != 0; bits &= bits - 1) {
-      woken_.push_back(to_reference(s.waits[std::countr_zero(bits) % detail::inline_waits]));
+      tell(0, static_cast<std::uint32_t>(std::countr_zero(bits)));
     }
   }
   for (unsigned chunk = 1; chunk < wait_chunks_; ++chunk) {
     if ((chunks >> chunk & 1) == 0) continue;
     const auto block = static_cast<reference>(s.wait_chunks[chunk].load(std::memory_order_relaxed));
     auto* bitmap = reinterpret_cast<word*>(base_ + std::uint64_t{block} * detail::granule + sizeof(detail::block_header));
-    const reference first = block + 1 + detail::bitmap_words(chunk) / 8;
     for (std::uint32_t i = 0; i < (detail::waits_in_chunk(chunk) + 63) / 64; ++i) {
       if (bitmap[i].load(std::memory_order_relaxed) == 0) continue;
       for (std::uint64_t bits = bitmap[i].exchange(0, std::memory_order_seq_cst); bits != 0; bits &= bits - 1) {
-        woken_.push_back(first + i * 64 + static_cast<reference>(std::countr_zero(bits)));
+        tell(chunk, i * 64 + static_cast<std::uint32_t>(std::countr_zero(bits)));
       }
     }
   }
+}
+
+void arena::tell(unsigned chunk, std::uint32_t index) noexcept {
+  const std::size_t at = wait_index(std::uint64_t{chunk} << 24 | index);
+  if (at < waiters_.size() && waiters_[at] != nullptr) waiters_[at]->woken(*waiters_[at]);
 }
 
 // ---- death ----
@@ -277,18 +299,13 @@ void arena::on_death(std::uint32_t slot) {
   }
   if (state_of(s.state.load(std::memory_order_acquire)) == slot_state::dead) reclaim(slot);
   // The cell that names the child goes last: until then a successor would do this again.
-  for (unsigned chunk = 0; chunk < cell_chunks_; ++chunk) {
-    for (std::uint32_t i = 0; i < detail::cells_in_chunk(chunk); ++i) {
-      word& cell = cell_at(*my_slot_, chunk, i);
-      const std::uint64_t value = cell.load(std::memory_order_relaxed);
-      const bool names_child = detail::cell_kind(value) == held::child || detail::cell_kind(value) == held::orphan;
-      if (!names_child || detail::cell_reference(value) != slot) continue;
-      cell.store(0, std::memory_order_release);
-      return_cell(cell);
-      std::erase(orphans_, slot);
-      return;
-    }
-  }
+  const auto found = children_.find(slot);
+  if (found == children_.end()) return;
+  found->second->store(0, std::memory_order_release);
+  return_cell(*found->second);
+  children_.erase(found);
+  std::erase(orphans_, slot);
+  std::erase(new_orphans_, slot);
 }
 
 void arena::reclaim(std::uint32_t slot) {
@@ -370,7 +387,10 @@ void arena::empty_cells(std::uint32_t slot, bool objects) {
       const reference what = detail::cell_reference(value);
       if (kind == held::nothing || objects != (kind == held::object || kind == held::dying)) continue;
       kill_point();
-      if (kind == held::block) {
+      const bool is_block = kind != held::child && kind != held::orphan && kind != held::reclaiming;
+      if (is_block && checked_header(what) == nullptr) {
+        cell.store(0, std::memory_order_release);  // only a process gone wild writes such a cell
+      } else if (kind == held::block) {
         release(what, cell);
       } else if (kind == held::object || kind == held::dying) {
         drop(what, cell);
@@ -380,7 +400,9 @@ void arena::empty_cells(std::uint32_t slot, bool objects) {
         mine.store(detail::make_cell(held::orphan, what), std::memory_order_release);
         kill_point();
         cell.store(0, std::memory_order_release);
+        children_.emplace(what, &mine);
         orphans_.push_back(what);
+        new_orphans_.push_back(what);
       } else if (kind == held::reclaiming) {
         if (what != slot && what < header().slots && state_of(slot_at(what).state.load()) == slot_state::dead) reclaim(what);
         cell.store(0, std::memory_order_release);
@@ -412,7 +434,7 @@ void arena::free_slot(std::uint32_t slot) {
 
 std::vector<std::pair<std::uint32_t, int>> arena::take_orphans() {
   std::vector<std::pair<std::uint32_t, int>> taken;
-  for (const std::uint32_t slot : orphans_) taken.emplace_back(slot, static_cast<int>(slot_at(slot).pid.load()));
+  for (const std::uint32_t slot : std::exchange(new_orphans_, {})) taken.emplace_back(slot, static_cast<int>(slot_at(slot).pid.load()));
   return taken;
 }
 

@@ -17,10 +17,10 @@ constexpr int yields_between_checks = 32;
 
 }  // namespace
 
-void arena::lock(detail::section& s) {
+void arena::lock(detail::section& s, detail::section* repair_first) {
   detail::kill_point();
   std::uint64_t expected = 0;
-  if (!s.owner.compare_exchange_strong(expected, me_, std::memory_order_acquire)) lock_contended(s);
+  if (!s.owner.compare_exchange_strong(expected, me_, std::memory_order_acquire)) lock_contended(s, repair_first);
   detail::kill_point();
 }
 
@@ -31,7 +31,7 @@ void arena::unlock(detail::section& s) noexcept {
   detail::kill_point();
 }
 
-void arena::lock_contended(detail::section& s) {
+void arena::lock_contended(detail::section& s, detail::section* repair_first) {
   for (int round = 0;; ++round) {
     for (int i = 0; i < spins; ++i) {
       std::uint64_t owner = s.owner.load(std::memory_order_relaxed);
@@ -40,9 +40,15 @@ void arena::lock_contended(detail::section& s) {
     }
     if (round % yields_between_checks == yields_between_checks - 1) {
       std::uint64_t owner = s.owner.load(std::memory_order_relaxed);
-      if (owner != 0 && is_dead(owner) && s.owner.compare_exchange_strong(owner, me_, std::memory_order_acquire)) {
-        replay(s);
-        return;
+      if (owner != 0 && is_dead(owner)) {
+        if (repair_first != nullptr) {
+          lock(*repair_first, nullptr);
+          unlock(*repair_first);
+        }
+        if (s.owner.compare_exchange_strong(owner, me_, std::memory_order_acquire)) {
+          replay(s);
+          return;
+        }
       }
       if (round > 20 * yields_between_checks) {  // the holder was stopped, or waits for a processor
         const timespec pause{0, 50'000};
@@ -69,7 +75,9 @@ void arena::replay(detail::section& s) noexcept {
 
 namespace detail {
 
-section_guard::section_guard(arena& memory, section& s) : memory_(memory), section_(s) { memory_.lock(s); }
+section_guard::section_guard(arena& memory, section& s, section* repair_first) : memory_(memory), section_(s) {
+  memory_.lock(s, repair_first);
+}
 section_guard::~section_guard() { memory_.unlock(section_); }
 
 void section_guard::set(word& target, std::uint64_t value) {

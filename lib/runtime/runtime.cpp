@@ -103,6 +103,7 @@ void runtime::state::stay_awake(bool yes) noexcept {
 }
 
 void runtime::state::before_poll() noexcept {
+  if (guard != nullptr) guard->look();
   owner.run_ready(ready_budget);
   bool awake = owner.has_ready() || (awaited != nullptr && awaited->running() == 0);
   if (!awake && guard != nullptr) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <unordered_map>
 #include <vector>
 
 #include "brood/arena/detail/layout.hpp"
@@ -27,6 +28,13 @@ struct arena_statistics {
   std::uint64_t processes = 0;  // slots in use
   std::vector<std::pair<std::uint64_t, std::uint64_t>> classes;  // size of a block with its header, blocks in use
 };
+
+namespace detail {
+/// Who is told of a wake, in the process that waits.
+struct waiter {
+  void (*woken)(waiter&) noexcept = nullptr;
+};
+}  // namespace detail
 
 /// One memfd mapped into every process of a family. A sparse file: only pages that were written cost memory, large
 /// freed blocks are punched out again beyond a reserve of warm pages.
@@ -89,19 +97,15 @@ class arena {
 
   // ---- wait entries ----
 
-  detail::reference take_wait_entry();
-  void return_wait_entry(detail::reference entry) noexcept;
+  /// An idle entry; `who` is told when it is woken. Throws `arena_full`.
+  detail::wait_entry& take_wait_entry(detail::waiter& who);
+  void return_wait_entry(detail::wait_entry& entry) noexcept;
   /// Sets the bit that wakes an entry of another process. Idempotent.
   void deliver(std::uint64_t owner, std::uint64_t home) noexcept;
   /// Sends the datagram that ends the sleep of `owner`'s loop, if it sleeps (or `always`).
   void ring(std::uint64_t owner, bool always = false) noexcept;
-  /// Calls `on_wake` for the entry of every bit set since the last call.
-  template <class F>
-  void drain(F on_wake) {
-    collect_woken();
-    for (std::size_t i = 0; i < woken_.size(); ++i) on_wake(woken_[i]);
-    woken_.clear();
-  }
+  /// Tells the waiter of every entry whose bit was set since the last call. Bits may be set for nothing.
+  void drain() noexcept;
   bool anything_woken() const noexcept {
     return my_slot_ != nullptr && my_slot_->woken.load(std::memory_order_seq_cst) != 0;
   }
@@ -127,7 +131,7 @@ class arena {
   detail::process_slot& my_slot() const noexcept { return *my_slot_; }
   void require_slot() const;
 
-  void lock(detail::section& s);
+  void lock(detail::section& s, detail::section* repair_first);
   void unlock(detail::section& s) noexcept;
 
   std::uint64_t rings_sent = 0;  // datagrams this process sent
@@ -138,7 +142,7 @@ class arena {
   arena(int fd, std::size_t size);
   void map();
   void lay_out();
-  void lock_contended(detail::section& s);
+  void lock_contended(detail::section& s, detail::section* repair_first);
   void replay(detail::section& s) noexcept;
 
   detail::unit& unit_at(std::uint64_t index) const noexcept;
@@ -161,7 +165,7 @@ class arena {
   detail::word& cell_at(detail::process_slot& s, unsigned chunk, std::uint32_t index) const noexcept;
   void add_cell_chunk();
   void add_wait_chunk();
-  void collect_woken();
+  void tell(unsigned chunk, std::uint32_t index) noexcept;
   void reset_local(std::uint32_t slot);
   void reclaim(std::uint32_t slot);
   void repair_intents(detail::process_slot& dead);
@@ -179,10 +183,12 @@ class arena {
   // What is free in this process's own part; nobody else needs to know.
   std::vector<detail::word*> free_cells_;
   std::vector<detail::reference> free_waits_;
-  std::vector<detail::reference> woken_;
+  std::vector<detail::waiter*> waiters_;  // by index of the entry
   unsigned cell_chunks_ = 0;
   unsigned wait_chunks_ = 0;
+  std::unordered_map<std::uint32_t, detail::word*> children_;  // by slot: the cell that names it
   std::vector<std::uint32_t> orphans_;
+  std::vector<std::uint32_t> new_orphans_;
 };
 
 namespace detail {

@@ -45,7 +45,9 @@ static_assert(sizeof(section) == 64 + 16 * journal_capacity && offsetof(section,
 /// Blocks only while another process is inside, which is for tens of nanoseconds unless it was stopped there.
 class section_guard {
  public:
-  section_guard(arena& memory, section& s);
+  /// `repair_first`: the section in whose transactions words of this one are changed too (by those who hold both, that
+  /// one first). If the holder of this one is dead, that one is repaired before this one is taken.
+  section_guard(arena& memory, section& s, section* repair_first = nullptr);
   ~section_guard();
   section_guard(const section_guard&) = delete;
   section_guard& operator=(const section_guard&) = delete;
