@@ -1,0 +1,6 @@
+// expect: an array of unknown size cannot travel
+#include <memory>
+
+#include "brood/arena/codec.hpp"
+
+auto encoded = brood::encode(std::unique_ptr<int[]>());

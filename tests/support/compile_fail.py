@@ -1,0 +1,45 @@
+#!/usr/bin/env python3
+"""Checks that a source file does not compile, and why.
+
+usage: compile_fail.py FILE COMPILER [ARGUMENT...]
+
+FILE holds one or more lines `// expect: text`. The test passes if compiling FILE with the compiler and its arguments
+fails and each text occurs in what the compiler prints. Lines `// expect-clang: text` and `// expect-gcc: text` count
+for that compiler only. A file with the line `// expect: nothing` must compile: a check of the other files' set-up.
+"""
+import re
+import subprocess
+import sys
+
+
+def expectations(source, compiler_is_clang):
+    own = "clang" if compiler_is_clang else "gcc"
+    pattern = re.compile(r"^\s*//\s*expect(?:-(\w+))?:\s*(.*?)\s*$", re.MULTILINE)
+    return [text for kind, text in pattern.findall(source) if kind in ("", own)]
+
+
+def main():
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
+    path, compiler = sys.argv[1], sys.argv[2:]
+    version = subprocess.run([*compiler, "--version"], capture_output=True, text=True).stdout
+    with open(path, encoding="utf-8") as file:
+        expected = expectations(file.read(), "clang" in version)
+    if not expected:
+        sys.exit(f"{path}: no line `// expect: text`")
+
+    result = subprocess.run([*compiler, "-fsyntax-only", path], capture_output=True, text=True)
+    output = result.stdout + result.stderr
+    if expected == ["nothing"]:
+        if result.returncode != 0:
+            sys.exit(f"{path}: should compile, but:\n{output}")
+        return
+    if result.returncode == 0:
+        sys.exit(f"{path}: compiles, but should fail with: {'; '.join(expected)}")
+    missing = [text for text in expected if text not in output]
+    if missing:
+        sys.exit(f"{path}: fails, but without: {'; '.join(missing)}\n{output}")
+
+
+if __name__ == "__main__":
+    main()
