@@ -286,8 +286,7 @@ std::span<const std::byte> incoming_message::bytes() const {
 
 std::shared_ptr<queue_core> queue_core::create(arena& memory, std::uint64_t capacity, std::size_t inline_bytes) {
   if (capacity == 0) throw std::invalid_argument("brood::queue: a queue for no items; its capacity is at least 1");
-  inline_bytes = std::clamp<std::size_t>(inline_bytes, 8, most_inline);
-  const std::uint64_t stride = (8 + inline_bytes + 15) / 16 * 16;
+  const std::uint64_t stride = 8 + rounded_inline(inline_bytes);
   const std::uint64_t slots = std::bit_ceil(std::min<std::uint64_t>(capacity, first_ring_slots));
   word& cell = memory.take_cell();
   try {
@@ -319,6 +318,10 @@ std::shared_ptr<queue_core> queue_core::create(arena& memory, std::uint64_t capa
     if (cell.load() == 0) memory.return_cell(cell);
     throw;
   }
+}
+
+std::size_t queue_core::rounded_inline(std::size_t bytes) noexcept {
+  return (8 + std::clamp<std::size_t>(bytes, 8, most_inline) + 15) / 16 * 16 - 8;
 }
 
 std::shared_ptr<queue_core> queue_core::open(arena& memory, object_name name) {

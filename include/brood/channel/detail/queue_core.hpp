@@ -125,6 +125,8 @@ class queue_core final : public shared_object {
   queue_core(arena& memory, reference block, word& cell);
   queue_core(arena& memory, object_name name);
 
+  /// What a slot for so many bytes really holds.
+  static std::size_t rounded_inline(std::size_t bytes) noexcept;
   /// Largest message that needs no block.
   std::size_t inline_bytes() const noexcept { return inline_bytes_; }
 
