@@ -244,6 +244,11 @@ void arena::deliver(std::uint64_t owner, std::uint64_t home) noexcept {
   s.woken.fetch_or(std::uint64_t{1} << chunk, std::memory_order_seq_cst);
 }
 
+bool arena::is_asleep(std::uint64_t owner) const noexcept {
+  const auto slot = static_cast<std::uint32_t>(owner);
+  return slot != 0 && slot < header().slots && slot_at(slot).sleeping.load(std::memory_order_relaxed) != 0;
+}
+
 void arena::ring(std::uint64_t owner, bool always) noexcept {
   const auto slot = static_cast<std::uint32_t>(owner);
   if (owner == 0 || owner == me_ || slot >= header().slots) return;
@@ -362,9 +367,11 @@ void arena::repair_intents(process_slot& dead) {
 void arena::leave_wait_lists(process_slot& dead) {
   const auto leave_one = [this](wait_entry& entry) {
     const auto list = static_cast<reference>(entry.list.load(std::memory_order_acquire));
-    if (list != 0) detail::leave(*this, at<detail::wait_list>(list), entry, false);
-    entry.list.store(0, std::memory_order_relaxed);
-    entry.state.store(0, std::memory_order_relaxed);
+    if (list == 0) return;
+    auto& waits_in = at<detail::wait_list>(list);
+    // Even one that waited: it may have been woken, found nothing and been killed before it could look again.
+    detail::leave(*this, waits_in, entry);
+    detail::settle_wake(*this, waits_in, true);
   };
   for (wait_entry& entry : dead.waits) leave_one(entry);
   for (unsigned chunk = 1; chunk < detail::chunk_count; ++chunk) {

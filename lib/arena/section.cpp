@@ -1,9 +1,13 @@
 // Sections: locking with detection of dead holders, the journal and its replay. The states are in section.hpp.
 #include "brood/arena/detail/section.hpp"
 
-#include <sched.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
+#include <bit>
+#include <cerrno>
 #include <stdexcept>
 
 #include "brood/arena/arena.hpp"
@@ -13,7 +17,24 @@ namespace {
 
 // Spinning longer than a change takes only keeps the holder from the processor.
 constexpr int spins = 100;
-constexpr int yields_between_checks = 32;
+// A holder that was killed between giving the section up and waking the next, or inside, is noticed after this.
+constexpr long patience_nanoseconds = 2'000'000;
+constexpr std::uint64_t sleepers = std::uint64_t{1} << 31;
+
+/// The half of the word with the slot and the `sleepers` bit, for futex(2), which knows 32 bits.
+std::uint32_t* futex_half(detail::word& w) noexcept {
+  static_assert(std::endian::native == std::endian::little);
+  return reinterpret_cast<std::uint32_t*>(&w);
+}
+
+/// False if the whole patience passed without a wake.
+bool sleep_while(detail::word& w, std::uint64_t value) noexcept {
+  const timespec limit{0, patience_nanoseconds};
+  return ::syscall(SYS_futex, futex_half(w), FUTEX_WAIT, static_cast<std::uint32_t>(value), &limit, nullptr, 0) == 0 ||
+         errno != ETIMEDOUT;
+}
+
+void wake_sleeper(detail::word& w) noexcept { ::syscall(SYS_futex, futex_half(w), FUTEX_WAKE, 1, nullptr, nullptr, 0); }
 
 }  // namespace
 
@@ -27,35 +48,38 @@ void arena::lock(detail::section& s, detail::section* repair_first) {
 void arena::unlock(detail::section& s) noexcept {
   detail::kill_point();
   // seq_cst: an exchange is a full barrier on x86, which the wake checks that follow an unlock rely on.
-  s.owner.exchange(0, std::memory_order_seq_cst);
+  const std::uint64_t was = s.owner.exchange(0, std::memory_order_seq_cst);
   detail::kill_point();
+  if ((was & sleepers) != 0) wake_sleeper(s.owner);
 }
 
 void arena::lock_contended(detail::section& s, detail::section* repair_first) {
-  for (int round = 0;; ++round) {
-    for (int i = 0; i < spins; ++i) {
-      std::uint64_t owner = s.owner.load(std::memory_order_relaxed);
-      if (owner == 0 && s.owner.compare_exchange_weak(owner, me_, std::memory_order_acquire)) return;
-      detail::cpu_relax();
+  for (int i = 0; i < spins; ++i) {
+    std::uint64_t owner = s.owner.load(std::memory_order_relaxed);
+    if (owner == 0 && s.owner.compare_exchange_weak(owner, me_, std::memory_order_acquire)) return;
+    detail::cpu_relax();
+  }
+  // The holder lost its processor, or its life. Having slept we cannot know whether others still do, so we take the
+  // section with the bit set; at worst we wake nobody when we leave it.
+  for (;;) {
+    std::uint64_t owner = s.owner.load(std::memory_order_relaxed);
+    if (owner == 0) {
+      if (s.owner.compare_exchange_weak(owner, me_ | sleepers, std::memory_order_acquire)) return;
+      continue;
     }
-    if (round % yields_between_checks == yields_between_checks - 1) {
-      std::uint64_t owner = s.owner.load(std::memory_order_relaxed);
-      if (owner != 0 && is_dead(owner)) {
-        if (repair_first != nullptr) {
-          lock(*repair_first, nullptr);
-          unlock(*repair_first);
-        }
-        if (s.owner.compare_exchange_strong(owner, me_, std::memory_order_acquire)) {
-          replay(s);
-          return;
-        }
-      }
-      if (round > 20 * yields_between_checks) {  // the holder was stopped, or waits for a processor
-        const timespec pause{0, 50'000};
-        nanosleep(&pause, nullptr);
-      }
+    if ((owner & sleepers) == 0 && !s.owner.compare_exchange_weak(owner, owner | sleepers, std::memory_order_relaxed)) {
+      continue;
     }
-    sched_yield();
+    owner |= sleepers;
+    if (sleep_while(s.owner, owner) || !is_dead(owner & ~sleepers)) continue;
+    if (repair_first != nullptr) {
+      lock(*repair_first, nullptr);
+      unlock(*repair_first);
+    }
+    if (s.owner.compare_exchange_strong(owner, me_ | sleepers, std::memory_order_acquire)) {
+      replay(s);
+      return;
+    }
   }
 }
 

@@ -33,6 +33,13 @@ void unlink(arena& memory, section_guard& g, wait_list& list, wait_entry& entry)
   g.add(list.count(), -std::uint64_t{1});
 }
 
+/// The entry was woken and is about to try again, or never will.
+void arrive(section_guard& g, wait_list& list, wait_entry& entry) {
+  if (g.get(entry.on_its_way) == 0) return;
+  g.set(entry.on_its_way, 0);
+  g.add(list.on_their_way(), -std::uint64_t{1});
+}
+
 /// With the section held: sets the bit of the entry that was taken out last, and names whom to ring.
 std::uint64_t finish_delivery(arena& memory, wait_list& list) noexcept {
   const std::uint64_t owner = list.delivering_owner().load(std::memory_order_relaxed);
@@ -72,6 +79,7 @@ void enqueue(arena& memory, wait_list& list, wait_entry& entry, bool at_front) {
     const std::uint64_t first = next_of(ends);
     const std::uint64_t last = previous_of(ends);
     const std::uint64_t self = memory.to_reference(entry);
+    arrive(g, list, entry);
     g.set(entry.link, at_front ? make_link(0, first) : make_link(last, 0));
     g.set(entry.list, memory.to_reference(list));
     g.set(entry.state, static_cast<std::uint64_t>(wait_state::waiting));
@@ -86,24 +94,30 @@ void enqueue(arena& memory, wait_list& list, wait_entry& entry, bool at_front) {
   std::atomic_thread_fence(std::memory_order_seq_cst);
 }
 
-void leave(arena& memory, wait_list& list, wait_entry& entry, bool served) {
-  bool pass_on = false;
-  if (entry.state.load(std::memory_order_acquire) == static_cast<std::uint64_t>(wait_state::waiting)) {
+bool leave(arena& memory, wait_list& list, wait_entry& entry) {
+  // Named before it is known whether it was woken: a kill in between then costs one wake too many.
+  memory.my_slot().intent_list.store(memory.to_reference(list), std::memory_order_release);
+  bool woken = false;
+  {
     list_guard g(memory, list);
     if (g.get(entry.state) == static_cast<std::uint64_t>(wait_state::waiting)) {
       unlink(memory, g, list, entry);
-      g.set(entry.state, static_cast<std::uint64_t>(wait_state::idle));
-      g.set(entry.list, 0);
-      g.commit();
-      return;
+    } else {
+      woken = g.get(entry.state) == static_cast<std::uint64_t>(wait_state::woken);
+      arrive(g, list, entry);
     }
+    g.set(entry.state, static_cast<std::uint64_t>(wait_state::idle));
+    g.set(entry.list, 0);
+    g.commit();
   }
-  // Woken: ours alone again. While `list` is set a clean-up after us would pass the wake on.
-  pass_on = !served && entry.state.load(std::memory_order_relaxed) == static_cast<std::uint64_t>(wait_state::woken);
-  if (pass_on) wake(memory, list, 1);
+  if (!woken) memory.my_slot().intent_list.store(0, std::memory_order_release);
+  return woken;
+}
+
+void settle_wake(arena& memory, wait_list& list, bool for_others) {
   kill_point();
-  entry.state.store(static_cast<std::uint64_t>(wait_state::idle), std::memory_order_release);
-  entry.list.store(0, std::memory_order_release);
+  if (for_others) wake(memory, list, 1);
+  memory.my_slot().intent_list.store(0, std::memory_order_release);
 }
 
 std::uint64_t wake(arena& memory, wait_list& list, std::uint64_t most) {
@@ -121,6 +135,11 @@ std::uint64_t wake(arena& memory, wait_list& list, std::uint64_t most) {
       wait_entry& entry = entry_at(memory, first);
       unlink(memory, g, list, entry);
       g.set(entry.state, static_cast<std::uint64_t>(wait_state::woken));
+      if (memory.is_asleep(entry.owner.load(std::memory_order_relaxed))) {
+        g.set(entry.on_its_way, 1);
+        g.add(list.on_their_way(), 1);
+        g.set(list.last_wake(), coarse_clock());
+      }
       g.set(list.delivering_home(), entry.home.load(std::memory_order_relaxed));
       g.set(list.delivering_owner(), entry.owner.load(std::memory_order_relaxed));
       g.commit();

@@ -121,11 +121,10 @@ void repair_queue(arena& memory, reference block) {
   repair(memory, s.getters);
   repair(memory, s.putters);
   repair(memory, s.joiners);
-  // How many it owed a wake is unknown. All who may find something, and everybody if the queue was closed.
-  const std::uint64_t used = s.tail().load() - s.head().load();
-  const bool closed = s.closed.load() != 0;
-  wake(memory, s.getters, closed ? unlimited : used + returned_count(s.returned().load()));
-  wake(memory, s.putters, closed ? unlimited : s.capacity - std::min(used, s.capacity));
+  // Whether it owed a wake is unknown: one each, or everybody if the queue was closed.
+  const std::uint64_t most = s.closed.load() != 0 ? unlimited : 1;
+  wake(memory, s.getters, most);
+  wake(memory, s.putters, most);
   if (s.finished().load() >= s.tail().load()) wake(memory, s.joiners, unlimited);
 }
 
@@ -390,11 +389,11 @@ void queue_core::grow(section_guard& g, std::uint64_t tail) {
 
 void queue_core::wake_one(wait_list& list) {
   wake_barrier();
-  if (has_waiters(list)) wake(memory(), list, 1);
+  if (needs_wake(list)) wake(memory(), list, 1);
 }
-void queue_core::wake_many(wait_list& list, std::uint64_t count) {
+void queue_core::wake_all(wait_list& list) {
   wake_barrier();
-  if (count != 0 && has_waiters(list)) wake(memory(), list, count);
+  if (has_waiters(list)) wake(memory(), list, unlimited);
 }
 
 put_outcome queue_core::put_inline(std::span<const std::byte> message) {
@@ -434,7 +433,7 @@ std::size_t queue_core::put_inline_many(const std::byte* messages, std::size_t s
     kill_point();
     s.tail().store(tail, std::memory_order_release);
   }
-  wake_many(s.getters, done);
+  if (done != 0) wake_one(s.getters);
   return done;
 }
 
@@ -512,7 +511,7 @@ take_outcome queue_core::take(incoming_message& message) {
     }
   }
   // Those who wait at a closed queue wait for leases to come back; with this one gone nothing may come any more.
-  if (last_returned && is_closed()) wake_many(s.getters, unlimited);
+  if (last_returned && is_closed()) wake_all(s.getters);
   wake_one(s.putters);
   return take_outcome::done;
 }
@@ -582,7 +581,7 @@ std::size_t queue_core::take_inline_many(std::byte* place, std::size_t size, std
     kill_point();
     s.head().store(head, std::memory_order_release);
   }
-  wake_many(s.putters, taken);
+  if (taken != 0) wake_one(s.putters);
   return taken;
 }
 
@@ -643,8 +642,8 @@ void queue_core::settle(word& cell) {
     last = g.get(s.leases()) == 0;
     g.commit();
   }
-  if (last && is_closed()) wake_many(s.getters, unlimited);  // nothing can come back: the queue ends
-  if (all_done()) wake_many(s.joiners, unlimited);
+  if (last && is_closed()) wake_all(s.getters);  // nothing can come back: the queue ends
+  if (all_done()) wake_all(s.joiners);
   free_record(memory(), cell);
 }
 
@@ -664,8 +663,8 @@ void queue_core::close() {
     section_guard g(memory(), s.put_end);
     s.closed.store(1, std::memory_order_release);
   }
-  wake_many(s.getters, unlimited);
-  wake_many(s.putters, unlimited);
+  wake_all(s.getters);
+  wake_all(s.putters);
 }
 
 std::uint64_t queue_core::size() const noexcept {
@@ -688,7 +687,7 @@ void queue_core::task_done() {
     s.finished().store(finished + 1, std::memory_order_release);
   }
   wake_barrier();
-  if (all_done()) wake_many(s.joiners, unlimited);
+  if (all_done()) wake_all(s.joiners);
 }
 
 bool queue_core::all_done() const noexcept {

@@ -104,6 +104,8 @@ class arena {
   void deliver(std::uint64_t owner, std::uint64_t home) noexcept;
   /// Sends the datagram that ends the sleep of `owner`'s loop, if it sleeps (or `always`).
   void ring(std::uint64_t owner, bool always = false) noexcept;
+  /// Whether that process's loop sleeps, as far as one can know.
+  bool is_asleep(std::uint64_t owner) const noexcept;
   /// Tells the waiter of every entry whose bit was set since the last call. Bits may be set for nothing.
   void drain() noexcept;
   bool anything_woken() const noexcept {

@@ -58,7 +58,8 @@ struct wait_entry {
   word state;  // wait_state
   word home;   // chunk << 24 | index: which bit of which process is set to wake it
   word owner;  // generation << 32 | slot
-  word spare[3];
+  word on_its_way;  // 1 if it is counted in the list's `on_their_way`
+  word spare[2];
 };
 static_assert(sizeof(wait_entry) == granule);
 enum class wait_state : std::uint64_t { idle = 0, waiting = 1, woken = 2 };

@@ -3,6 +3,7 @@
 // State machine of `owner` (all by compare-and-swap, so that the claim and the name of the claimer appear together):
 //   0 --lock--> me --unlock--> 0          acquire on entry, release on exit: what one holder wrote, the next one sees
 //   dead --lock--> me, replay             only after the owner was found dead (process table, then its pidfd)
+//   owner --contender--> owner | sleepers  somebody sleeps on the word (futex(2)) and is to be woken at unlock
 // A change of several words is a transaction: its stores are written to the journal, `pending` is set to their number
 // (release: the commit), they are applied, `pending` goes back to 0. A holder killed before the commit changed
 // nothing; one killed after it has its stores applied again by the next holder, which is harmless, as they are values
@@ -34,7 +35,7 @@ struct journal_entry {
 };
 
 struct section {
-  word owner;    // 0, or generation << 32 | slot
+  word owner;    // 0, or generation << 32 | sleepers << 31 | slot
   word pending;  // committed journal entries that may not be applied yet
   word local[6];  // words the section protects that are wanted in the cache line of the lock
   journal_entry journal[journal_capacity];

@@ -19,6 +19,7 @@ inline bool time_to_yield() noexcept {
 
 /// One attempt to take something, repeated when woken. `Derived` has
 ///   `bool attempt()`         takes what is waited for and keeps it; false if it is not there; may throw;
+///   `bool more()`            whether there is more of it, for others;
 ///   `wait_list& list()`      where to wait for it;
 ///   `arena& memory()`.
 /// Fast path: an attempt that succeeds at once suspends nothing, allocates nothing and makes no system call.
@@ -97,7 +98,9 @@ class wait_operation : public suspension<Derived>, private waiter {
 
   void finish(bool served) noexcept {
     if (entry_ == nullptr) return;
-    leave(self().memory(), self().list(), *entry_, served);
+    if (leave(self().memory(), self().list(), *entry_)) {
+      settle_wake(self().memory(), self().list(), !served || self().more());
+    }
     self().memory().return_wait_entry(*entry_);
     entry_ = nullptr;
   }

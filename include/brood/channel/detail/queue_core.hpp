@@ -169,7 +169,7 @@ class queue_core final : public shared_object {
   take_outcome take_copy(std::span<std::byte> place);
   void take_returned(section_guard& g, word& cell, held as);
   void wake_one(wait_list& list);
-  void wake_many(wait_list& list, std::uint64_t count);
+  void wake_all(wait_list& list);
   queue_state& checked_state();
 
   queue_state* state_ = nullptr;

@@ -91,6 +91,7 @@ class put_awaiter : public wait_operation<put_awaiter<T>> {
     outcome_ = message_.put(*core_);
     return outcome_ != put_outcome::full;
   }
+  bool more() const noexcept { return core_->size() < core_->capacity() || core_->is_closed(); }
   wait_list& list() const noexcept { return core_->putters(); }
   arena& memory() const noexcept { return core_->memory(); }
   void await_resume() {
@@ -124,6 +125,7 @@ class get_awaiter : public wait_operation<get_awaiter<T, Optional>> {
     outcome_ = message_.take(*core_);
     return outcome_ != take_outcome::empty;
   }
+  bool more() const noexcept { return core_->size() != 0; }
   wait_list& list() const noexcept { return core_->getters(); }
   arena& memory() const noexcept { return core_->memory(); }
   std::conditional_t<Optional, std::optional<T>, T> await_resume() {
@@ -201,6 +203,7 @@ class lease_awaiter : public wait_operation<lease_awaiter<T, Optional>> {
     if (outcome_ == take_outcome::done) hold_ = lease_hold(core_, *cell);
     return outcome_ != take_outcome::empty;
   }
+  bool more() const noexcept { return core_->size() != 0; }
   wait_list& list() const noexcept { return core_->getters(); }
   arena& memory() const noexcept { return core_->memory(); }
   std::conditional_t<Optional, std::optional<lease<T>>, lease<T>> await_resume() {
@@ -241,6 +244,7 @@ class join_awaiter : public wait_operation<join_awaiter> {
  public:
   explicit join_awaiter(std::shared_ptr<queue_core> core) : core_(std::move(core)) {}
   bool attempt() const noexcept { return core_->all_done(); }
+  bool more() const noexcept { return false; }
   wait_list& list() const noexcept { return core_->joiners(); }
   arena& memory() const noexcept { return core_->memory(); }
   void await_resume() { take(); }
