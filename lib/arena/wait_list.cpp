@@ -73,6 +73,10 @@ struct list_guard : section_guard {
 }  // namespace
 
 void enqueue(arena& memory, wait_list& list, wait_entry& entry, bool at_front) {
+  // The transaction holds words of this process, so it must be brought to an end before its slot is used again.
+  word& intent = memory.my_slot().intent_list;
+  const std::uint64_t outer = intent.load(std::memory_order_relaxed);
+  intent.store(memory.to_reference(list), std::memory_order_release);
   {
     list_guard g(memory, list);
     const std::uint64_t ends = g.get(list.ends());
@@ -91,6 +95,7 @@ void enqueue(arena& memory, wait_list& list, wait_entry& entry, bool at_front) {
     g.add(list.count(), 1);
     g.commit();
   }
+  intent.store(outer, std::memory_order_release);
   std::atomic_thread_fence(std::memory_order_seq_cst);
 }
 

@@ -52,22 +52,25 @@ class cell_for {
   word* cell_;
 };
 
-/// Names the queue as the object this process is changing.
+/// Names the queue as the object this process is changing. Needed wherever a transaction of one of its sections holds
+/// words of this process (its cells): they must be brought to an end before its slot goes to somebody else.
 class intent {
  public:
-  intent(arena& memory, reference queue) : word_(memory.my_slot().intent_object) {
+  intent(arena& memory, reference queue)
+      : word_(memory.my_slot().intent_object), outer_(word_.load(std::memory_order_relaxed)) {
     word_.store(queue, std::memory_order_release);
     kill_point();
   }
   ~intent() {
     kill_point();
-    word_.store(0, std::memory_order_release);
+    word_.store(outer_, std::memory_order_release);
   }
   intent(const intent&) = delete;
   intent& operator=(const intent&) = delete;
 
  private:
   word& word_;
+  std::uint64_t outer_;
 };
 
 /// Between progress and the look at the count of waiters. Leaving a section is an exchange, a full barrier on x86.
@@ -104,6 +107,7 @@ void destroy_queue(arena& memory, reference block) {
     const std::uint64_t next = record.next.load();
     word& cell = memory.take_cell();
     {
+      intent named(memory, block);
       section_guard g(memory, s.take_end);
       g.set(cell, make_cell(held::settled, first));
       g.set(s.returned(), next);
@@ -304,6 +308,7 @@ std::shared_ptr<queue_core> queue_core::create(arena& memory, std::uint64_t capa
     }
     auto core = std::make_shared<queue_core>(memory, block, cell);
     {
+      intent named(memory, block);
       section_guard g(memory, s.put_end);
       g.set(s.ring, make_cell(held::block, cell_reference(ring_cell.load()),
                               static_cast<std::uint32_t>(std::countr_zero(slots))));

@@ -5,6 +5,7 @@
 //   kill_fuzz [--kills N] [--seed S]
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -32,7 +33,7 @@ namespace {
 constexpr int producers = 3;
 constexpr int consumers = 3;
 constexpr int items_each = 150;
-constexpr unsigned round_seconds = 60;
+constexpr unsigned round_seconds = 30;
 
 /// What the workers know of each other besides what is tested. In plain shared memory, not in the arena.
 struct scoreboard {
@@ -112,6 +113,7 @@ pid_t start(std::uint32_t slot, std::uint64_t steps, F body) {
   std::fflush(nullptr);
   const pid_t pid = ::fork();
   if (pid != 0) return pid;
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   int code = 0;
   try {
     detail::arm_kill_point(steps);
