@@ -11,8 +11,8 @@ check() {
   expected=$1
   shift
   spin "$@" -a "$model" > spin.log 2>&1 || { cat spin.log; exit 1; }
-  cc -O2 -DSAFETY -DMEMLIM=4000 -o pan pan.c
-  ./pan -m1000000 > pan.log 2>&1 || true
+  cc -O1 -w -DSAFETY -DCOLLAPSE -DMEMLIM=4000 -o pan pan.c
+  ./pan -n -m1000000 > pan.log 2>&1 || true
   if grep -q 'max search depth too small\|out of memory' pan.log; then cat pan.log; exit 1; fi
   if grep -q 'errors: 0' pan.log; then found=holds; else found=fails; fi
   states=$(sed -n 's/ *\([0-9.e+]*\) states, stored.*/\1/p' pan.log | head -n1)
@@ -20,9 +20,9 @@ check() {
   if [ "$found" != "$expected" ]; then cat pan.log; exit 1; fi
 }
 
-check holds
-check holds -DONE_EACH -DN=3
-check holds -DKILL
+check holds -DITEMS=2
+check holds -DONE_EACH -DN=3 -DITEMS=2
+check holds -DKILL -DITEMS=2
 check fails -DNO_RECHECK_ITEM
 check fails -DNO_RECHECK_WOKEN
 check fails -DONE_EACH -DN=3 -DNO_BATON

@@ -80,7 +80,8 @@ inline wake(who, found) {
   if
   :: found -> woken[who] = true; ring(who)
   :: else -> skip
-  fi
+  fi;
+  d_step { who = 0; found = false }  /* locals that matter no more would only multiply the states */
 }
 
 inline arrive(c) {
@@ -136,14 +137,15 @@ proctype consumer(byte me) {
 attempt:
   got = false;
   atomic { if :: items > 0 -> items--; taken++; got = true :: else -> skip fi };
-  if :: got -> goto attempt :: else -> skip fi;
+  if :: got -> got = false; goto attempt :: else -> skip fi;
   atomic { push_back(me) };
 again:
 #ifndef NO_RECHECK_ITEM
   got = false;
   atomic { if :: items > 0 -> items--; taken++; got = true :: else -> skip fi };
   if
-  :: got -> /* leave: if it was woken meanwhile, that wake was for somebody else */
+  :: got ->
+     got = false; /* leave: if it was woken meanwhile, that wake was for somebody else */
      was_woken = false;
      atomic {
        if
@@ -155,7 +157,7 @@ again:
        :: else -> was_woken = true; woken_entry[me] = false; arrive(me)
        fi
      };
-     if :: was_woken -> wake(who, found) :: else -> skip fi;
+     if :: was_woken -> was_woken = false; wake(who, found) :: else -> skip fi;
      goto attempt
   :: else -> skip
   fi;
@@ -180,7 +182,7 @@ look:
   atomic { if :: items > 0 -> items--; taken++; got = true :: else -> skip fi };
   if
   :: got ->
-     atomic { woken_entry[me] = false; arrive(me) };
+     atomic { got = false; woken_entry[me] = false; arrive(me) };
 #ifndef NO_BATON
      if
      :: items > 0 -> wake(who, found)
