@@ -81,6 +81,8 @@ executor* executor::current_or_null() noexcept { return current_executor; }
 executor::scope::scope(executor& e) noexcept : previous_(std::exchange(current_executor, &e)) {}
 executor::scope::~scope() { current_executor = previous_; }
 
+void executor::forget_current() noexcept { current_executor = nullptr; }
+
 void executor::start_timer(detail::timer_node& node) {
   timers_.insert(node);
   if (&timers_.top() == &node) timers_changed();

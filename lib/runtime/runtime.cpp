@@ -15,6 +15,7 @@ namespace brood {
 namespace {
 
 thread_local runtime* runtime_of_thread = nullptr;
+thread_local std::unique_ptr<runtime> runtime_kept_for_waiting;  // see sync_wait
 
 // How long coroutines may run before the loop looks at its events again.
 constexpr auto ready_budget = std::chrono::microseconds(200);
@@ -189,6 +190,17 @@ runtime& runtime::current() {
 }
 
 runtime* runtime::current_or_null() noexcept { return runtime_of_thread; }
+
+runtime& detail::runtime_for_waiting() {
+  if (runtime_of_thread == nullptr) runtime_kept_for_waiting = std::make_unique<runtime>();
+  return *runtime_of_thread;
+}
+
+void runtime::abandon_after_fork() noexcept {
+  static_cast<void>(runtime_kept_for_waiting.release());
+  runtime_of_thread = nullptr;
+  forget_current();
+}
 
 void runtime::start_task(task<> body, end_handler on_end) {
   state_->tasks.start(report_end(std::move(body), std::move(on_end)));

@@ -119,6 +119,22 @@ class move_only {
   std::unique_ptr<int> number_;
 };
 
+/// Its default constructor would create something new, which a message must not.
+class creating_handle {
+ public:
+  creating_handle() : number_(++created) {}
+  explicit creating_handle(brood::to_be_loaded) {}
+  bool operator==(const creating_handle&) const = default;
+  template <class A>
+  void serialize(A& ar) {
+    ar(number_);
+  }
+  static inline int created = 0;
+
+ private:
+  int number_ = 0;
+};
+
 struct outside {
   int number;
   bool operator==(const outside&) const = default;
@@ -165,8 +181,8 @@ struct entry {
 class derived : public base {
  public:
   derived() = default;
-  derived(int number, std::string text, std::vector<entry> entries)
-      : base{std::move(text)}, number_(number), entries_(std::move(entries)) {}
+  derived(int number, std::string words, std::vector<entry> entries)
+      : base{std::move(words)}, number_(number), entries_(std::move(entries)) {}
   bool operator==(const derived&) const = default;
   template <class A>
   void serialize(A& ar) {

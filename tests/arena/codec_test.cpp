@@ -13,8 +13,8 @@
 #include <string>
 #include <thread>
 
-#include "arena/codec_samples.hpp"
-#include "support/catch.hpp"
+#include "catch.hpp"
+#include "codec_samples.hpp"
 
 using namespace brood;
 using namespace samples;
@@ -308,6 +308,10 @@ TEST_CASE("classes that encode themselves") {
   travels(sized({1, 2, 3}));
   travels(keyed{{{"a", 1}}});
 
+  const std::vector<creating_handle> handles(3);
+  travels(handles);
+  CHECK(creating_handle::created == 3);
+
   const auto moved = round_trip(move_only(5));
   CHECK(moved.number() == 5);
   const auto list = round_trip([] {
@@ -325,7 +329,7 @@ TEST_CASE("too deep to travel") {
   travels(deep);
   for (int i = 0; i < 100; ++i) deep = tree{"", {deep}};
   bytes out = {std::byte{1}};
-  CHECK_THROWS_WITH(encode_to(out, deep), Catch::Matchers::Contains("nested deeper than 256 levels"));
+  CHECK_THROWS_WITH(encode_to(out, deep), contains_text("nested deeper than 256 levels"));
   CHECK(out == bytes{std::byte{1}});
 }
 

@@ -1,8 +1,19 @@
-// Catch2, version 3 or 2, whichever is installed.
+// Catch2, version 3 or 2, whichever is installed, and the names that differ between them.
 #pragma once
+
+#include <string>
 
 #if __has_include(<catch2/catch_all.hpp>)
 #include <catch2/catch_all.hpp>
 #else
 #include <catch2/catch.hpp>
 #endif
+
+/// Matches a text that contains `part`: `CHECK_THROWS_WITH(f(), contains_text("closed"))`.
+inline auto contains_text(const std::string& part) {
+#if __has_include(<catch2/catch_all.hpp>)
+  return Catch::Matchers::ContainsSubstring(part);
+#else
+  return Catch::Matchers::Contains(part);
+#endif
+}

@@ -10,6 +10,10 @@
 //     template <class A> void load(A& ar) { ar(block_); }         // or ar.read(data, size), ar.remaining()
 //   };
 //
+// Such an object is made by its constructor that takes `brood::to_be_loaded`, if it has one, or else by
+// default. A class that is trivially copyable and keeps its members private goes by its bytes: if not all
+// bytes are valid for it, give it `save` and a `load` that checks.
+//
 // The encoding is for the moment, not for storage: little overhead, no field names, the machine's byte order.
 // An aggregate that is trivially copyable goes by its bytes, its padding included.
 #pragma once

@@ -98,6 +98,9 @@ class executor {
     executor* previous_;
   };
 
+  /// In a fresh clone of the process: no executor is this thread's any more.
+  static void forget_current() noexcept;
+
   bool has_ready() const noexcept { return queue_.next != &queue_; }
   /// Runs ready nodes until none is left or `budget` has passed; the clock is read every few nodes.
   /// Returns how many ran.

@@ -138,6 +138,25 @@ task<T> as_task(task<T> t) {
   return t;
 }
 
+/// Awaits a task that it owns: what the `operator co_await` of a fluent operation gives.
+template <class T>
+class owned_task {
+ public:
+  explicit owned_task(task<T> body) noexcept : body_(std::move(body)), inner_(std::move(body_).operator co_await()) {}
+  owned_task(const owned_task&) = delete;
+  owned_task& operator=(const owned_task&) = delete;
+  bool await_ready() const noexcept { return inner_.await_ready(); }
+  template <class Promise>
+  auto await_suspend(std::coroutine_handle<Promise> h) noexcept {
+    return inner_.await_suspend(h);
+  }
+  T await_resume() { return inner_.await_resume(); }
+
+ private:
+  task<T> body_;
+  decltype(std::declval<task<T>>().operator co_await()) inner_;
+};
+
 /// Any awaitable as a task, so that it can be given a scope.
 template <awaitable A>
 task<await_result_t<A>> as_task(A a) {

@@ -19,6 +19,9 @@ namespace brood {
 class runtime;
 
 namespace detail {
+/// This thread's runtime, made if there is none; it then lives until the thread ends.
+runtime& runtime_for_waiting();
+
 template <class A>
 task<> drop_result(A operation) {
   co_await std::move(operation);
@@ -127,6 +130,10 @@ class runtime final : public executor {
   /// Cancels what still runs and closes every service. The first half of the destructor, for those who want to await
   /// the ends themselves first; afterwards only the destructor may follow.
   void shut_down();
+
+  /// In a fresh clone of this process: forgets this thread's runtime without touching it, as its loop and its tasks are
+  /// the parent's.
+  static void abandon_after_fork() noexcept;
 
   /// Starts measuring from now. Costs two readings of the clock each turn of the loop. Own loop only.
   void measure_stalls();

@@ -4,11 +4,6 @@
 #include "brood/runtime/runtime.hpp"
 
 namespace brood {
-namespace detail {
-/// This thread's runtime, made if there is none; it then lives until the thread ends.
-runtime& runtime_for_waiting();
-}  // namespace detail
-
 /// Runs this thread's loop until `operation` has ended; gives its result or throws its error. Makes a runtime for the
 /// thread if it has none. For plain functions, in children too.
 /// Throws `std::logic_error` inside a coroutine, where it would block the loop: `co_await` there.

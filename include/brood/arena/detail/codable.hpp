@@ -1,22 +1,26 @@
-// Which types can travel, how each is encoded, and what stands in the way of those that cannot.
+// Which types can travel, how each is encoded, and which part of a type stands in the way; see obstacle.hpp.
 #pragma once
 
+#include <algorithm>
 #include <array>
-#include <bitset>
-#include <coroutine>
-#include <exception>
-#include <functional>
-#include <initializer_list>
+#include <concepts>
+#include <cstddef>
 #include <iterator>
-#include <memory>
-#include <span>
-#include <string_view>
-#include <system_error>
 #include <type_traits>
-#include <typeindex>
 
 #include "brood/arena/detail/aggregate.hpp"
 #include "brood/arena/detail/memory_archive.hpp"
+#include "brood/arena/detail/obstacle.hpp"
+
+namespace brood {
+
+/// Passed to the constructor of an object that is about to load itself. For classes without a default
+/// constructor, or whose default constructor does more than make room: a handle's may create what it names.
+struct to_be_loaded {
+  explicit to_be_loaded() = default;
+};
+
+}  // namespace brood
 
 namespace brood::detail {
 
@@ -35,65 +39,12 @@ template <class T>
 concept loads_itself = (std::is_class_v<T> || std::is_union_v<T>) &&
                        cereal::traits::is_input_serializable<T, input_archive>::value;
 
-/// Why a type cannot travel.
-enum class obstacle {
-  none,
-  nothing,
-  pointer,
-  reference,
-  view,
-  iterator,
-  shared_pointer,
-  polymorphic_pointer,
-  deleter,
-  function,
-  exception_pointer,
-  address_inside,
-  unbounded_array,
-  union_,
-  base_class,
-  many_fields,
-  uncountable_fields,
-  not_buildable,
-  half_codec,
-  not_default_constructible,
-  immovable,
-  unknown_class,
-};
+struct unrelated {};
 
+/// Not what takes anything, and so takes the tag by chance.
 template <class T>
-inline constexpr obstacle named_obstacle = obstacle::none;
-template <class C, class Traits>
-inline constexpr obstacle named_obstacle<std::basic_string_view<C, Traits>> = obstacle::view;
-template <class T, std::size_t n>
-inline constexpr obstacle named_obstacle<std::span<T, n>> = obstacle::view;
-template <class T>
-inline constexpr obstacle named_obstacle<std::initializer_list<T>> = obstacle::view;
-template <class T>
-inline constexpr obstacle named_obstacle<std::reference_wrapper<T>> = obstacle::reference;
-template <class T>
-inline constexpr obstacle named_obstacle<std::shared_ptr<T>> = obstacle::shared_pointer;
-template <class T>
-inline constexpr obstacle named_obstacle<std::weak_ptr<T>> = obstacle::shared_pointer;
-template <class T, class Deleter>
-inline constexpr obstacle named_obstacle<std::unique_ptr<T, Deleter>> = obstacle::deleter;
-template <class T>
-inline constexpr obstacle named_obstacle<std::unique_ptr<T[]>> = obstacle::unbounded_array;
-template <class T>
-inline constexpr obstacle named_obstacle<std::unique_ptr<T>> =
-    std::is_polymorphic_v<T> && !std::is_final_v<T> ? obstacle::polymorphic_pointer : obstacle::none;
-template <class F>
-inline constexpr obstacle named_obstacle<std::function<F>> = obstacle::function;
-template <>
-inline constexpr obstacle named_obstacle<std::exception_ptr> = obstacle::exception_pointer;
-template <class P>
-inline constexpr obstacle named_obstacle<std::coroutine_handle<P>> = obstacle::address_inside;
-template <>
-inline constexpr obstacle named_obstacle<std::error_code> = obstacle::address_inside;
-template <>
-inline constexpr obstacle named_obstacle<std::error_condition> = obstacle::address_inside;
-template <>
-inline constexpr obstacle named_obstacle<std::type_index> = obstacle::address_inside;
+concept takes_load_tag = !std::is_aggregate_v<T> && std::constructible_from<T, to_be_loaded> &&
+                         !std::constructible_from<T, unrelated>;
 
 /// Numbers, __int128 among them, which the standard's traits do not know.
 template <class T>
@@ -170,7 +121,9 @@ constexpr auto diagnose_class() {
   if constexpr (saves_itself<T> != loads_itself<T>) {
     return offence<T, obstacle::half_codec>();
   } else if constexpr (saves_itself<T>) {
-    return offence<T, std::default_initializable<T> ? obstacle::none : obstacle::not_default_constructible>();
+    return offence<T, takes_load_tag<T> || std::default_initializable<T>
+                          ? obstacle::none
+                          : obstacle::not_default_constructible>();
   } else if constexpr (opaque_value<T>) {
     if constexpr (std::input_or_output_iterator<T>) {
       return offence<T, obstacle::iterator>();
@@ -224,69 +177,6 @@ constexpr auto diagnose() {
 
 template <class T>
 using diagnosis = decltype(diagnose<T>());
-
-/// Instantiated for a type that cannot travel, so that the compiler prints it together with the reason.
-template <class T, obstacle Why>
-struct cannot_travel {
-  static_assert(Why != obstacle::nothing, "brood: void is not a value that can travel");
-  static_assert(
-      Why != obstacle::pointer,
-      "brood: a pointer cannot travel to another process: send the value, or std::unique_ptr of it");
-  static_assert(Why != obstacle::reference,
-                "brood: a reference cannot travel to another process: send the value");
-  static_assert(
-      Why != obstacle::view,
-      "brood: a view cannot travel, it owns nothing: send the std::string or std::vector it looks at");
-  static_assert(Why != obstacle::iterator,
-                "brood: an iterator cannot travel to another process: send the values");
-  static_assert(
-      Why != obstacle::shared_pointer,
-      "brood: std::shared_ptr cannot travel, what it shares would be a copy in the other process: send the "
-      "value, std::unique_ptr, or an object of this library that lives in shared memory");
-  static_assert(Why != obstacle::polymorphic_pointer,
-                "brood: a pointer to a polymorphic class cannot travel, its dynamic type would be lost: use "
-                "std::variant, or make the class final");
-  static_assert(Why != obstacle::deleter, "brood: std::unique_ptr with a deleter of its own cannot travel");
-  static_assert(
-      Why != obstacle::function,
-      "brood: a function or callable object cannot travel: name the function in the call, as in spawn<f>()");
-  static_assert(
-      Why != obstacle::exception_pointer,
-      "brood: std::exception_ptr cannot travel: throw in the child, its parent gets a remote_error");
-  static_assert(Why != obstacle::address_inside,
-                "brood: this type cannot travel, it holds an address that means nothing in another process");
-  static_assert(Why != obstacle::unbounded_array,
-                "brood: an array of unknown size cannot travel: use std::vector");
-  static_assert(Why != obstacle::union_,
-                "brood: a union cannot travel, it does not say which member it holds: use std::variant");
-  static_assert(Why != obstacle::base_class,
-                "brood: an aggregate with a base class cannot travel by its fields: give it serialize, or "
-                "save and load");
-  static_assert(
-      Why != obstacle::many_fields,
-      "brood: an aggregate of more than 32 fields cannot travel by itself: give it serialize, or group them");
-  static_assert(
-      Why != obstacle::uncountable_fields,
-      "brood: the fields of this aggregate cannot be counted, as a reference cannot travel, nor can what "
-      "converts from anything in several ways: give it serialize, or save (const) and load");
-  static_assert(
-      Why != obstacle::not_buildable,
-      "brood: this aggregate cannot be built from its fields: give it serialize, or save (const) and load");
-  static_assert(
-      Why != obstacle::half_codec,
-      "brood: this class can be saved or loaded but not both: give it serialize, or save (const) and load");
-  static_assert(
-      Why != obstacle::not_default_constructible,
-      "brood: this class loads itself but cannot be default-constructed first: give it such a constructor");
-  static_assert(
-      Why != obstacle::immovable,
-      "brood: this type cannot travel, it can be neither copied nor moved (a mutex, an atomic, a thread's "
-      "state)");
-  static_assert(Why != obstacle::unknown_class,
-                "brood: this class cannot travel, it is neither an aggregate nor trivially copyable: give it "
-                "serialize, or save (const) and load");
-  static constexpr bool reported = true;
-};
 
 template <class T>
 inline constexpr bool can_travel = diagnosis<T>::why == obstacle::none;

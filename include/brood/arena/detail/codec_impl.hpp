@@ -1,12 +1,18 @@
 // Bodies of codec.hpp.
 #pragma once
 
+#include <concepts>
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <tuple>
+
 #include "brood/arena/codec.hpp"
 
 namespace brood {
 namespace detail {
 
-/// All that a vector need not grow for later: exact for flat values, strings and vectors of flat values.
+/// About the size of the encoding, found without walking containers.
 template <class T>
 std::size_t size_hint(const T& value) {
   if constexpr (flat<T>()) {
@@ -16,6 +22,9 @@ std::size_t size_hint(const T& value) {
                          value.size();
                        }) {
     return value.size() * sizeof(typename T::value_type) + 9;
+  } else if constexpr (plain_aggregate<T> && !standard_type<T> && !saves_itself<T> && !std::is_empty_v<T>) {
+    return unpack<field_count<T>>(
+        value, []<class... F>(const F&... fields) { return (std::size_t{0} + ... + size_hint(fields)); });
   } else {
     return least_size<T>();
   }

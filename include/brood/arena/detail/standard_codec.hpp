@@ -5,6 +5,7 @@
 #include <bitset>
 #include <concepts>
 #include <cstddef>
+#include <cstring>
 #include <filesystem>
 #include <memory>
 #include <optional>

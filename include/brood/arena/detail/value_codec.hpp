@@ -4,6 +4,7 @@
 
 #include <array>
 #include <bit>
+#include <concepts>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -70,6 +71,9 @@ T read_flat(byte_reader& in) {
   }
 }
 
+// A bit-field may be narrower than its type; what does not fit was never written by an honest sender.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion"
 template <class T, class... F>
 T read_aggregate(byte_reader& in, type_list<F...>) {
   if constexpr ((std::is_array_v<F> || ...)) {
@@ -78,6 +82,17 @@ T read_aggregate(byte_reader& in, type_list<F...>) {
     return value;
   } else {
     return T{read_value<std::remove_cv_t<F>>(in)...};  // in braces, so from first to last
+  }
+}
+#pragma GCC diagnostic pop
+
+/// An object that is about to load itself.
+template <class T>
+T object_to_load() {
+  if constexpr (takes_load_tag<T>) {
+    return T(to_be_loaded());
+  } else {
+    return T{};
   }
 }
 
@@ -91,7 +106,7 @@ T read_value(byte_reader& in) {
   } else if constexpr (scalar<T>) {
     return static_cast<T>(in.read_flag("bool"));
   } else if constexpr (loads_itself<T>) {
-    T object{};
+    T object = object_to_load<T>();
     read_object(in, object);
     return object;
   } else if constexpr (plain_aggregate<T> && !std::is_empty_v<T>) {

@@ -1,0 +1,22 @@
+// Everything this library offers.
+#pragma once
+
+#include "brood/arena/codec.hpp"
+#include "brood/coroutine/error.hpp"
+#include "brood/coroutine/generator.hpp"
+#include "brood/coroutine/nursery.hpp"
+#include "brood/coroutine/sleep.hpp"
+#include "brood/coroutine/task.hpp"
+#include "brood/coroutine/when_all.hpp"
+#include "brood/coroutine/when_any.hpp"
+#include "brood/coroutine/with_timeout.hpp"
+#include "brood/process/command.hpp"
+#include "brood/process/current.hpp"
+#include "brood/process/exit_status.hpp"
+#include "brood/process/launch.hpp"
+#include "brood/process/process.hpp"
+#include "brood/process/run.hpp"
+#include "brood/process/spawn.hpp"
+#include "brood/runtime/runtime.hpp"
+#include "brood/runtime/stream.hpp"
+#include "brood/runtime/sync_wait.hpp"

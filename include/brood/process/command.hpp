@@ -1,0 +1,78 @@
+// command(program, args...): a program in a child process.
+#pragma once
+
+#include <cstddef>
+#include <limits>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "brood/coroutine/task.hpp"
+#include "brood/process/launch.hpp"
+#include "brood/process/process.hpp"
+
+namespace brood {
+
+/// A running program. As `process_handle`; its streams are there if they were `piped`.
+class program : public process_handle {
+ public:
+  explicit program(std::shared_ptr<detail::child> child) noexcept : process_handle(std::move(child)) {}
+};
+
+/// What a program that has ended wrote.
+struct command_output {
+  exit_status status;
+  std::string out;
+  std::string err;
+};
+
+/// A program to run: set what is to be set, then await `status()`, `output()` or `spawn()`. It is searched in the
+/// child's PATH if its name holds no slash. The child has the parent's environment and working directory of that
+/// moment, its three streams unless set, and none of its other descriptors.
+///
+/// Each throws `std::system_error` with the errno and the stage (`chdir`, `execve`, ...) if the program cannot be
+/// started.
+class command : public launch_setters<command> {
+ public:
+  template <class... Arguments>
+  explicit command(std::string program, Arguments&&... arguments)
+      : words_{std::move(program), std::string(std::forward<Arguments>(arguments))...} {}
+
+  command&& arg(std::string argument) && {
+    words_.push_back(std::move(argument));
+    return std::move(*this);
+  }
+  template <class Range>
+  command&& args(const Range& arguments) && {
+    for (const auto& argument : arguments) words_.emplace_back(argument);
+    return std::move(*this);
+  }
+  /// For `output`: what the program reads from its standard input.
+  command&& input(std::string bytes) && {
+    input_ = std::move(bytes);
+    has_input_ = true;
+    return std::move(*this);
+  }
+  /// For `output`: the most that each of the two outputs may hold; default unlimited.
+  command&& max_output(std::size_t bytes) && {
+    max_output_ = bytes;
+    return std::move(*this);
+  }
+
+  /// Runs the program to its end. Cancellation: the program is ended (SIGTERM, a grace period, SIGKILL) and reaped.
+  task<exit_status> status() &&;
+  /// The same, and gives what it wrote; standard input is `.input()`, or empty. Reads and writes at once, so neither
+  /// side can block the other. Throws `std::length_error`, after killing the program's tree, if it writes more than
+  /// `max_output`.
+  task<command_output> output() &&;
+  /// Starts the program and leaves it running; see `process_handle`.
+  task<program> spawn() &&;
+
+ private:
+  std::vector<std::string> words_;
+  std::string input_;
+  bool has_input_ = false;
+  std::size_t max_output_ = std::numeric_limits<std::size_t>::max();
+};
+
+}  // namespace brood

@@ -1,0 +1,144 @@
+// How a child is to be started: the setters that `spawn` and `command` share.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace brood {
+
+/// How a child that runs a function comes to be.
+enum class start_method : std::uint8_t {
+  fork_server,  // a copy of the fork server, as it was when `preload` had run
+  exec,         // a fresh image of the same program
+};
+
+/// A limit for the child; setrlimit(2). Soft and hard limit both become it.
+enum class resource : std::uint8_t {
+  cpu_time,     // seconds
+  memory,       // bytes of address space
+  files,        // open descriptors
+  file_size,    // bytes
+  stack,        // bytes
+  core,         // bytes of core dump
+  processes,    // of this user
+};
+
+/// Where a standard stream of a child leads.
+class stdio {
+ public:
+  enum class kind : std::uint8_t { inherit, null, pipe, file, append, descriptor };
+
+  explicit stdio(kind what) noexcept : kind_(what) {}
+  /// A file: opened for reading as standard input, else created or emptied.
+  stdio(std::filesystem::path path) : kind_(kind::file), path_(std::move(path)) {}
+  stdio(const char* path) : stdio(std::filesystem::path(path)) {}
+  stdio(const std::string& path) : stdio(std::filesystem::path(path)) {}
+  /// Another descriptor of this process, which must stay open until the child has been started.
+  stdio(int fd) noexcept : kind_(kind::descriptor), fd_(fd) {}
+
+  kind what() const noexcept { return kind_; }
+  const std::filesystem::path& path() const noexcept { return path_; }
+  int fd() const noexcept { return fd_; }
+
+  static stdio appended(std::filesystem::path path) {
+    stdio result(std::move(path));
+    result.kind_ = kind::append;
+    return result;
+  }
+
+ private:
+  kind kind_;
+  std::filesystem::path path_;
+  int fd_ = -1;
+};
+
+/// The parent's own stream.
+inline const stdio inherit{stdio::kind::inherit};
+/// /dev/null.
+inline const stdio null{stdio::kind::null};
+/// A pipe to the parent, which reads or writes it as a `reader` or `writer`.
+inline const stdio piped{stdio::kind::pipe};
+/// A file that is created if need be and written at its end.
+inline stdio append_to(std::filesystem::path path) { return stdio::appended(std::move(path)); }
+
+namespace detail {
+
+/// Everything the setters set. Plain data, sent to the fork server as it is.
+struct launch_options {
+  struct limit {
+    resource what;
+    std::uint64_t value;
+  };
+  std::string name;                                         // empty: process-N
+  std::optional<bool> daemon;                               // unset: inherited
+  std::vector<std::pair<std::string, std::string>> env;     // set, after the clearing
+  std::vector<std::string> unset_env;
+  bool clear_env = false;
+  std::string cwd;                                          // empty: the parent's
+  std::optional<int> nice;
+  std::vector<int> cpus;
+  std::vector<limit> limits;
+  bool detached = false;
+};
+
+/// What the parent keeps to itself.
+struct launch_plan {
+  launch_options options;
+  std::optional<stdio> streams[3];  // unset: the default for what is launched
+  std::optional<std::chrono::nanoseconds> deadline;
+  std::optional<brood::start_method> method;
+};
+
+}  // namespace detail
+
+/// The setters. Each gives the same object back, so they chain: `spawn<f>(x).name("w1").daemon()`.
+template <class Self>
+class launch_setters {
+ public:
+  /// The child's name, for logs and errors; default `process-N`.
+  Self&& name(std::string s) && { return set([&](auto& p) { p.options.name = std::move(s); }); }
+  /// Daemons are terminated when `run` ends, others are joined. Default: as the parent.
+  Self&& daemon(bool yes = true) && { return set([&](auto& p) { p.options.daemon = yes; }); }
+  /// One variable of the child's environment.
+  Self&& env(std::string key, std::string value) && {
+    return set([&](auto& p) { p.options.env.emplace_back(std::move(key), std::move(value)); });
+  }
+  /// Starts from an empty environment.
+  Self&& clear_env() && { return set([&](auto& p) { p.options.clear_env = true; }); }
+  /// The child's working directory.
+  Self&& cwd(std::filesystem::path path) && { return set([&](auto& p) { p.options.cwd = path.string(); }); }
+  Self&& stdin_(stdio from) && { return set([&](auto& p) { p.streams[0] = std::move(from); }); }
+  Self&& stdout_(stdio to) && { return set([&](auto& p) { p.streams[1] = std::move(to); }); }
+  Self&& stderr_(stdio to) && { return set([&](auto& p) { p.streams[2] = std::move(to); }); }
+  /// Scheduling priority, -20 to 19; nice(2).
+  Self&& nice(int n) && { return set([&](auto& p) { p.options.nice = n; }); }
+  /// The CPUs the child may run on; sched_setaffinity(2).
+  Self&& cpus(std::vector<int> which) && { return set([&](auto& p) { p.options.cpus = std::move(which); }); }
+  Self&& limit(resource what, std::uint64_t value) && {
+    return set([&](auto& p) { p.options.limits.push_back({what, value}); });
+  }
+  /// Kills the child and its whole process tree when it has run for `d`; its status says so.
+  template <class Rep, class Period>
+  Self&& deadline(std::chrono::duration<Rep, Period> d) && {
+    return set([&](auto& p) { p.deadline = std::chrono::ceil<std::chrono::nanoseconds>(d); });
+  }
+  /// The child survives the parent and is in a session of its own; `run` does not wait for it.
+  /// Without it a child never outlives the parent, not even one killed by SIGKILL.
+  Self&& detached() && { return set([&](auto& p) { p.options.detached = true; }); }
+
+ protected:
+  detail::launch_plan plan_;
+
+  template <class Change>
+  Self&& set(Change change) {
+    change(plan_);
+    return static_cast<Self&&>(*this);
+  }
+};
+
+}  // namespace brood

@@ -1,0 +1,80 @@
+// A child of this process.
+#pragma once
+
+#include <sys/types.h>
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "brood/arena/codec.hpp"
+#include "brood/coroutine/task.hpp"
+#include "brood/process/exit_status.hpp"
+#include "brood/runtime/stream.hpp"
+
+namespace brood {
+
+namespace detail {
+class child;
+class supervisor;
+/// Waits for the child's end; gives the bytes of its result, which live as long as the child, or throws its error.
+task<std::span<const std::byte>> result_bytes(const std::shared_ptr<child>& self);
+}  // namespace detail
+
+/// A child, whatever it runs. A small copyable value; copies name the same child. Loop thread only.
+/// Lifetime: dropping the last handle leaves the child running under the runtime, which reaps it.
+class process_handle {
+ public:
+  /// The process id. Stays the child's own until its end has been observed here.
+  pid_t pid() const noexcept;
+  const std::string& name() const noexcept;
+  bool daemon() const noexcept;
+  bool is_alive() const noexcept;
+  /// Nothing while it runs; `-N` if signal N ended it.
+  std::optional<int> exitcode() const noexcept;
+
+  /// Waits until the child has ended and been reaped. Any number of coroutines, any number of times.
+  /// Cancellation: the child runs on.
+  task<exit_status> join() const;
+
+  /// SIGTERM, SIGKILL, SIGINT, any signal. Nothing happens if the child has ended.
+  void terminate() const;
+  void kill() const;
+  void interrupt() const;
+  void send_signal(int signal) const;
+  /// SIGKILL to the child, its process group and every descendant.
+  void kill_tree() const;
+
+  /// The parent's ends of the streams that are `piped`; an empty stream for those that are not.
+  const writer& stdin_() const noexcept;
+  const reader& stdout_() const noexcept;
+  const reader& stderr_() const noexcept;
+
+ protected:
+  friend class detail::supervisor;
+  explicit process_handle(std::shared_ptr<detail::child> child) noexcept : child_(std::move(child)) {}
+
+  std::shared_ptr<detail::child> child_;
+};
+
+/// A child that runs a C++ function which gives an `R`.
+template <class R>
+class process : public process_handle {
+ public:
+  explicit process(std::shared_ptr<detail::child> child) noexcept : process_handle(std::move(child)) {}
+
+  /// Waits until the child has ended; gives what its function returned, any number of times.
+  /// Throws `remote_error` with what the function threw, `child_died` if it ended without a result (a signal,
+  /// `exit`), `decode_error` if its arguments or result could not be decoded.
+  /// Cancellation: the child runs on.
+  task<R> result() const { return decode_result(child_); }
+
+ private:
+  static task<R> decode_result(std::shared_ptr<detail::child> child) {
+    const std::span<const std::byte> encoded = co_await detail::result_bytes(child);
+    if constexpr (!std::is_void_v<R>) co_return decode<R>(encoded);
+  }
+};
+
+}  // namespace brood

@@ -1,0 +1,86 @@
+// Entering the library: run for programs that are asynchronous throughout, init for those with a loop of their own.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "brood/process/launch.hpp"
+#include "brood/runtime/runtime.hpp"
+
+namespace brood {
+
+/// How children that run functions are made.
+enum class process_model : std::uint8_t {
+  automatic,  // the first of the following that works here
+  siblings,   // the fork server clones children of the parent itself (CLONE_PARENT); statuses survive the server
+  relay,      // the fork server forks children of its own and passes their statuses on
+  exec,       // every child is a fresh image of the program
+};
+
+enum class log_level : std::uint8_t { silent, errors, debug };
+
+/// Settings of the whole family, given once at its beginning.
+struct options {
+  /// Run once in the fork server, before the first child: what it loads, thousands of children share copy-on-write.
+  /// A plain function, as it must be found again in a fresh image. It must not leave threads running.
+  void (*preload)() = nullptr;
+  process_model model = process_model::automatic;
+  /// Address space for the shared memory of the family, in bytes; memory is used only as it is touched.
+  std::size_t arena_size = std::size_t{64} << 30;
+  log_level log = log_level::errors;
+};
+
+/// First thing in `main` of a program that has a loop of its own or that only waits with `sync_wait`: starts the fork
+/// server while the process is small and has one thread. In a process that is itself a child of the family it does
+/// not return: it runs what the child is to run.
+/// Throws `std::system_error` if no fork server can be started, and what `preload` threw as `remote_error`.
+void init(int argc, char** argv, options settings = {});
+
+namespace detail {
+int run_application(int argc, char** argv, const options& settings, std::function<task<int>()> application);
+
+template <class Application>
+task<int> call_application(Application& application, const std::vector<std::string>& command_line) {
+  auto call = [&] {
+    if constexpr (std::is_invocable_v<Application&, std::vector<std::string>>) {
+      return application(command_line);
+    } else {
+      static_assert(std::is_invocable_v<Application&>,
+                    "brood::run takes a coroutine without arguments or with the command line, a "
+                    "std::vector<std::string>");
+      return application();
+    }
+  };
+  if constexpr (std::is_void_v<await_result_t<decltype(call())>>) {
+    co_await call();
+    co_return 0;
+  } else {
+    co_return co_await call();
+  }
+}
+
+std::vector<std::string> command_line();
+}  // namespace detail
+
+/// Calls `init`, starts a loop, runs `application`, a `task<int>` or `task<>` that takes nothing or the command line
+/// (a `std::vector<std::string>`), and returns its exit code once it and every child that is no daemon have ended;
+/// daemons are terminated. An escaping exception is printed and returns 1.
+/// SIGINT and SIGTERM cancel the application, and then the children that are left; a second one ends the process.
+template <class Application>
+int run(int argc, char** argv, Application application, const options& settings = {}) {
+  return detail::run_application(argc, argv, settings, [&application] {
+    return detail::call_application(application, detail::command_line());
+  });
+}
+
+/// The same with the settings first, for long applications at the end.
+template <class Application>
+int run(int argc, char** argv, const options& settings, Application application) {
+  return run(argc, argv, std::move(application), settings);
+}
+
+}  // namespace brood

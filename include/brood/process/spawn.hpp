@@ -1,0 +1,74 @@
+// spawn<f>(args...): a C++ function in a child process.
+#pragma once
+
+#include <utility>
+
+#include "brood/coroutine/nursery.hpp"
+#include "brood/process/detail/function_entry.hpp"
+#include "brood/process/launch.hpp"
+#include "brood/process/process.hpp"
+
+namespace brood {
+
+namespace detail {
+struct function_call {
+  function_token function;
+  bytes arguments;
+};
+/// Starts a child; see `spawn`.
+task<std::shared_ptr<child>> launch_function(launch_plan plan, function_call call);
+/// Keeps a child within a nursery: waits for its end; when cancelled ends it (SIGTERM, a grace period, SIGKILL).
+/// Throws the child's error.
+task<> tend(std::shared_ptr<child> child);
+}  // namespace detail
+
+/// What `spawn` gives: set what is to be set, then `co_await` it. Nothing happens before.
+template <class R>
+class [[nodiscard("nothing is spawned until this is awaited")]] spawn_operation
+    : public launch_setters<spawn_operation<R>> {
+ public:
+  explicit spawn_operation(detail::function_call call, nursery* scope = nullptr) noexcept
+      : call_(std::move(call)), scope_(scope) {}
+
+  /// `fork_server` (the default) or `exec`.
+  spawn_operation&& start_method(brood::start_method how) && {
+    return this->set([&](auto& plan) { plan.method = how; });
+  }
+
+  auto operator co_await() && {
+    return detail::owned_task<process<R>>(start(std::move(this->plan_), std::move(call_), scope_));
+  }
+
+ private:
+  static task<process<R>> start(detail::launch_plan plan, detail::function_call call, nursery* scope) {
+    auto child = co_await detail::launch_function(std::move(plan), std::move(call));
+    if (scope != nullptr) scope->start(detail::tend(child));
+    co_return process<R>(std::move(child));
+  }
+
+  detail::function_call call_;
+  nursery* scope_;
+};
+
+/// Runs `Function` (a function or a captureless lambda, plain or a coroutine) in a child of its own, with copies of
+/// `arguments`; `co_await` gives its `process<R>` as soon as the child exists.
+/// Throws `std::system_error` naming the step that failed (EAGAIN: too many processes; EMFILE: too many descriptors),
+/// `std::logic_error` without `brood::init` or `brood::run`.
+/// Cancellation: a child that was already made is killed and reaped.
+template <auto Function, class... Arguments>
+auto spawn(Arguments&&... arguments) {
+  using target = detail::child_function<Function>;
+  static const detail::function_token token = detail::token_of(&target::run);
+  return spawn_operation<typename target::result>(
+      detail::function_call{token, target::encode_arguments(std::forward<Arguments>(arguments)...)});
+}
+
+template <auto Function, class... Arguments>
+auto nursery::spawn(Arguments&&... arguments) {
+  using target = detail::child_function<Function>;
+  static const detail::function_token token = detail::token_of(&target::run);
+  return spawn_operation<typename target::result>(
+      detail::function_call{token, target::encode_arguments(std::forward<Arguments>(arguments)...)}, this);
+}
+
+}  // namespace brood

@@ -1,0 +1,116 @@
+#include "brood/process/current.hpp"
+
+#include <sched.h>
+#include <ext/stdio_sync_filebuf.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <iostream>
+#include <typeinfo>
+
+#include "brood/runtime/runtime.hpp"
+#include "process/family.hpp"
+#include "process/supervisor.hpp"
+#include "system/pidfd.hpp"
+
+namespace brood {
+namespace {
+
+using detail::family;
+
+/// "200000 100000" of cgroup v2, or the two files of v1: CPUs this cgroup may use at a time; nothing if unlimited.
+std::optional<double> cgroup_quota() {
+  double quota = 0;
+  double period = 0;
+  if (std::ifstream v2("/sys/fs/cgroup/cpu.max"); v2 >> quota >> period && period > 0) return quota / period;
+  std::ifstream v1_quota("/sys/fs/cgroup/cpu/cpu.cfs_quota_us");
+  std::ifstream v1_period("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
+  if (v1_quota >> quota && v1_period >> period && quota > 0 && period > 0) return quota / period;
+  return std::nullopt;
+}
+
+void run_exit_hooks() noexcept {
+  auto& hooks = family::get().exit_hooks;
+  while (!hooks.empty()) {
+    const auto hook = std::move(hooks.back());
+    hooks.pop_back();
+    hook();
+  }
+}
+
+/// True while std::cout has no buffer of its own but writes to stdout, as it does unless sync_with_stdio(false).
+bool cout_is_stdout() { return typeid(*std::cout.rdbuf()) == typeid(__gnu_cxx::stdio_sync_filebuf<char>); }
+
+[[noreturn]] void end_child_process(int code) noexcept {
+  run_exit_hooks();
+  detail::flush_standard_streams();
+  // Not exit(): the static destructors of the image are the parent's affair. By number, as this call would be the only
+  // one to look up `_exit`, which costs a child more than the rest of its end.
+  for (;;) syscall(SYS_exit_group, code);
+}
+
+}  // namespace
+
+pid_t this_process::pid() const noexcept { return getpid(); }
+const std::string& this_process::name() const noexcept { return family::get().name(); }
+bool this_process::daemon() const noexcept { return family::get().daemon; }
+std::span<const std::byte> this_process::authkey() const noexcept { return family::get().authkey; }
+this_process current_process() noexcept { return {}; }
+
+pid_t parent::pid() const noexcept { return family::get().parent_pid; }
+const std::string& parent::name() const noexcept { return family::get().parent_name(); }
+bool parent::is_alive() const noexcept { return !sys::has_ended(family::get().parent_pidfd.get()); }
+
+std::optional<parent> parent_process() noexcept {
+  return family::get().is_child ? std::optional(parent()) : std::nullopt;
+}
+
+std::vector<process_handle> active_children() {
+  std::vector<process_handle> result;
+  auto* supervisor = runtime::current().find<detail::supervisor>();
+  if (supervisor == nullptr) return result;
+  for (auto& child : supervisor->children()) result.push_back(detail::supervisor::handle_of(std::move(child)));
+  return result;
+}
+
+int cpu_count() {
+  cpu_set_t usable;
+  CPU_ZERO(&usable);
+  const double by_affinity = sched_getaffinity(0, sizeof usable, &usable) == 0
+                                 ? CPU_COUNT(&usable)
+                                 : static_cast<double>(sysconf(_SC_NPROCESSORS_ONLN));
+  const double usable_count = std::min(by_affinity, std::ceil(cgroup_quota().value_or(by_affinity)));
+  return std::max(1, static_cast<int>(usable_count));
+}
+
+void exit(int code) {
+  if (!family::get().is_child) std::exit(code);
+  end_child_process(code);
+}
+
+void at_exit(std::function<void()> hook) { family::get().exit_hooks.push_back(std::move(hook)); }
+
+pid_t fork_server_pid() noexcept { return family::get().server ? family::get().server->server : 0; }
+
+namespace detail {
+
+void flush_standard_streams() noexcept {
+  if (!cout_is_stdout()) {
+    std::cout.flush();
+    std::cerr.flush();
+  }
+  std::fflush(nullptr);
+}
+
+void leave_child(int code) noexcept {
+  if (runtime* loop = runtime::current_or_null()) loop->shut_down();
+  end_child_process(code);
+}
+
+}  // namespace detail
+}  // namespace brood

@@ -1,0 +1,210 @@
+#include "process/family.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <spawn.h>
+#include <sys/random.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <cstdio>
+#include <filesystem>
+#include <iostream>
+
+#include "brood/process/exit_status.hpp"
+#include "process/fork_server.hpp"
+#include "system/clone.hpp"
+#include "system/error.hpp"
+#include "system/signals.hpp"
+#include "system/socket.hpp"
+
+extern char** environ;
+
+namespace brood::detail {
+namespace {
+
+/// A clone of a process with more threads could hold locks that nobody is left to release.
+bool has_one_thread() {
+  std::error_code error;
+  auto tasks = std::filesystem::directory_iterator("/proc/self/task", error);
+  return !error && std::distance(begin(tasks), end(tasks)) == 1;
+}
+
+unique_fd duplicate(const unique_fd& fd, int lowest) {
+  unique_fd copy(fcntl(fd.get(), F_DUPFD_CLOEXEC, lowest));
+  if (!copy) sys::throw_errno("fcntl");
+  return copy;
+}
+
+struct server_ends {
+  unique_fd control;
+  unique_fd parent;
+};
+
+/// The server as a clone of this process, which is small and has one thread. Its exit signal is none, and its children
+/// inherit that: the host never sees SIGCHLD for them, and its own waitpid(-1) cannot take their statuses.
+pid_t clone_server(server_connection& connection, server_ends ends) {
+  std::fflush(nullptr);
+  std::cout.flush();
+  const sigset_t mask = sys::block_all_signals();
+  sys::thread_identity identity;
+  const bool found = sys::thread_identity::find(identity);
+  sys::clone_request how;
+  how.identity = found ? &identity : nullptr;
+  const pid_t server = found ? sys::clone_process(how) : fork();
+  if (server == 0) {
+    if (found) identity.renew();
+    serve({std::move(ends.control), std::move(connection.results_of_children), std::move(ends.parent),
+           std::move(connection.table_file), mask});
+  }
+  const int error = errno;
+  sys::set_signal_mask(mask);
+  if (server < 0) sys::throw_errno("brood: cannot start the fork server: clone", error);
+  return server;
+}
+
+/// The server from a fresh image of the program, for processes that cannot be cloned.
+pid_t execute_server(server_connection& connection, const server_ends& ends) {
+  // Out of the way of the numbers they are to get.
+  const unique_fd control = duplicate(ends.control, exec_fd::end);
+  const unique_fd results = duplicate(connection.results_of_children, exec_fd::end);
+  const unique_fd parent = duplicate(ends.parent, exec_fd::end);
+  const unique_fd table = duplicate(connection.table_file, exec_fd::end);
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, control.get(), exec_fd::request);
+  posix_spawn_file_actions_adddup2(&actions, results.get(), exec_fd::results);
+  posix_spawn_file_actions_adddup2(&actions, parent.get(), exec_fd::parent);
+  posix_spawn_file_actions_adddup2(&actions, table.get(), exec_fd::spawn_table);
+  std::string program = family::get().command_line.at(0);
+  std::string flag = internal_flag;
+  std::string role = internal_server;
+  char* arguments[] = {program.data(), flag.data(), role.data(), nullptr};
+  pid_t server = 0;
+  const int error = posix_spawn(&server, "/proc/self/exe", &actions, nullptr, arguments, environ);
+  posix_spawn_file_actions_destroy(&actions);
+  if (error != 0) sys::throw_errno("brood: cannot start the fork server: posix_spawn", error);
+  return server;
+}
+
+void await_hello(server_connection& connection) {
+  std::array<std::byte, largest_message> buffer;
+  sys::received message;
+  sys::transfer got;
+  while ((got = sys::receive_message(connection.control.get(), buffer, message)) == sys::transfer::would_block) {
+    pollfd ready{connection.control.get(), POLLIN, 0};
+    poll(&ready, 1, -1);
+  }
+  if (got == sys::transfer::gone) throw error("brood: the fork server ended before it could serve");
+  accept_hello(connection, std::span(buffer).first(message.size));
+}
+
+void open_channels(server_connection& connection) {
+  auto [results, results_of_children] = sys::socket_pair();
+  connection.results = std::move(results);
+  connection.results_of_children = std::move(results_of_children);
+  connection.table_file = spawn_table::make_file();
+  connection.table = spawn_table(connection.table_file.get());
+}
+
+}  // namespace
+
+family& family::get() noexcept {
+  static family& the_family = *new family;  // never destroyed: used until the very end of the process
+  return the_family;
+}
+
+const std::string& family::name() {
+  decode_names();
+  return name_;
+}
+
+const std::string& family::parent_name() {
+  decode_names();
+  return parent_name_;
+}
+
+void family::decode_names() {
+  if (encoded_details.empty()) return;
+  auto details = decode<launch_details>(encoded_details);
+  name_ = std::move(details.options.name);
+  parent_name_ = std::move(details.parent_name);
+  encoded_details = {};
+}
+
+void accept_hello(server_connection& connection, std::span<const std::byte> message) {
+  launch_reply hello;
+  std::memcpy(&hello, message.data(), sizeof hello);
+  if (hello.pid > 0) waitpid(hello.pid, nullptr, __WALL);  // the canary, which has ended
+  if (hello.failed != stage::none) {
+    const auto text = message.subspan(sizeof hello);
+    throw error("brood: preload failed: " + std::string(reinterpret_cast<const char*>(text.data()), text.size()));
+  }
+  if (hello.error != 0) {
+    throw std::system_error(hello.error, std::system_category(),
+                            "brood: the process model `siblings` was asked for and clone3 with CLONE_PARENT fails");
+  }
+  connection.siblings = hello.siblings;
+}
+
+void start_server(server_connection& connection, bool by_clone) {
+  auto [control, control_of_server] = sys::socket_pair();
+  server_ends ends{std::move(control_of_server), sys::open_process(getpid())};
+  if (!ends.parent) sys::throw_errno("pidfd_open");
+  connection.control = std::move(control);
+  connection.server =
+      by_clone ? clone_server(connection, std::move(ends)) : execute_server(connection, ends);
+  connection.server_pidfd = sys::open_process(connection.server);
+}
+
+void ensure_server(family& self) {
+  if (!self.initialized) {
+    throw std::logic_error(
+        "brood: spawning needs the fork server: call brood::init(argc, argv) first thing in main, or use brood::run");
+  }
+  if (self.server) return;
+  auto connection = std::make_unique<server_connection>();
+  open_channels(*connection);
+  try {
+    start_server(*connection, has_one_thread());
+    await_hello(*connection);
+  } catch (...) {
+    connection->control.reset();
+    if (connection->server_pidfd) {
+      sys::send_signal(connection->server_pidfd.get(), SIGKILL);
+      waitpid(connection->server, nullptr, __WALL);
+    }
+    throw;
+  }
+  self.server = std::move(connection);
+}
+
+void add_changes_since_start(const family& self, launch_options& options) {
+  if (options.cwd.empty()) {
+    std::error_code error;
+    const std::string now = std::filesystem::current_path(error).string();
+    if (!error && now != self.directory) options.cwd = now;
+  }
+  if (options.clear_env) return;
+  std::vector<std::string> now;
+  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) now.emplace_back(*entry);
+  if (now == self.environment) return;
+  const auto name_of_entry = [](const std::string& entry) { return entry.substr(0, entry.find('=')); };
+  std::vector<std::pair<std::string, std::string>> changed;
+  for (const auto& entry : now) {
+    if (std::find(self.environment.begin(), self.environment.end(), entry) != self.environment.end()) continue;
+    const std::string name = name_of_entry(entry);
+    changed.emplace_back(name, entry.substr(std::min(entry.size(), name.size() + 1)));
+  }
+  changed.insert(changed.end(), options.env.begin(), options.env.end());  // the setters' come last and win
+  options.env = std::move(changed);
+  for (const auto& entry : self.environment) {
+    const std::string name = name_of_entry(entry);
+    const auto same_name = [&](const std::string& other) { return name_of_entry(other) == name; };
+    if (std::none_of(now.begin(), now.end(), same_name)) options.unset_env.push_back(name);
+  }
+}
+
+}  // namespace brood::detail

@@ -1,0 +1,81 @@
+// What this process knows of its family: how the program was started, who the parent is, how children are made.
+#pragma once
+
+#include <sys/resource.h>
+
+#include <array>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "brood/process/run.hpp"
+#include "brood/runtime/unique_fd.hpp"
+#include "process/protocol.hpp"
+#include "process/spawn_table.hpp"
+
+namespace brood::detail {
+
+/// The parent's ends of what connects it with its fork server and its children.
+struct server_connection {
+  unique_fd control;             // non-blocking once a supervisor uses it
+  unique_fd results;             // where the children's reports arrive
+  unique_fd results_of_children; // the other end, kept for a new server
+  unique_fd table_file;
+  spawn_table table;
+  bool siblings = false;         // children are this process's own
+  pid_t server = 0;
+  unique_fd server_pidfd;
+};
+
+/// The one process-wide object of this library. Filled by `init`, by the start of a child, and by the first spawn of
+/// a child; used on one thread at a time.
+class family {
+ public:
+  static family& get() noexcept;
+
+  bool initialized = false;
+  options settings;
+  std::vector<std::string> command_line;
+
+  /// This process's name, and its parent's; decoded when first asked for, as few children ask.
+  const std::string& name();
+  const std::string& parent_name();
+  std::span<const std::byte> encoded_details;  // of a child that has not asked
+
+  bool is_child = false;
+  bool daemon = false;
+  std::array<std::byte, 32> authkey{};
+  pid_t parent_pid = 0;        // 0 in the first process
+  unique_fd parent_pidfd;
+  std::vector<std::function<void()>> exit_hooks;
+
+  // The world as the fork server saw it: what has changed since goes with each launch.
+  std::vector<std::string> environment;
+  std::string directory;
+  rlimit descriptor_limit{};   // as the program was started with
+
+  std::unique_ptr<server_connection> server;
+  std::uint64_t last_id = 0;
+  std::uint64_t last_name = 0;
+
+ private:
+  void decode_names();
+  std::string name_ = "main";
+  std::string parent_name_;
+};
+
+/// Starts this process's fork server if it has none, by cloning this process while it has one thread, else from a
+/// fresh image of the program. Waits until it serves: `preload` and a fraction of a millisecond.
+void ensure_server(family& self);
+
+/// Starts a server over again, `by_clone` of this process or from a fresh image, without waiting for its hello.
+void start_server(server_connection& connection, bool by_clone);
+/// Takes a server's first message; throws if it says that it cannot serve.
+void accept_hello(server_connection& connection, std::span<const std::byte> message);
+
+/// The environment variables and the working directory that differ from what the fork server has.
+void add_changes_since_start(const family& self, launch_options& options);
+
+}  // namespace brood::detail

@@ -1,0 +1,250 @@
+// A loop of three steps: receive a request, clone, reply. It blocks in nothing but the wait for the next request.
+#include "process/fork_server.hpp"
+
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <unordered_map>
+
+#include "brood/runtime/detail/describe.hpp"
+#include "process/child_main.hpp"
+#include "process/family.hpp"
+#include "process/supervisor.hpp"
+#include "system/clone.hpp"
+#include "system/error.hpp"
+#include "system/memory_file.hpp"
+#include "system/pidfd.hpp"
+#include "system/signals.hpp"
+#include "system/socket.hpp"
+
+namespace brood::detail {
+namespace {
+
+class fork_server {
+ public:
+  explicit fork_server(server_setup setup) : setup_(std::move(setup)), table_(setup_.table_file.get()) {}
+
+  [[noreturn]] void run() {
+    say_hello();
+    for (;;) {
+      const sys::transfer got = sys::receive_message(setup_.control.get(), buffer_, message_);
+      if (got == sys::transfer::gone) end();
+      if (got == sys::transfer::done) handle_request();
+      if (got == sys::transfer::would_block || statuses_) wait_for_event();
+    }
+  }
+
+ private:
+  /// Decides how children are made, runs `preload`, and tells the parent, which waits for it.
+  void say_hello() {
+    launch_reply hello;
+    hello.kind = launch_reply::what::hello;
+    const process_model model = family::get().settings.model;
+    if (model != process_model::relay && sys::thread_identity::find(identity_)) {
+      siblings_ = sys::clones_are_sound(identity_, true, hello.pid);
+    }
+    if (model == process_model::siblings && !siblings_) hello.error = ENOSYS;
+    hello.siblings = siblings_;
+    if (!siblings_) statuses_ = unique_fd(epoll_create1(EPOLL_CLOEXEC));
+    rehearse();
+    std::vector<std::byte> failure;
+    // A clone of a child has what its own server loaded already.
+    if (auto* preload = family::get().is_child ? nullptr : family::get().settings.preload) {
+      try {
+        preload();
+      } catch (...) {
+        hello.failed = stage::decode;
+        const std::string text = describe(std::current_exception());
+        const auto bytes = std::as_bytes(std::span(text));
+        failure.assign(bytes.begin(), bytes.end());
+      }
+    }
+    sys::send_message(setup_.control.get(), {sys::bytes_of(hello), failure});
+  }
+
+  /// The parent's death ends the control socket, unless somebody it forked by itself still holds the other end: so its
+  /// pidfd is watched too.
+  void wait_for_event() {
+    pollfd watched[] = {{setup_.control.get(), POLLIN, 0}, {setup_.parent.get(), POLLIN, 0}, {statuses_.get(), POLLIN, 0}};
+    if (poll(watched, statuses_ ? 3 : 2, -1) < 0) return;
+    if (watched[1].revents != 0) end();
+    if (statuses_ && watched[2].revents != 0) relay_statuses();
+  }
+
+  [[noreturn]] void end() {
+    // Children die with their parent by themselves (PR_SET_PDEATHSIG); what they started does not.
+    table_.kill_groups();
+    _exit(0);
+  }
+
+  void handle_request() {
+    std::memcpy(&request_, buffer_.data(), sizeof request_);
+    launch_reply reply;
+    reply.id = request_.id;
+    if (message_.fds_lost) {
+      reply.failed = stage::receive_descriptors;
+      reply.error = EMFILE;
+      sys::send_message(setup_.control.get(), {sys::bytes_of(reply)});
+      message_.fds.clear();
+      return;
+    }
+    unique_fd child = make_child(reply);
+    message_.fds.clear();
+    const int fd = child.get();
+    if (child) {
+      sys::send_message(setup_.control.get(), {sys::bytes_of(reply)}, {&fd, 1});
+      if (!siblings_) remember(reply.pid, std::move(child));
+    } else {
+      sys::send_message(setup_.control.get(), {sys::bytes_of(reply)});
+    }
+  }
+
+  unique_fd make_child(launch_reply& reply) {
+    spawn_slot& slot = table_[request_.slot];
+    int pidfd = -1;
+    sys::clone_request how;
+    how.identity = siblings_ ? &identity_ : nullptr;
+    how.sibling = siblings_;
+    how.exit_signal = siblings_ ? 0 : SIGCHLD;
+    // A program's failure to start is known when its clone has called execve or ended.
+    how.wait_for_exec = request_.kind != launch_kind::function;
+    how.pidfd = &pidfd;
+    how.pid_slot = &slot.pid;
+    reply.pid = siblings_ ? sys::clone_process(how) : fork_child(how, slot);
+    if (reply.pid == 0) become_child(slot);
+    if (reply.pid < 0) {
+      reply.failed = stage::clone;
+      reply.error = errno;
+      return {};
+    }
+    if (how.wait_for_exec) {
+      reply.failed = std::atomic_ref(slot.failed).load(std::memory_order_acquire);
+      reply.error = slot.error;
+    }
+    return unique_fd(pidfd);
+  }
+
+  /// With the C library's own fork, where raw clones are not sound.
+  static pid_t fork_child(sys::clone_request& how, spawn_slot& slot) {
+    int exec_pipe[2] = {-1, -1};
+    if (how.wait_for_exec && pipe2(exec_pipe, O_CLOEXEC) != 0) return -1;
+    const pid_t child = fork();
+    if (child <= 0) return child;
+    std::atomic_ref(slot.pid).store(child, std::memory_order_release);
+    *how.pidfd = sys::open_process(child).release();
+    if (how.wait_for_exec) {
+      char nothing;
+      close(exec_pipe[1]);
+      while (read(exec_pipe[0], &nothing, 1) < 0 && errno == EINTR) {
+      }
+      close(exec_pipe[0]);
+    }
+    return child;
+  }
+
+  [[noreturn]] void become_child(spawn_slot& slot) {
+    auto fds = message_.fds.begin();
+    sys::mapped_file large;
+    std::span<const std::byte> body(buffer_.data() + sizeof request_, message_.size - sizeof request_);
+    if (request_.body_in_file) {
+      large = sys::map_whole(fds->get());
+      body = large.contents();
+      ++fds;
+    }
+    begin_child({request_, body, {std::make_move_iterator(fds), std::make_move_iterator(message_.fds.end())},
+                 setup_.control.release(), std::move(setup_.results), std::move(setup_.parent), &slot,
+                 siblings_ ? &identity_ : nullptr, setup_.child_mask, setup_.table_file.get()});
+  }
+
+  // --- relaying: the children are the server's own ---
+
+  void remember(pid_t pid, unique_fd pidfd) {
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.fd = pidfd.get();
+    epoll_ctl(statuses_.get(), EPOLL_CTL_ADD, pidfd.get(), &event);
+    relayed_[pidfd.get()] = {request_.id, pid};
+    pidfd.release();
+  }
+
+  void relay_statuses() {
+    epoll_event ended[64];
+    const int count = epoll_wait(statuses_.get(), ended, 64, 0);
+    for (int i = 0; i < count; ++i) {
+      unique_fd pidfd(ended[i].data.fd);
+      auto status = sys::reap(pidfd.get());
+      if (!status) {
+        pidfd.release();
+        continue;
+      }
+      launch_reply message;
+      message.kind = launch_reply::what::ended;
+      message.id = relayed_[pidfd.get()].id;
+      message.pid = relayed_[pidfd.get()].pid;
+      message.ending = *status;
+      relayed_.erase(pidfd.get());
+      epoll_ctl(statuses_.get(), EPOLL_CTL_DEL, pidfd.get(), nullptr);
+      sys::send_message(setup_.control.get(), {sys::bytes_of(message)});
+    }
+  }
+
+  struct relayed_child {
+    std::uint64_t id;
+    pid_t pid;
+  };
+
+  server_setup setup_;
+  spawn_table table_;
+  sys::thread_identity identity_;
+  bool siblings_ = false;
+  launch_request request_;
+  sys::received message_;
+  std::array<std::byte, largest_message> buffer_;
+  unique_fd statuses_;  // relaying: an epoll set of the children's pidfds
+  std::unordered_map<int, relayed_child> relayed_;
+};
+
+void close_all_but(std::vector<int> kept) {
+  std::sort(kept.begin(), kept.end());
+  unsigned from = 3;
+  for (const int fd : kept) {
+    if (static_cast<unsigned>(fd) > from) syscall(SYS_close_range, from, fd - 1, 0);
+    from = static_cast<unsigned>(fd) + 1;
+  }
+  syscall(SYS_close_range, from, ~0u, 0);
+}
+
+/// Descriptors 0, 1 and 2 are always open, so that none of ours ever gets such a number.
+void fill_standard_streams() {
+  int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+  while (fd >= 0 && fd < 3) fd = fcntl(fd, F_DUPFD, fd + 1);
+  if (fd >= 0) close(fd);
+}
+
+}  // namespace
+
+void serve(server_setup setup) {
+  // Blocked, not ignored: what is ignored stays ignored in children and programs.
+  sys::block_all_signals();
+  sys::reset_signal_handlers();
+  runtime::abandon_after_fork();
+  supervisor::abandon_after_fork();
+  close_all_but({setup.control.get(), setup.results.get(), setup.parent.get(), setup.table_file.get()});
+  // Standard input is nobody's to share: children read /dev/null unless told otherwise.
+  fill_standard_streams();
+  const unique_fd nothing(open("/dev/null", O_RDONLY | O_CLOEXEC));
+  if (nothing) dup2(nothing.get(), 0);
+  prctl(PR_SET_NAME, "brood-server");
+  fork_server server(std::move(setup));
+  server.run();
+}
+
+}  // namespace brood::detail

@@ -1,0 +1,108 @@
+// Functions by module and offset: valid in every process that has loaded the same build of that module, wherever.
+#include <dlfcn.h>
+#include <elf.h>
+#include <fmt/core.h>
+#include <link.h>
+
+#include <cstring>
+#include <string_view>
+#include <vector>
+
+#include "brood/process/detail/function_entry.hpp"
+#include "brood/process/exit_status.hpp"
+
+namespace brood::detail {
+namespace {
+
+struct module {
+  std::uint64_t id;
+  std::uintptr_t base;
+  std::uintptr_t begin;
+  std::uintptr_t end;
+};
+
+// FNV-1a: the ids only have to differ between the handful of modules of one program.
+std::uint64_t hash(std::string_view bytes) noexcept {
+  std::uint64_t result = 14695981039346656037u;
+  for (const char byte : bytes) result = (result ^ static_cast<unsigned char>(byte)) * 1099511628211u;
+  return result;
+}
+
+std::string_view build_id_in(const char* notes, std::size_t size) noexcept {
+  constexpr auto aligned = [](std::size_t n) { return (n + 3) & ~std::size_t{3}; };
+  for (std::size_t at = 0; at + sizeof(ElfW(Nhdr)) <= size;) {
+    ElfW(Nhdr) note;
+    std::memcpy(&note, notes + at, sizeof note);
+    const std::size_t name = at + sizeof note;
+    const std::size_t description = name + aligned(note.n_namesz);
+    if (description + note.n_descsz > size) break;
+    if (note.n_type == NT_GNU_BUILD_ID && std::string_view(notes + name, note.n_namesz) == std::string_view("GNU", 4)) {
+      return {notes + description, note.n_descsz};
+    }
+    at = description + aligned(note.n_descsz);
+  }
+  return {};
+}
+
+int describe_module(dl_phdr_info* info, std::size_t, void* into) {
+  module found{0, info->dlpi_addr, UINTPTR_MAX, 0};
+  std::string_view build_id;
+  for (int i = 0; i < info->dlpi_phnum; ++i) {
+    const auto& segment = info->dlpi_phdr[i];
+    const std::uintptr_t start = info->dlpi_addr + segment.p_vaddr;
+    if (segment.p_type == PT_LOAD) {
+      found.begin = std::min(found.begin, start);
+      found.end = std::max(found.end, start + segment.p_memsz);
+    } else if (segment.p_type == PT_NOTE && build_id.empty()) {
+      build_id = build_id_in(reinterpret_cast<const char*>(start), segment.p_memsz);
+    }
+  }
+  // Without a build id the path stands in: fork children are safe, and a replaced binary is caught at decoding at best.
+  found.id = hash(build_id.empty() ? std::string_view(info->dlpi_name) : build_id);
+  static_cast<std::vector<module>*>(into)->push_back(found);
+  return 0;
+}
+
+std::vector<module> loaded_modules() {
+  std::vector<module> result;
+  dl_iterate_phdr(&describe_module, &result);
+  return result;
+}
+
+const module* find_module(std::uint64_t id) {
+  static std::vector<module> modules = loaded_modules();
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    for (const module& candidate : modules) {
+      if (candidate.id == id) return &candidate;
+    }
+    modules = loaded_modules();  // a library may have been loaded since
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+function_token token_of(function_entry entry) {
+  const auto address = reinterpret_cast<std::uintptr_t>(entry);
+  for (const module& candidate : loaded_modules()) {
+    if (address >= candidate.begin && address < candidate.end) return {candidate.id, address - candidate.base};
+  }
+  throw unknown_function("brood: the function to spawn is in no loaded module");
+}
+
+function_entry entry_of(function_token token) {
+  const module* found = find_module(token.module);
+  if (found == nullptr) {
+    throw unknown_function(
+        fmt::format("brood: the function to run is in module {:016x}, which this process has not loaded: parent and "
+                    "child are different builds, or a library was loaded after brood::init",
+                    token.module));
+  }
+  const std::uintptr_t address = found->base + token.offset;
+  if (address < found->begin || address >= found->end) {
+    throw unknown_function("brood: the function to run lies outside its module");
+  }
+  return reinterpret_cast<function_entry>(address);
+}
+
+}  // namespace brood::detail

@@ -1,0 +1,88 @@
+#include "brood/process/process.hpp"
+
+#include <csignal>
+
+#include "brood/coroutine/detail/task_group.hpp"
+#include "brood/process/spawn.hpp"
+#include "process/supervisor.hpp"
+
+namespace brood {
+namespace {
+
+bool ends_a_process(int signal) { return signal != 0 && signal != SIGCONT && signal != SIGSTOP && signal != SIGCHLD; }
+
+}  // namespace
+
+pid_t process_handle::pid() const noexcept { return child_->pid; }
+const std::string& process_handle::name() const noexcept { return child_->name; }
+bool process_handle::daemon() const noexcept { return child_->daemon; }
+bool process_handle::is_alive() const noexcept { return !child_->status; }
+
+std::optional<int> process_handle::exitcode() const noexcept {
+  return child_->status ? std::optional(child_->status->exitcode) : std::nullopt;
+}
+
+task<exit_status> process_handle::join() const {
+  return [](std::shared_ptr<detail::child> child) -> task<exit_status> {
+    co_await child->ended.wait();
+    co_return *child->status;
+  }(child_);
+}
+
+void process_handle::terminate() const { send_signal(SIGTERM); }
+void process_handle::kill() const { send_signal(SIGKILL); }
+void process_handle::interrupt() const { send_signal(SIGINT); }
+
+void process_handle::send_signal(int signal) const {
+  if (ends_a_process(signal)) child_->signalled = true;
+  child_->send_signal(signal);
+}
+
+void process_handle::kill_tree() const {
+  child_->signalled = true;
+  child_->kill_tree();
+}
+
+const writer& process_handle::stdin_() const noexcept { return child_->input; }
+const reader& process_handle::stdout_() const noexcept { return child_->outputs[0]; }
+const reader& process_handle::stderr_() const noexcept { return child_->outputs[1]; }
+
+namespace detail {
+
+task<std::span<const std::byte>> result_bytes(const std::shared_ptr<child>& self) {
+  const std::shared_ptr<child> kept = self;
+  co_await kept->ended.wait();
+  kept->throw_if_failed();
+  co_return kept->reported();
+}
+
+task<std::shared_ptr<child>> launch_function(launch_plan plan, function_call call) {
+  const options& settings = family::get().settings;
+  const start_method usual =
+      settings.model == process_model::exec ? start_method::exec : start_method::fork_server;
+  launch_target target;
+  target.kind = plan.method.value_or(usual) == start_method::exec ? launch_kind::exec_function : launch_kind::function;
+  target.function = call.function;
+  target.arguments = std::move(call.arguments);
+  return supervisor::current().launch(std::move(plan), std::move(target));
+}
+
+task<> tend(std::shared_ptr<child> child) {
+  bool stopped = false;
+  try {
+    co_await child->ended.wait();
+  } catch (const cancelled&) {
+    stopped = true;
+  }
+  if (stopped) {
+    task_scope uncancelled;
+    auto end = end_child(child);
+    end.set_scope(uncancelled);
+    co_await std::move(end);
+    throw cancelled();
+  }
+  if (!child->signalled) child->throw_if_failed();
+}
+
+}  // namespace detail
+}  // namespace brood

@@ -1,0 +1,44 @@
+// Killing a tree while it grows: each process is stopped before its children are read, so it can make no more, and
+// being stopped it reaps none, so their pids stay their own.
+#include "process/process_tree.hpp"
+
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <fstream>
+#include <vector>
+
+#include "system/pidfd.hpp"
+
+namespace brood::detail {
+namespace {
+
+std::vector<pid_t> children_of(pid_t pid) {
+  std::vector<pid_t> result;
+  std::ifstream list(fmt::format("/proc/{0}/task/{0}/children", pid));
+  for (pid_t child; list >> child;) result.push_back(child);
+  return result;
+}
+
+}  // namespace
+
+void kill_tree(pid_t root, int pidfd) noexcept {
+  try {
+    sys::send_signal(pidfd, SIGSTOP);
+    std::vector<pid_t> found{root};
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      for (const pid_t child : children_of(found[i])) {
+        kill(child, SIGSTOP);
+        found.push_back(child);
+      }
+    }
+    for (std::size_t i = 1; i < found.size(); ++i) kill(found[i], SIGKILL);
+  } catch (...) {
+    // Out of memory: the group below is killed all the same.
+  }
+  if (getpgid(root) == root) kill(-root, SIGKILL);
+  sys::send_signal(pidfd, SIGKILL);
+}
+
+}  // namespace brood::detail

@@ -1,0 +1,113 @@
+// What a parent, its fork server and its children say to each other, over two socket pairs and one table:
+//
+//   parent  <-- control socket -->  fork server    launch_request with descriptors / launch_reply with a pidfd
+//   children  -- results socket -->  parent        child_report, one message each, or a file in memory if large
+//   parent, fork server, children: spawn_table     shared memory, a slot for each child; see spawn_table.hpp
+//
+// All of them are the same program image, so plain structs can travel; texts and options go through the codec.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "brood/process/detail/function_entry.hpp"
+#include "brood/process/launch.hpp"
+#include "system/pidfd.hpp"
+
+namespace brood::detail {
+
+/// The step at which a launch failed.
+enum class stage : std::int32_t {
+  none,
+  clone,
+  receive_descriptors,
+  session,
+  standard_stream,
+  environment,
+  chdir,
+  setpriority,
+  sched_setaffinity,
+  setrlimit,
+  execve,
+  decode,
+};
+const char* name_of(stage s) noexcept;
+
+enum class launch_kind : std::uint8_t { function, exec_function, program };
+
+/// How a standard stream is to be made, in the order of the descriptors 0, 1, 2.
+enum class stream_source : std::uint8_t { keep, null, passed, file, append };
+
+/// The fixed part of a request. Behind it: the encoded `launch_details`, then the encoded arguments of a function.
+struct launch_request {
+  std::uint64_t id = 0;
+  std::uint32_t slot = 0;
+  launch_kind kind = launch_kind::function;
+  bool body_in_file = false;      // the first descriptor is a file in memory that holds the body
+  bool confirm = false;           // the child reports once it is set up, as its setters can fail
+  bool own_group = true;          // not for a program that reads the terminal
+  bool plain = true;              // nothing but the names was set: the child need not look at the details
+  bool daemon = false;
+  pid_t parent = 0;
+  std::array<stream_source, 3> streams{};
+  std::uint32_t details_size = 0;
+  function_token function;
+};
+static_assert(std::is_trivially_copyable_v<launch_request>);
+
+/// The variable part.
+struct launch_details {
+  launch_options options;
+  std::array<std::string, 3> stream_paths;  // for stream_source::file and append
+  std::vector<std::string> command;         // program and arguments
+  std::string parent_name;
+};
+
+/// From the fork server. With a pidfd if the child exists.
+struct launch_reply {
+  enum class what : std::uint8_t { hello, launched, ended } kind = what::launched;
+  std::uint64_t id = 0;
+  pid_t pid = 0;
+  stage failed = stage::none;
+  int error = 0;
+  bool siblings = false;       // hello: children are the parent's own; otherwise `ended` follows for each
+  sys::ending ending;          // ended
+};
+static_assert(std::is_trivially_copyable_v<launch_reply>);
+
+/// From a child that runs a function. Behind it: its result, or an encoded `thrown`.
+struct child_report {
+  enum class what : std::uint8_t { ready, value, exception, cannot_decode, unknown_function } kind = what::ready;
+  std::uint64_t id = 0;
+  bool body_in_file = false;
+};
+static_assert(std::is_trivially_copyable_v<child_report>);
+
+struct thrown {
+  std::string type;
+  std::string what;
+  std::string trace;
+};
+
+/// Bodies up to this size travel in the message, larger ones in a file in memory.
+constexpr std::size_t largest_inline_body = 32 * 1024;
+constexpr std::size_t largest_message = largest_inline_body + 1024;
+
+// Descriptors of a freshly executed image of ours, by number.
+namespace exec_fd {
+constexpr int first = 3;
+constexpr int request = 3;       // function: a file with the launch_request and its body; server: control socket
+constexpr int results = 4;
+constexpr int parent = 5;        // pidfd of the parent
+constexpr int spawn_table = 6;
+constexpr int end = 7;
+}  // namespace exec_fd
+
+// `PROGRAM --brood-internal function` and `... server`: how such an image is told what it is.
+inline constexpr const char* internal_flag = "--brood-internal";
+inline constexpr const char* internal_function = "function";
+inline constexpr const char* internal_server = "server";
+
+}  // namespace brood::detail

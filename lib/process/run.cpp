@@ -1,0 +1,130 @@
+#include "brood/process/run.hpp"
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <filesystem>
+#include <string_view>
+
+#include "brood/runtime/detail/describe.hpp"
+#include "brood/runtime/signal_watch.hpp"
+#include "process/child_main.hpp"
+#include "process/family.hpp"
+#include "process/fork_server.hpp"
+#include "process/supervisor.hpp"
+#include "system/error.hpp"
+#include "system/signals.hpp"
+
+extern char** environ;
+
+namespace brood {
+namespace {
+
+using detail::family;
+
+void remember_start(family& self, int argc, char** argv, options settings) {
+  self.initialized = true;
+  self.settings = settings;
+  self.command_line.assign(argv, argv + argc);
+  if (self.command_line.empty()) self.command_line.emplace_back("brood");
+  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) self.environment.emplace_back(*entry);
+  std::error_code error;
+  self.directory = std::filesystem::current_path(error).string();
+  getrlimit(RLIMIT_NOFILE, &self.descriptor_limit);
+  if (getrandom(self.authkey.data(), self.authkey.size(), 0) != static_cast<ssize_t>(self.authkey.size())) {
+    sys::throw_errno("getrandom");
+  }
+}
+
+/// The signal mask that children get: a fresh image's own was set by whoever executed it.
+[[noreturn]] void serve_as_fresh_image() {
+  for (int fd = detail::exec_fd::first; fd < detail::exec_fd::end; ++fd) fcntl(fd, F_SETFD, FD_CLOEXEC);
+  const sigset_t mask = sys::block_all_signals();
+  detail::serve({unique_fd(detail::exec_fd::request), unique_fd(detail::exec_fd::results),
+                 unique_fd(detail::exec_fd::parent), unique_fd(detail::exec_fd::spawn_table), mask});
+}
+
+/// The application under a scope that signals stop.
+class cancellable_application {
+ public:
+  explicit cancellable_application(runtime& loop)
+      : interrupt_(std::in_place, loop, SIGINT, [this] { stop(SIGINT); }),
+        terminate_(std::in_place, loop, SIGTERM, [this] { stop(SIGTERM); }) {}
+
+  task<int> run(task<int> application) {
+    application.set_scope(scope_);
+    int code = 1;
+    try {
+      code = co_await std::move(application);
+    } catch (const cancelled&) {
+      if (signal_ == 0) fmt::print(stderr, "brood: the application was cancelled\n");
+    } catch (...) {
+      fmt::print(stderr, "brood: the application failed: {}\n", detail::describe(std::current_exception()));
+    }
+    if (auto* supervisor = runtime::current().find<detail::supervisor>()) {
+      const bool joined = co_await join_children(*supervisor);
+      if (!joined) co_await supervisor->end_children(true);
+    }
+    co_return signal_ != 0 ? 128 + signal_ : code;
+  }
+
+ private:
+  /// False if a signal came first.
+  task<bool> join_children(detail::supervisor& supervisor) {
+    auto joined = supervisor.end_children(false);
+    joined.set_scope(scope_);
+    try {
+      co_await std::move(joined);
+    } catch (const cancelled&) {
+      co_return false;
+    }
+    co_return signal_ == 0;
+  }
+
+  void stop(int signal) {
+    signal_ = signal;
+    interrupt_.reset();  // the default action is back: a second signal ends the process
+    terminate_.reset();
+    scope_.request_stop();
+  }
+
+  detail::linked_scope scope_{nullptr};
+  int signal_ = 0;
+  std::optional<signal_watch> interrupt_;
+  std::optional<signal_watch> terminate_;
+};
+
+}  // namespace
+
+void init(int argc, char** argv, options settings) {
+  family& self = family::get();
+  if (self.initialized) throw std::logic_error("brood::init was called twice");
+  remember_start(self, argc, argv, settings);
+  if (argc >= 3 && argv[1] == std::string_view(detail::internal_flag)) {
+    if (argv[2] == std::string_view(detail::internal_function)) detail::begin_executed_child();
+    if (argv[2] == std::string_view(detail::internal_server)) serve_as_fresh_image();
+  }
+  detail::ensure_server(self);
+}
+
+namespace detail {
+
+std::vector<std::string> command_line() { return family::get().command_line; }
+
+int run_application(int argc, char** argv, const options& settings, std::function<task<int>()> application) {
+  try {
+    init(argc, argv, settings);
+    runtime loop;
+    cancellable_application cancellable(loop);
+    return loop.run_until_complete(cancellable.run(application()));
+  } catch (const std::exception& e) {
+    fmt::print(stderr, "{}\n", e.what());
+    return 1;
+  }
+}
+
+}  // namespace detail
+}  // namespace brood

@@ -1,0 +1,60 @@
+// The table of a parent's children in memory that it shares with its fork server and them.
+#pragma once
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <cstdint>
+
+#include "process/protocol.hpp"
+#include "system/memory_file.hpp"
+
+namespace brood::detail {
+
+/// One child. State machine:
+///
+///   pid 0          free, or requested and not made yet
+///   pid N          written by the kernel while it makes the child (CLONE_PARENT_SETTID), before the child runs: there
+///                  is no moment at which the child exists and its slot does not say so, even if the fork server is
+///                  killed. So after a server's death the parent knows exactly which requests were carried out.
+///   failed, error  written by the child if it cannot be set up, before it ends
+///   pid 0 again    written by the parent just before it reaps the child, so a pid found here is never a reused one
+///
+/// The parent alone assigns slots. The server reads the table when the parent is dead, to kill the process groups of
+/// what is left.
+struct spawn_slot {
+  pid_t pid;
+  stage failed;
+  std::int32_t error;
+  std::uint32_t detached;  // written by the parent with the request: not to be killed with it
+};
+static_assert(sizeof(spawn_slot) == 16);
+
+class spawn_table {
+ public:
+  static constexpr std::uint32_t slots = 1u << 20;  // sparse: only those in use cost memory
+
+  spawn_table() = default;
+  static unique_fd make_file();
+  /// Maps the table in `file`, which stays the caller's.
+  explicit spawn_table(int file);
+
+  spawn_slot& operator[](std::uint32_t slot) const noexcept;
+  pid_t pid(std::uint32_t slot) const noexcept;
+  /// To be called before the child is reaped.
+  void release_pid(std::uint32_t slot) const noexcept;
+  void clear(std::uint32_t slot) const noexcept;
+  /// SIGKILL to the process group of every child in the first `count` slots that is not detached.
+  void kill_groups() const noexcept;
+  /// Announces that slots below `count` may be in use, for `kill_groups`.
+  void note_used(std::uint32_t count) const noexcept;
+
+ private:
+  struct header {
+    std::atomic<std::uint32_t> used;
+  };
+  header& head() const noexcept;
+  sys::mapped_file file_;
+};
+
+}  // namespace brood::detail

@@ -1,0 +1,106 @@
+// The parent's side: asks the fork server for children, hears their reports, reaps them.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "brood/process/launch.hpp"
+#include "brood/process/process.hpp"
+#include "brood/runtime/fd_watch.hpp"
+#include "brood/runtime/runtime.hpp"
+#include "process/child.hpp"
+#include "process/family.hpp"
+
+namespace brood::detail {
+
+/// What is to be launched, beside how.
+struct launch_target {
+  launch_kind kind = launch_kind::function;
+  function_token function;
+  bytes arguments;
+  std::vector<std::string> command;
+};
+
+/// A service of the runtime that spawns; at most one in a process at a time. Every step that depends on the number of
+/// children costs the same however many there are.
+class supervisor final : public runtime_service {
+ public:
+  explicit supervisor(runtime& loop);
+  ~supervisor() override;
+  static supervisor& current();
+  static void abandon_after_fork() noexcept;
+
+  /// Launches a child. Cancellation: a child that was made all the same is killed and reaped.
+  task<std::shared_ptr<child>> launch(launch_plan plan, launch_target target);
+
+  /// Ends daemons, and with `all` the others too (SIGTERM, a grace period, SIGKILL); waits for every child but the
+  /// detached ones.
+  task<> end_children(bool all);
+  task<> shut_down() override { return end_children(false); }
+
+  /// Those that have been made and have not ended, oldest first.
+  std::vector<std::shared_ptr<child>> children() const;
+  static process_handle handle_of(std::shared_ptr<child> child) { return process_handle(std::move(child)); }
+
+ private:
+  struct outgoing {
+    std::shared_ptr<child> target;
+    std::vector<std::byte> message;
+    std::vector<unique_fd> fds;
+  };
+
+  std::shared_ptr<child> make_child(const launch_plan& plan, const launch_target& target);
+  outgoing make_request(const std::shared_ptr<child>& child, launch_plan plan, launch_target target);
+  void make_streams(child& child, const launch_plan& plan, launch_request& request, launch_details& details,
+                    outgoing& out);
+  std::uint32_t take_slot();
+
+  void flush();
+  void read_replies();
+  void handle_reply(const launch_reply& reply, unique_fd pidfd, bool pidfd_lost);
+  void launched(child& child, pid_t pid, unique_fd pidfd);
+  void fail_launch(child& child, std::exception_ptr failure);
+
+  void read_reports(int most);
+  void handle_report(std::span<const std::byte> message, std::vector<unique_fd> fds);
+
+  void reap_some();
+  void finish(child& child, const sys::ending& ending);
+  void forget(child& child);
+
+  void watch_server();
+  void server_lost();
+  void start_server_again();
+  void recover_in_flight();
+  void take_over_relayed();
+  void reap_dead_servers();
+  void fail_queue(const std::exception_ptr& failure);
+
+  server_connection& connection() const noexcept { return *family::get().server; }
+
+  runtime& loop_;
+  std::unordered_map<std::uint64_t, std::shared_ptr<child>> children_;
+  std::vector<std::uint32_t> free_slots_;
+  std::uint32_t slots_used_ = 0;
+
+  std::deque<outgoing> queue_;                           // not sent yet
+  std::unordered_map<std::uint64_t, outgoing> in_flight_;  // sent, without a reply
+  bool serving_ = true;                                  // false between a server's death and the next one's hello
+  int deaths_in_a_row_ = 0;                              // without a child in between
+  std::vector<unique_fd> dead_servers_;                  // pidfds, to be reaped
+
+  unique_fd pidfds_;  // an epoll set of every child's pidfd
+  std::optional<fd_watch> control_watch_;
+  std::optional<fd_watch> results_watch_;
+  std::optional<fd_watch> pidfds_watch_;
+  std::vector<std::byte> buffer_;
+};
+
+/// Ends one child: SIGTERM, a grace period, SIGKILL to its tree; waits for its end. Cannot be cancelled.
+task<> end_child(std::shared_ptr<child> child);
+
+}  // namespace brood::detail

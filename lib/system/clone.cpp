@@ -1,0 +1,100 @@
+#include "system/clone.hpp"
+
+#include <linux/futex.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace brood::sys {
+namespace {
+
+robust_list_head* robust_list_of(void* address) { return static_cast<robust_list_head*>(address); }
+
+[[noreturn]] void die_holding(pthread_mutex_t& mutex, const thread_identity& identity) {
+  identity.renew();
+  pthread_mutex_lock(&mutex);
+  _exit(0);
+}
+
+}  // namespace
+
+bool thread_identity::find(thread_identity& found) noexcept {
+  int* tid = nullptr;
+  if (prctl(PR_GET_TID_ADDRESS, &tid) != 0 || tid == nullptr) return false;
+  if (*tid != static_cast<int>(syscall(SYS_gettid))) return false;  // not glibc's layout (musl)
+  void* list = nullptr;
+  std::size_t size = 0;
+  if (syscall(SYS_get_robust_list, 0, &list, &size) != 0 || list == nullptr) return false;
+  found.tid_ = tid;
+  found.robust_list_ = list;
+  found.robust_list_size_ = size;
+  return true;
+}
+
+void thread_identity::renew() const noexcept {
+  // The kernel wrote the new tid (CLONE_CHILD_SETTID). It forgets the robust list at every clone.
+  robust_list_head* head = robust_list_of(robust_list_);
+  head->list.next = &head->list;
+  head->list_op_pending = nullptr;
+  syscall(SYS_set_robust_list, head, robust_list_size_);
+}
+
+pid_t clone_process(const clone_request& request) noexcept {
+  clone_args arguments{};
+  if (request.sibling) arguments.flags |= CLONE_PARENT;
+  if (request.wait_for_exec) arguments.flags |= CLONE_VFORK;
+  if (!request.sibling) arguments.exit_signal = static_cast<std::uint64_t>(request.exit_signal);
+  if (request.identity != nullptr) {
+    arguments.flags |= CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID;
+    arguments.child_tid = request.identity->tid_address();
+  }
+  if (request.pidfd != nullptr) {
+    arguments.flags |= CLONE_PIDFD;
+    arguments.pidfd = reinterpret_cast<std::uint64_t>(request.pidfd);
+  }
+  if (request.pid_slot != nullptr) {
+    arguments.flags |= CLONE_PARENT_SETTID;
+    arguments.parent_tid = reinterpret_cast<std::uint64_t>(request.pid_slot);
+  }
+  return static_cast<pid_t>(syscall(SYS_clone3, &arguments, sizeof arguments));
+}
+
+bool clones_are_sound(const thread_identity& identity, bool sibling, pid_t& canary) noexcept {
+  void* memory = mmap(nullptr, sizeof(pthread_mutex_t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return false;
+  auto& mutex = *static_cast<pthread_mutex_t*>(memory);
+  pthread_mutexattr_t attributes;
+  pthread_mutexattr_init(&attributes);
+  pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+  pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+  pthread_mutex_init(&mutex, &attributes);
+  pthread_mutexattr_destroy(&attributes);
+
+  int pidfd = -1;
+  clone_request request;
+  request.identity = &identity;
+  request.sibling = sibling;
+  request.pidfd = &pidfd;
+  canary = clone_process(request);
+  if (canary == 0) die_holding(mutex, identity);
+  bool sound = false;
+  if (canary > 0) {
+    pollfd ended{pidfd, POLLIN, 0};
+    while (poll(&ended, 1, -1) < 0 && errno == EINTR) {
+    }
+    if (!sibling) waitpid(canary, nullptr, __WALL);
+    sound = pthread_mutex_trylock(&mutex) == EOWNERDEAD;
+    close(pidfd);
+  }
+  munmap(memory, sizeof(pthread_mutex_t));
+  return sound;
+}
+
+}  // namespace brood::sys

@@ -1,0 +1,79 @@
+#include "system/pidfd.hpp"
+
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdint>
+
+#ifndef P_PIDFD
+#define P_PIDFD 3
+#endif
+
+namespace brood::sys {
+namespace {
+
+// From <linux/pidfd.h> of Linux 6.15; older headers lack it.
+struct pidfd_info {
+  std::uint64_t mask;
+  std::uint64_t cgroupid;
+  std::uint32_t pid, tgid, ppid, ruid, rgid, euid, egid, suid, sgid, fsuid, fsgid;
+  std::int32_t exit_code;
+};
+static_assert(sizeof(pidfd_info) == 64);
+constexpr std::uint64_t info_exit = 1u << 3;
+constexpr unsigned long get_info = _IOWR(0xFF, 11, pidfd_info);
+
+ending from_siginfo(const siginfo_t& info, const rusage& usage) noexcept {
+  ending result;
+  result.known = true;
+  result.code = info.si_status;
+  result.signaled = info.si_code != CLD_EXITED;
+  result.core_dumped = info.si_code == CLD_DUMPED;
+  result.usage = usage;
+  return result;
+}
+
+ending kept_by_kernel(int pidfd) noexcept {
+  pidfd_info info{};
+  info.mask = info_exit;
+  ending result;
+  if (ioctl(pidfd, get_info, &info) != 0 || (info.mask & info_exit) == 0) return result;
+  result.known = true;
+  result.signaled = WIFSIGNALED(info.exit_code);
+  result.code = result.signaled ? WTERMSIG(info.exit_code) : WEXITSTATUS(info.exit_code);
+  result.core_dumped = result.signaled && WCOREDUMP(info.exit_code);
+  return result;
+}
+
+}  // namespace
+
+unique_fd open_process(pid_t pid) noexcept { return unique_fd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0))); }
+
+bool send_signal(int pidfd, int signal) noexcept {
+  return syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0) == 0;
+}
+
+bool has_ended(int pidfd) noexcept {
+  pollfd ended{pidfd, POLLIN, 0};
+  return poll(&ended, 1, 0) == 1;
+}
+
+std::optional<ending> reap(int pidfd) noexcept {
+  siginfo_t info{};
+  rusage usage{};
+  // The raw call: only it gives the usage. __WALL, as our children have no exit signal.
+  const long result = syscall(SYS_waitid, P_PIDFD, pidfd, &info, WEXITED | WNOHANG | __WALL, &usage);
+  if (result == 0) {
+    if (info.si_pid == 0) return std::nullopt;
+    return from_siginfo(info, usage);
+  }
+  if (!has_ended(pidfd)) return std::nullopt;
+  return kept_by_kernel(pidfd);
+}
+
+}  // namespace brood::sys

@@ -1,0 +1,34 @@
+// Processes by descriptor: pidfd_open(2). Immune to the reuse of process ids.
+#pragma once
+
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#include <optional>
+
+#include "brood/runtime/unique_fd.hpp"
+
+namespace brood::sys {
+
+/// Empty, with errno, if there is no such process.
+unique_fd open_process(pid_t pid) noexcept;
+/// False if the process has ended and been reaped.
+bool send_signal(int pidfd, int signal) noexcept;
+/// Has the process ended? (A zombie has.)
+bool has_ended(int pidfd) noexcept;
+
+/// What is known of a child that has ended.
+struct ending {
+  bool known = false;        // false: somebody else reaped it and the kernel tells no more
+  int code = 0;              // exit code, or the number of the signal
+  bool signaled = false;
+  bool core_dumped = false;
+  rusage usage{};            // zero if somebody else reaped it
+};
+
+/// Reaps a child without waiting; nothing while it runs. If somebody else in this process reaped it first (a
+/// `waitpid(-1)`, an ignored SIGCHLD), asks the kernel for the status it keeps for holders of a pidfd
+/// (PIDFD_INFO_EXIT, Linux 6.15).
+std::optional<ending> reap(int pidfd) noexcept;
+
+}  // namespace brood::sys

@@ -1,0 +1,85 @@
+#include "system/socket.hpp"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "system/error.hpp"
+
+namespace brood::sys {
+namespace {
+
+constexpr std::size_t most_fds = 8;  // of one message of ours
+
+}  // namespace
+
+std::pair<unique_fd, unique_fd> socket_pair() {
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) throw_errno("socketpair");
+  return {unique_fd(ends[0]), unique_fd(ends[1])};
+}
+
+void set_nonblocking(int fd, bool yes) {
+  const int flags = fcntl(fd, F_GETFL);
+  if (flags < 0 || fcntl(fd, F_SETFL, yes ? flags | O_NONBLOCK : flags & ~O_NONBLOCK) < 0) throw_errno("fcntl");
+}
+
+transfer send_message(int socket, std::initializer_list<std::span<const std::byte>> parts, std::span<const int> fds) {
+  std::array<iovec, 4> vectors;
+  msghdr message{};
+  message.msg_iov = vectors.data();
+  for (const auto& part : parts) {
+    vectors[message.msg_iovlen++] = {const_cast<std::byte*>(part.data()), part.size()};
+  }
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(most_fds * sizeof(int))> control{};
+  if (!fds.empty()) {
+    message.msg_control = control.data();
+    message.msg_controllen = CMSG_SPACE(fds.size_bytes());
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(fds.size_bytes());
+    std::memcpy(CMSG_DATA(header), fds.data(), fds.size_bytes());
+  }
+  for (;;) {
+    if (sendmsg(socket, &message, MSG_NOSIGNAL) >= 0) return transfer::done;
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return transfer::would_block;
+    if (errno == EPIPE || errno == ECONNRESET || errno == ENOTCONN) return transfer::gone;
+    if (errno != EINTR) throw_errno("sendmsg");
+  }
+}
+
+transfer receive_message(int socket, std::span<std::byte> buffer, received& result) {
+  iovec vector{buffer.data(), buffer.size()};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(most_fds * sizeof(int))> control;
+  msghdr message{};
+  message.msg_iov = &vector;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  ssize_t size;
+  do {
+    size = recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+  } while (size < 0 && errno == EINTR);
+  if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return transfer::would_block;
+  if (size < 0 && errno != ECONNRESET) throw_errno("recvmsg");
+  if (size <= 0) return transfer::gone;  // we never send an empty message
+
+  result.size = static_cast<std::size_t>(size);
+  result.fds.clear();
+  result.fds_lost = (message.msg_flags & MSG_CTRUNC) != 0;
+  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    const std::size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (std::size_t i = 0; i < count; ++i) {
+      int fd;
+      std::memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof fd);
+      result.fds.emplace_back(fd);
+    }
+  }
+  return transfer::done;
+}
+
+}  // namespace brood::sys

@@ -1,0 +1,42 @@
+// Messages with descriptors between processes of the family: SOCK_SEQPACKET pairs, which keep message boundaries and
+// say when the other side is gone.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "brood/runtime/unique_fd.hpp"
+
+namespace brood::sys {
+
+/// Two connected ends, close-on-exec, blocking.
+std::pair<unique_fd, unique_fd> socket_pair();
+void set_nonblocking(int fd, bool yes);
+
+enum class transfer { done, would_block, gone };
+
+/// Sends `parts` as one message with `fds`. Never raises SIGPIPE. Throws `std::system_error` for anything but a full
+/// buffer and a missing peer.
+transfer send_message(int socket, std::initializer_list<std::span<const std::byte>> parts,
+                      std::span<const int> fds = {});
+
+struct received {
+  std::size_t size = 0;
+  std::vector<unique_fd> fds;
+  bool fds_lost = false;  // this process is at its limit of descriptors, unix(7)
+};
+
+/// Receives one message into `buffer`, if there is one; `message` tells what came.
+transfer receive_message(int socket, std::span<std::byte> buffer, received& message);
+
+/// Any object as bytes.
+template <class T>
+std::span<const std::byte> bytes_of(const T& object) noexcept {
+  return std::as_bytes(std::span(&object, 1));
+}
+
+}  // namespace brood::sys

@@ -1,0 +1,35 @@
+// What a test may have left behind: compared before and after.
+#pragma once
+
+#include <filesystem>
+#include <fstream>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "brood/process/current.hpp"
+
+/// Descriptors and children of this process. The fork server is not counted: it belongs to the process, not the test.
+struct leftovers {
+  long descriptors = 0;
+  std::vector<pid_t> children;  // zombies included
+
+  static leftovers now() {
+    leftovers result;
+    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) ++result.descriptors;
+    for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task")) {
+      std::ifstream list(thread.path() / "children");
+      for (pid_t child; list >> child;) {
+        if (child != brood::fork_server_pid()) result.children.push_back(child);
+      }
+    }
+    return result;
+  }
+
+  friend bool operator==(const leftovers&, const leftovers&) = default;
+  friend std::ostream& operator<<(std::ostream& out, const leftovers& l) {
+    out << l.descriptors << " descriptors, children";
+    for (const pid_t child : l.children) out << ' ' << child;
+    return out;
+  }
+};
