@@ -5,12 +5,12 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <catch2/catch.hpp>
 #include <cstring>
 #include <map>
 #include <random>
 
 #include "brood/arena/family_memory.hpp"
+#include "catch.hpp"
 #include "child.hpp"
 
 using namespace brood;
@@ -21,7 +21,10 @@ using detail::word;
 namespace {
 
 struct memory {
-  explicit memory(std::size_t bytes = 64 << 20) { family_memory::create(bytes); }
+  explicit memory(std::size_t bytes = 64 << 20) {
+    if (family_memory::exists()) family_memory::detach();
+    family_memory::create(bytes);
+  }
   ~memory() { family_memory::detach(); }
   arena& operator*() const { return family_memory::get(); }
   arena* operator->() const { return &family_memory::get(); }

@@ -3,7 +3,6 @@
 
 #include <sched.h>
 
-#include <catch2/catch.hpp>
 #include <chrono>
 #include <map>
 #include <numeric>
@@ -14,6 +13,7 @@
 #include "brood/coroutine/when_all.hpp"
 #include "brood/coroutine/with_timeout.hpp"
 #include "brood/runtime/sync_wait.hpp"
+#include "catch.hpp"
 #include "child.hpp"
 
 using namespace brood;
@@ -23,7 +23,10 @@ namespace {
 
 /// The family's memory for one test. Everything must be back at its end.
 struct memory {
-  explicit memory(std::size_t bytes = std::size_t{1} << 30) { family_memory::create(bytes); }
+  explicit memory(std::size_t bytes = std::size_t{1} << 30) {
+    if (family_memory::exists()) family_memory::detach();
+    family_memory::create(bytes);
+  }
   ~memory() {
     const auto s = family_memory::get().statistics();
     CHECK(s.blocks == chunks);
