@@ -21,9 +21,9 @@ check() {
 }
 
 check holds -DITEMS=2
-check holds -DONE_EACH -DN=3 -DITEMS=2
-check holds -DKILL -DITEMS=2
+check holds -DPRODUCERS=1 -DONE_EACH -DITEMS=2
+check holds -DPRODUCERS=1 -DKILL -DITEMS=2
 check fails -DNO_RECHECK_ITEM
 check fails -DNO_RECHECK_WOKEN
-check fails -DONE_EACH -DN=3 -DNO_BATON
+check fails -DPRODUCERS=1 -DONE_EACH -DITEMS=2 -DNO_BATON
 check fails -DKILL -DNO_REPAIR

@@ -18,7 +18,9 @@
 #ifndef ITEMS
 #define ITEMS 3
 #endif
+#ifndef PRODUCERS
 #define PRODUCERS 2
+#endif
 
 byte items;         /* in the queue */
 byte taken;
@@ -206,7 +208,9 @@ init {
   byte c = 0;
   atomic {
     run producer();
+#if PRODUCERS > 1
     run producer();
+#endif
     do :: c < N -> run consumer(c); c++ :: else -> break od
   }
   /* Reached whenever the others stand still: then everything must have been taken. */

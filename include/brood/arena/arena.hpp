@@ -45,7 +45,7 @@ class arena {
  public:
   /// A new memfd, sealed against shrinking and growing. The caller has no slot yet.
   /// Throws `std::system_error` with the failing call.
-  static std::unique_ptr<arena> create(std::size_t bytes);
+  static std::unique_ptr<arena> create(std::size_t size);
   /// Maps an inherited one; owns `fd`. Throws `std::system_error`, or `error` if it is not an arena of this version.
   static std::unique_ptr<arena> attach(int fd);
   ~arena();
@@ -58,9 +58,9 @@ class arena {
 
   // ---- blocks ----
 
-  /// A block of `bytes`, zeroed if `zero`, recorded in `holder` as `as` in the same atomic step. `block_kind` is a tag
+  /// A block of `size` bytes, zeroed if `zero`, recorded in `holder` as `as` in the same atomic step. `block_kind` is a tag
   /// for checks. Throws `arena_full`.
-  detail::reference allocate(std::uint64_t bytes, std::uint8_t block_kind, detail::word& holder, detail::held as,
+  detail::reference allocate(std::uint64_t size, std::uint8_t block_kind, detail::word& holder, detail::held as,
                              bool zero = false);
   /// Frees a block, first the references attached to it, and clears `holder` in the same step.
   void release(detail::reference block, detail::word& holder);
@@ -155,13 +155,13 @@ class arena {
   void push_partial(detail::section_guard& g, std::uint64_t index, unsigned cls);
   std::uint64_t buddy_of_order(detail::section_guard& g, unsigned order);
   void merge(detail::section_guard& g, std::uint64_t index, unsigned order);
-  detail::reference allocate_small(detail::section_guard& g, unsigned cls, std::uint64_t bytes, std::uint64_t kind,
+  detail::reference allocate_small(detail::section_guard& g, unsigned cls, std::uint64_t size, std::uint64_t kind,
                                    detail::word& holder, detail::held as);
-  detail::reference allocate_large(detail::section_guard& g, std::uint64_t bytes, std::uint64_t kind,
+  detail::reference allocate_large(detail::section_guard& g, std::uint64_t size, std::uint64_t kind,
                                    detail::word& holder, detail::held as);
   void free_block(detail::reference block, detail::word& holder);
   void release_attached(detail::reference block);
-  void punch(std::uint64_t offset, std::uint64_t bytes) noexcept;
+  void punch(std::uint64_t offset, std::uint64_t size) noexcept;
   detail::block_header* checked_header(detail::reference block) const noexcept;
 
   detail::word& cell_at(detail::process_slot& s, unsigned chunk, std::uint32_t index) const noexcept;

@@ -24,9 +24,9 @@ struct orphan {
 /// Thread: the functions that change anything belong to the thread that runs the loop; a process has one such thread.
 class family_memory {
  public:
-  /// Makes the memory and gives the calling process a slot. `bytes` is address space; only touched pages are memory.
+  /// Makes the memory and gives the calling process a slot. `size`, in bytes, is address space; only touched pages are memory.
   /// Forks inherit it. Throws `std::system_error` (memfd_create, ftruncate, mmap), `std::logic_error` if it exists.
-  static void create(std::size_t bytes);
+  static void create(std::size_t size);
   /// Maps an inherited memfd in an exec'd image. The caller has no slot until `adopt_slot`. Takes ownership of `memfd`.
   /// Throws `std::system_error`, or `decode_error`-like `error` if it is not the memory of this version of brood.
   static void attach(int memfd);

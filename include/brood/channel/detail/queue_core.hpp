@@ -76,11 +76,11 @@ class outgoing_message {
   outgoing_message& operator=(outgoing_message&&) = delete;
   ~outgoing_message();
 
-  /// Room for `bytes`. Throws `arena_full`.
-  std::span<std::byte> prepare(arena& memory, std::uint64_t bytes, std::size_t inline_bytes,
+  /// Room for `size` bytes. Throws `arena_full`.
+  std::span<std::byte> prepare(arena& memory, std::uint64_t size, std::size_t inline_bytes,
                                const travelling_objects& objects);
   std::span<std::byte> inline_room() noexcept { return inline_; }
-  void set_inline(std::size_t bytes) noexcept { size_ = bytes; }
+  void set_inline(std::size_t size) noexcept { size_ = size; }
 
  private:
   friend class queue_core;
@@ -126,7 +126,7 @@ class queue_core final : public shared_object {
   queue_core(arena& memory, object_name name);
 
   /// What a slot for so many bytes really holds.
-  static std::size_t rounded_inline(std::size_t bytes) noexcept;
+  static std::size_t rounded_inline(std::size_t size) noexcept;
   /// Largest message that needs no block.
   std::size_t inline_bytes() const noexcept { return inline_bytes_; }
 
