@@ -44,7 +44,10 @@ void run_exit_hooks() noexcept {
 }
 
 /// True while std::cout has no buffer of its own but writes to stdout, as it does unless sync_with_stdio(false).
-bool cout_is_stdout() { return typeid(*std::cout.rdbuf()) == typeid(__gnu_cxx::stdio_sync_filebuf<char>); }
+bool cout_is_stdout() {
+  const std::streambuf& buffer = *std::cout.rdbuf();
+  return typeid(buffer) == typeid(__gnu_cxx::stdio_sync_filebuf<char>);
+}
 
 [[noreturn]] void end_child_process(int code) noexcept {
   run_exit_hooks();

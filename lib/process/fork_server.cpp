@@ -17,6 +17,7 @@
 #include "brood/runtime/detail/describe.hpp"
 #include "process/child_main.hpp"
 #include "process/family.hpp"
+#include "process/program_start.hpp"
 #include "process/supervisor.hpp"
 #include "system/clone.hpp"
 #include "system/error.hpp"
@@ -38,7 +39,10 @@ class fork_server {
       const sys::transfer got = sys::receive_message(setup_.control.get(), buffer_, message_);
       if (got == sys::transfer::gone) end();
       if (got == sys::transfer::done) handle_request();
-      if (got == sys::transfer::would_block || statuses_) wait_for_event();
+      if (got == sys::transfer::would_block || statuses_) {
+        send_replies();
+        wait_for_event();
+      }
     }
   }
 
@@ -89,90 +93,127 @@ class fork_server {
     std::memcpy(&request_, buffer_.data(), sizeof request_);
     launch_reply reply;
     reply.id = request_.id;
+    unique_fd child;
     if (message_.fds_lost) {
       reply.failed = stage::receive_descriptors;
       reply.error = EMFILE;
-      sys::send_message(setup_.control.get(), {sys::bytes_of(reply)});
-      message_.fds.clear();
-      return;
-    }
-    unique_fd child = make_child(reply);
-    message_.fds.clear();
-    const int fd = child.get();
-    if (child) {
-      sys::send_message(setup_.control.get(), {sys::bytes_of(reply)}, {&fd, 1});
-      if (!siblings_) remember(reply.pid, std::move(child));
     } else {
-      sys::send_message(setup_.control.get(), {sys::bytes_of(reply)});
+      child = make_child(reply);
     }
+    message_.fds.clear();
+    reply.has_pidfd = static_cast<bool>(child);
+    replies_.push_back(reply);
+    if (child && !siblings_) remember(reply.pid, child.get());
+    if (child) pidfds_.push_back(std::move(child));
+    // A program takes the server as long as ten functions: its parent should not wait for the next one's.
+    if (replies_.size() == most_replies || request_.kind != launch_kind::function) send_replies();
+  }
+
+  /// Called before each wait, so no reply waits longer than the requests that are there already take.
+  void send_replies() {
+    if (replies_.empty()) return;
+    std::vector<int> fds;
+    for (const unique_fd& pidfd : pidfds_) fds.push_back(pidfd.get());
+    sys::send_message(setup_.control.get(), {std::as_bytes(std::span(replies_))}, fds);
+    replies_.clear();
+    pidfds_.clear();
   }
 
   unique_fd make_child(launch_reply& reply) {
     spawn_slot& slot = table_[request_.slot];
+    sys::mapped_file large;
+    const child_setup setup = describe_child(slot, large);
     int pidfd = -1;
     sys::clone_request how;
     how.identity = siblings_ ? &identity_ : nullptr;
     how.sibling = siblings_;
     how.exit_signal = siblings_ ? 0 : SIGCHLD;
-    // A program's failure to start is known when its clone has called execve or ended.
-    how.wait_for_exec = request_.kind != launch_kind::function;
+    how.wait_for_exec = request_.kind == launch_kind::exec_function;
     how.pidfd = &pidfd;
     how.pid_slot = &slot.pid;
-    reply.pid = siblings_ ? sys::clone_process(how) : fork_child(how, slot);
-    if (reply.pid == 0) become_child(slot);
+    if (request_.kind == launch_kind::program) {
+      reply.pid = start_program(setup, how);
+    } else {
+      reply.pid = siblings_ ? sys::clone_process(how) : fork_child(how);
+      if (reply.pid == 0) begin_child(setup);
+    }
     if (reply.pid < 0) {
-      reply.failed = stage::clone;
+      reply.failed = errno == EBADMSG ? stage::decode : stage::clone;
       reply.error = errno;
       return {};
     }
-    if (how.wait_for_exec) {
+    if (request_.kind != launch_kind::function) {
       reply.failed = std::atomic_ref(slot.failed).load(std::memory_order_acquire);
       reply.error = slot.error;
     }
     return unique_fd(pidfd);
   }
 
+  child_setup describe_child(spawn_slot& slot, sys::mapped_file& large) {
+    std::span<const std::byte> body(buffer_.data() + sizeof request_, message_.size - sizeof request_);
+    std::size_t first_stream = 0;
+    if (request_.body_in_file) {
+      large = sys::map_whole(message_.fds.front().get());
+      body = large.contents();
+      first_stream = 1;
+    }
+    passed_.clear();
+    for (const unique_fd& fd : std::span(message_.fds).subspan(first_stream)) passed_.push_back(fd.get());
+    return {request_,
+            body,
+            passed_,
+            setup_.control.get(),
+            setup_.results.get(),
+            setup_.parent.get(),
+            setup_.table_file.get(),
+            slot,
+            siblings_ ? &identity_ : nullptr,
+            setup_.child_mask};
+  }
+
+  pid_t start_program(const child_setup& setup, sys::clone_request& how) {
+    try {
+      program_start program(setup);
+      if (siblings_) return program.run(how);
+      how.wait_for_exec = true;
+      const pid_t pid = fork_child(how);
+      if (pid == 0) program.begin();
+      return pid;
+    } catch (const decode_error&) {
+      errno = EBADMSG;
+      return -1;
+    }
+  }
+
   /// With the C library's own fork, where raw clones are not sound.
-  static pid_t fork_child(sys::clone_request& how, spawn_slot& slot) {
+  static pid_t fork_child(const sys::clone_request& how) {
     int exec_pipe[2] = {-1, -1};
     if (how.wait_for_exec && pipe2(exec_pipe, O_CLOEXEC) != 0) return -1;
+    const unique_fd read_end(exec_pipe[0]);
+    unique_fd write_end(exec_pipe[1]);
     const pid_t child = fork();
+    if (child == 0) static_cast<void>(write_end.release());  // closed by execve, or with the child
     if (child <= 0) return child;
-    std::atomic_ref(slot.pid).store(child, std::memory_order_release);
+    std::atomic_ref(*how.pid_slot).store(child, std::memory_order_release);
     *how.pidfd = sys::open_process(child).release();
     if (how.wait_for_exec) {
+      write_end.reset();
       char nothing;
-      close(exec_pipe[1]);
-      while (read(exec_pipe[0], &nothing, 1) < 0 && errno == EINTR) {
+      while (read(read_end.get(), &nothing, 1) < 0 && errno == EINTR) {
       }
-      close(exec_pipe[0]);
     }
     return child;
   }
 
-  [[noreturn]] void become_child(spawn_slot& slot) {
-    auto fds = message_.fds.begin();
-    sys::mapped_file large;
-    std::span<const std::byte> body(buffer_.data() + sizeof request_, message_.size - sizeof request_);
-    if (request_.body_in_file) {
-      large = sys::map_whole(fds->get());
-      body = large.contents();
-      ++fds;
-    }
-    begin_child({request_, body, {std::make_move_iterator(fds), std::make_move_iterator(message_.fds.end())},
-                 setup_.control.release(), std::move(setup_.results), std::move(setup_.parent), &slot,
-                 siblings_ ? &identity_ : nullptr, setup_.child_mask, setup_.table_file.get()});
-  }
-
   // --- relaying: the children are the server's own ---
 
-  void remember(pid_t pid, unique_fd pidfd) {
+  void remember(pid_t pid, int pidfd) {
+    unique_fd copy(fcntl(pidfd, F_DUPFD_CLOEXEC, 3));
     epoll_event event{};
     event.events = EPOLLIN;
-    event.data.fd = pidfd.get();
-    epoll_ctl(statuses_.get(), EPOLL_CTL_ADD, pidfd.get(), &event);
-    relayed_[pidfd.get()] = {request_.id, pid};
-    pidfd.release();
+    event.data.fd = copy.get();
+    epoll_ctl(statuses_.get(), EPOLL_CTL_ADD, copy.get(), &event);
+    relayed_[copy.release()] = {request_.id, pid};
   }
 
   void relay_statuses() {
@@ -208,6 +249,9 @@ class fork_server {
   launch_request request_;
   sys::received message_;
   std::array<std::byte, largest_message> buffer_;
+  std::vector<int> passed_;  // the descriptors of the request's streams
+  std::vector<launch_reply> replies_;  // not sent yet
+  std::vector<unique_fd> pidfds_;      // of those that have one
   unique_fd statuses_;  // relaying: an epoll set of the children's pidfds
   std::unordered_map<int, relayed_child> relayed_;
 };

@@ -50,7 +50,12 @@ class supervisor final : public runtime_service {
   struct outgoing {
     std::shared_ptr<child> target;
     std::vector<std::byte> message;
-    std::vector<unique_fd> fds;
+    std::vector<int> fds;          // to pass, in this order
+    std::vector<unique_fd> owned;  // those of them to be closed afterwards
+    void pass(unique_fd fd) {
+      fds.push_back(fd.get());
+      owned.push_back(std::move(fd));
+    }
   };
 
   std::shared_ptr<child> make_child(const launch_plan& plan, const launch_target& target);
@@ -61,7 +66,8 @@ class supervisor final : public runtime_service {
 
   void flush();
   void read_replies();
-  void handle_reply(const launch_reply& reply, unique_fd pidfd, bool pidfd_lost);
+  void hear_hello(std::span<const std::byte> message);
+  void handle_reply(const launch_reply& reply, unique_fd pidfd);
   void launched(child& child, pid_t pid, unique_fd pidfd);
   void fail_launch(child& child, std::exception_ptr failure);
 
