@@ -1,4 +1,5 @@
-// The arena's memory: memfd, mapping, layout, statistics. The heap is in heap.cpp, the processes in process_table.cpp.
+// The arena's memory: memfd, mapping, layout, statistics. The heap is in heap.cpp, the processes in
+// process_table.cpp.
 #include "brood/arena/arena.hpp"
 
 #include <fcntl.h>
@@ -25,9 +26,10 @@ namespace {
 
 [[noreturn]] void fail(const char* call) { throw std::system_error(errno, std::generic_category(), call); }
 
-// One address for the whole family, in exec'd images too, makes dumps and debuggers agree. 32 TiB is application memory under
-// AddressSanitizer as well (its "high memory" begins at 16 TiB) and far from what the kernel gives out by itself.
-// ThreadSanitizer knows no memory there. Nothing depends on the address: every reference is an offset.
+// One address for the whole family, in exec'd images too, makes dumps and debuggers agree. 32 TiB is
+// application memory under AddressSanitizer as well (its "high memory" begins at 16 TiB) and far from what
+// the kernel gives out by itself. ThreadSanitizer knows no memory there. Nothing depends on the address:
+// every reference is an offset.
 #ifdef BROOD_THREAD_SANITIZER
 constexpr std::uintptr_t preferred_address = 0;
 #else
@@ -38,7 +40,9 @@ constexpr int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
 constexpr std::uint64_t smallest_arena = 1024 * 1024;
 constexpr std::uint64_t largest_arena = std::uint64_t{256} << 30;
 
-constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t unit) { return (value + unit - 1) / unit * unit; }
+constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t unit) {
+  return (value + unit - 1) / unit * unit;
+}
 
 }  // namespace
 
@@ -84,14 +88,15 @@ std::unique_ptr<arena> arena::attach(int fd) {
   // Without the seals another process could shrink the file under us and turn every access into SIGBUS.
   const int has = ::fcntl(fd, F_GET_SEALS);
   if (has < 0) fail("fcntl(F_GET_SEALS)");
-  if ((has & seals) != seals || made->size_ < smallest_arena) throw error("the descriptor is no arena of brood");
+  if ((has & seals) != seals || made->size_ < smallest_arena)
+    throw error("the descriptor is no arena of brood");
   made->map();
   const detail::arena_header& h = made->header();
   const std::uint64_t size = made->size_;
-  const bool sound = h.magic == detail::arena_magic && h.bytes == size && h.slots > 0 && h.slots < size / 1024 &&
-                     h.units > 0 && h.units <= size / detail::unit_bytes && h.unit_table % 64 == 0 &&
-                     h.process_table % 64 == 0 && h.heap % 64 == 0 && h.unit_table < size &&
-                     h.process_table < size && h.heap < size &&
+  const bool sound = h.magic == detail::arena_magic && h.bytes == size && h.slots > 0 &&
+                     h.slots < size / 1024 && h.units > 0 && h.units <= size / detail::unit_bytes &&
+                     h.unit_table % 64 == 0 && h.process_table % 64 == 0 && h.heap % 64 == 0 &&
+                     h.unit_table < size && h.process_table < size && h.heap < size &&
                      h.process_table + h.slots * sizeof(detail::process_slot) <= h.heap &&
                      h.unit_table + h.units * sizeof(detail::unit) <= h.process_table &&
                      h.heap + h.units * detail::unit_bytes <= size;

@@ -1,9 +1,11 @@
-// The arena's heap: slabs of small blocks in 64 KiB units, buddies of units above. All changes are transactions of the heap section.
+// The arena's heap: slabs of small blocks in 64 KiB units, buddies of units above. All changes are
+// transactions of the heap section.
 //
-// Each step leaves a whole heap behind: a split or a merge moves one level and is one transaction, and handing out a
-// block, naming its holder and counting it is one too. So a process killed anywhere leaves at worst blocks unmerged.
-// One heap for the family and not one per process: freed blocks are reused at once while they are in cache, and a
-// child touches the few pages its neighbours use already, where a region of its own would cost it page tables.
+// Each step leaves a whole heap behind: a split or a merge moves one level and is one transaction, and
+// handing out a block, naming its holder and counting it is one too. So a process killed anywhere leaves at
+// worst blocks unmerged. One heap for the family and not one per process: freed blocks are reused at once
+// while they are in cache, and a child touches the few pages its neighbours use already, where a region of
+// its own would cost it page tables.
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -27,7 +29,8 @@ namespace {
 constexpr std::uint64_t tag_mark = 0x42;
 constexpr std::uint64_t warm_bit = std::uint64_t{1} << 16;
 constexpr std::uint64_t large_bit = std::uint64_t{1} << 16;
-// Pages of freed blocks are kept up to this much, so that a stream of large messages does not fault its pages in anew.
+// Pages of freed blocks are kept up to this much, so that a stream of large messages does not fault its pages
+// in anew.
 constexpr std::uint64_t warm_limit = std::uint64_t{256} << 20;
 
 constexpr std::uint64_t make_info(unit_state state, unsigned order_or_class, bool warm = false) {
@@ -37,17 +40,22 @@ constexpr unit_state state_of(std::uint64_t info) { return static_cast<unit_stat
 constexpr unsigned number_of(std::uint64_t info) { return static_cast<unsigned>(info >> 8) & 0xff; }
 constexpr bool is_warm(std::uint64_t info) { return (info & warm_bit) != 0; }
 
-constexpr std::uint64_t make_tag(std::uint64_t kind, unsigned order_or_class, bool large, std::uint64_t generation) {
-  return kind | std::uint64_t{order_or_class} << 8 | (large ? large_bit : 0) | tag_mark << 24 | generation << 32;
+constexpr std::uint64_t make_tag(std::uint64_t kind, unsigned order_or_class, bool large,
+                                 std::uint64_t generation) {
+  return kind | std::uint64_t{order_or_class} << 8 | (large ? large_bit : 0) | tag_mark << 24 |
+         generation << 32;
 }
 
-constexpr std::uint64_t make_link(std::uint64_t previous, std::uint64_t next) { return previous << 32 | next; }
+constexpr std::uint64_t make_link(std::uint64_t previous, std::uint64_t next) {
+  return previous << 32 | next;
+}
 constexpr std::uint64_t next_of(std::uint64_t link) { return link & 0xffffffff; }
 constexpr std::uint64_t previous_of(std::uint64_t link) { return link >> 32; }
 
 struct slab_counts {
   std::uint64_t free_head, used, cut;
-  explicit slab_counts(std::uint64_t w) : free_head(w & 0xffff), used(w >> 16 & 0xffff), cut(w >> 32 & 0xffff) {}
+  explicit slab_counts(std::uint64_t w)
+      : free_head(w & 0xffff), used(w >> 16 & 0xffff), cut(w >> 32 & 0xffff) {}
   std::uint64_t packed() const { return free_head | used << 16 | cut << 32; }
 };
 
@@ -70,7 +78,9 @@ constexpr std::uint64_t blocks_in_slab(unsigned cls) { return unit_bytes / detai
 unit& arena::unit_at(std::uint64_t index) const noexcept {
   return reinterpret_cast<unit*>(base_ + header().unit_table)[index];
 }
-std::uint64_t arena::heap_offset(std::uint64_t index) const noexcept { return header().heap + index * unit_bytes; }
+std::uint64_t arena::heap_offset(std::uint64_t index) const noexcept {
+  return header().heap + index * unit_bytes;
+}
 
 // ---- free lists of buddies ----
 
@@ -181,8 +191,8 @@ void arena::unlink_partial(section_guard& g, std::uint64_t index, unsigned cls) 
 
 // ---- blocks ----
 
-reference arena::allocate_small(section_guard& g, unsigned cls, std::uint64_t bytes, std::uint64_t kind, word& holder,
-                                detail::held as) {
+reference arena::allocate_small(section_guard& g, unsigned cls, std::uint64_t bytes, std::uint64_t kind,
+                                word& holder, detail::held as) {
   auto& h = header();
   if (g.get(h.partial[cls]) == 0) {
     const std::uint64_t index = buddy_of_order(g, 0);
@@ -237,7 +247,8 @@ reference arena::allocate_large(section_guard& g, std::uint64_t bytes, std::uint
   return block;
 }
 
-reference arena::allocate(std::uint64_t bytes, std::uint8_t block_kind, word& holder, detail::held as, bool zero) {
+reference arena::allocate(std::uint64_t bytes, std::uint8_t block_kind, word& holder, detail::held as,
+                          bool zero) {
   require_slot();
   const std::uint64_t whole = bytes + sizeof(block_header);
   if (whole < bytes) throw arena_full();
@@ -247,7 +258,9 @@ reference arena::allocate(std::uint64_t bytes, std::uint8_t block_kind, word& ho
     section_guard g(*this, header().heap_section);
     block = small ? allocate_small(g, class_for(whole), bytes, block_kind, holder, as)
                   : allocate_large(g, bytes, block_kind, holder, as);
-    if (zero) std::memset(static_cast<void*>(base_ + std::uint64_t{block} * detail::granule + sizeof(block_header)), 0, bytes);
+    if (zero)
+      std::memset(static_cast<void*>(base_ + std::uint64_t{block} * detail::granule + sizeof(block_header)),
+                  0, bytes);
     g.commit();
   }
   return block;
@@ -305,7 +318,8 @@ void arena::release_attached(reference block) {
   auto& header_of = at<block_header>(block);
   const std::uint64_t count = header_of.attached.load(std::memory_order_acquire);
   if (count > header_of.bytes.load() / sizeof(word)) return;
-  auto* attached = reinterpret_cast<word*>(base_ + std::uint64_t{block} * detail::granule + sizeof(block_header));
+  auto* attached =
+      reinterpret_cast<word*>(base_ + std::uint64_t{block} * detail::granule + sizeof(block_header));
   for (std::uint64_t i = 0; i < count; ++i) {
     const std::uint64_t cell = attached[i].load(std::memory_order_acquire);
     if (detail::cell_kind(cell) == detail::held::object || detail::cell_kind(cell) == detail::held::dying) {
@@ -345,7 +359,8 @@ std::span<std::byte> arena::payload(reference block, std::uint8_t block_kind) no
                               : detail::slab_class_bytes[std::min(number, detail::slab_classes - 1)]) -
       sizeof(block_header);
   const std::uint64_t bytes = header_of->bytes.load(std::memory_order_relaxed);
-  if (bytes > room || std::uint64_t{block} * detail::granule + sizeof(block_header) + bytes > size_) return {};
+  if (bytes > room || std::uint64_t{block} * detail::granule + sizeof(block_header) + bytes > size_)
+    return {};
   return {reinterpret_cast<std::byte*>(header_of) + sizeof(block_header), bytes};
 }
 
@@ -362,9 +377,11 @@ bool arena::acquire(reference block, std::uint8_t block_kind, std::uint32_t gene
   if (header_of == nullptr) return false;
   const std::uint64_t tag = header_of->tag.load(std::memory_order_relaxed);
   if ((tag & 0xff) != block_kind || tag >> 32 != generation) return false;
-  // A fresh object has none yet, and its maker's cell says `block`; one being taken apart can have none either.
+  // A fresh object has none yet, and its maker's cell says `block`; one being taken apart can have none
+  // either.
   const std::uint64_t count = g.get(header_of->references);
-  if (count == 0 && detail::cell_kind(holder.load(std::memory_order_relaxed)) != detail::held::block) return false;
+  if (count == 0 && detail::cell_kind(holder.load(std::memory_order_relaxed)) != detail::held::block)
+    return false;
   g.set(header_of->references, count + 1);
   g.set(holder, detail::make_cell(detail::held::object, block));
   g.commit();

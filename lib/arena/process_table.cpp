@@ -1,9 +1,10 @@
 // The process table: slots, what each process holds and waits for, and the clean-up after a dead one.
 //
-// Clean-up is a sequence of steps of which each can be repeated: repair what the dead one was in the middle of
-// (intents), take its entries out of the wait lists, give back what its cells name, free its chunks and its slot.
-// A process killed while it cleans up has the dead one's slot in a cell of its own, so that whoever cleans up after it
-// does the rest. The cost is that of what the dead one held; nobody else's memory is looked at.
+// Clean-up is a sequence of steps of which each can be repeated: repair what the dead one was in the middle
+// of (intents), take its entries out of the wait lists, give back what its cells name, free its chunks and
+// its slot. A process killed while it cleans up has the dead one's slot in a cell of its own, so that whoever
+// cleans up after it does the rest. The cost is that of what the dead one held; nobody else's memory is
+// looked at.
 #include <poll.h>
 #include <sys/random.h>
 #include <sys/socket.h>
@@ -45,7 +46,8 @@ constexpr std::uint64_t make_owner(std::uint64_t state_word, std::uint32_t slot)
 /// Entries of all chunks in one row.
 constexpr std::size_t wait_index(std::uint64_t home) {
   const auto chunk = static_cast<unsigned>(home >> 24);
-  const std::size_t before = chunk == 0 ? 0 : detail::inline_waits + 32 * ((std::size_t{1} << (chunk - 1)) - 1);
+  const std::size_t before =
+      chunk == 0 ? 0 : detail::inline_waits + 32 * ((std::size_t{1} << (chunk - 1)) - 1);
   return before + (home & 0xffffff);
 }
 
@@ -70,7 +72,8 @@ process_slot& arena::slot_at(std::uint32_t slot) const noexcept {
 
 void arena::require_slot() const {
   if (my_slot_ == nullptr) {
-    throw std::logic_error("brood: this process has no place in the family's memory; call brood::init first thing in main");
+    throw std::logic_error(
+        "brood: this process has no place in the family's memory; call brood::init first thing in main");
   }
 }
 
@@ -88,8 +91,8 @@ bool arena::is_dead(std::uint64_t owner) noexcept {
 
 std::uint32_t arena::reserve_slot() {
   auto& h = header();
-  // Only the first process of a family has no slot yet, and so no cell to name the child in; it holds the section in
-  // the name of the slot it is about to get, which nobody else can have.
+  // Only the first process of a family has no slot yet, and so no cell to name the child in; it holds the
+  // section in the name of the slot it is about to get, which nobody else can have.
   const bool first = my_slot_ == nullptr;
   if (first && h.slots_cut.load() != 1) require_slot();
   if (first) {
@@ -102,10 +105,12 @@ std::uint32_t arena::reserve_slot() {
     section_guard g(*this, h.heap_section);
     std::uint64_t slot = g.get(h.free_slots);
     if (slot != 0) {
-      g.set(h.free_slots, slot_at(static_cast<std::uint32_t>(slot)).next_free.load(std::memory_order_relaxed));
+      g.set(h.free_slots,
+            slot_at(static_cast<std::uint32_t>(slot)).next_free.load(std::memory_order_relaxed));
     } else {
       slot = g.get(h.slots_cut);
-      if (slot >= h.slots) throw arena_full("the table of processes is full; give brood::options a larger arena");
+      if (slot >= h.slots)
+        throw arena_full("the table of processes is full; give brood::options a larger arena");
       g.set(h.slots_cut, slot + 1);
     }
     process_slot& s = slot_at(static_cast<std::uint32_t>(slot));
@@ -124,14 +129,15 @@ std::uint32_t arena::reserve_slot() {
 }
 
 void arena::adopt_slot(std::uint32_t slot) {
-  if (slot == 0 || slot >= header().slots) throw std::logic_error("brood: no such slot in the family's memory");
+  if (slot == 0 || slot >= header().slots)
+    throw std::logic_error("brood: no such slot in the family's memory");
   process_slot& s = slot_at(slot);
   std::uint64_t state = s.state.load(std::memory_order_acquire);
   const bool reserved = state_of(state) == slot_state::reserved;
   if (reserved) s.pid.store(static_cast<std::uint64_t>(::getpid()), std::memory_order_relaxed);
-  if (!reserved ||
-      !s.state.compare_exchange_strong(state, (state & 0xffffffff00000000) | static_cast<std::uint64_t>(slot_state::live),
-                                       std::memory_order_acq_rel)) {
+  if (!reserved || !s.state.compare_exchange_strong(
+                       state, (state & 0xffffffff00000000) | static_cast<std::uint64_t>(slot_state::live),
+                       std::memory_order_acq_rel)) {
     throw std::logic_error("brood: this slot of the family's memory was not reserved for a new process");
   }
   me_ = make_owner(state, slot);
@@ -164,7 +170,8 @@ void arena::reset_local(std::uint32_t slot) {
 word& arena::cell_at(process_slot& s, unsigned chunk, std::uint32_t index) const noexcept {
   if (chunk == 0) return s.cells[index];
   const auto block = static_cast<reference>(s.cell_chunks[chunk].load(std::memory_order_acquire));
-  return reinterpret_cast<word*>(base_ + std::uint64_t{block} * detail::granule + sizeof(detail::block_header))[index];
+  return reinterpret_cast<word*>(base_ + std::uint64_t{block} * detail::granule +
+                                 sizeof(detail::block_header))[index];
 }
 
 void arena::add_cell_chunk() {
@@ -227,7 +234,9 @@ void arena::deliver(std::uint64_t owner, std::uint64_t home) noexcept {
   const auto slot = static_cast<std::uint32_t>(owner);
   const auto chunk = static_cast<unsigned>(home >> 24);
   const auto index = static_cast<std::uint32_t>(home & 0xffffff);
-  if (slot == 0 || slot >= header().slots || chunk >= detail::chunk_count || index >= detail::waits_in_chunk(chunk)) return;
+  if (slot == 0 || slot >= header().slots || chunk >= detail::chunk_count ||
+      index >= detail::waits_in_chunk(chunk))
+    return;
   process_slot& s = slot_at(slot);
   const std::uint64_t state = s.state.load(std::memory_order_acquire);
   if (make_owner(state, slot) != owner || state_of(state) != slot_state::live) return;
@@ -236,11 +245,13 @@ void arena::deliver(std::uint64_t owner, std::uint64_t home) noexcept {
   } else {
     const auto block = static_cast<reference>(s.wait_chunks[chunk].load(std::memory_order_acquire));
     if (block == 0) return;
-    auto* bitmap = reinterpret_cast<word*>(base_ + std::uint64_t{block} * detail::granule + sizeof(detail::block_header));
+    auto* bitmap = reinterpret_cast<word*>(base_ + std::uint64_t{block} * detail::granule +
+                                           sizeof(detail::block_header));
     bitmap[index / 64].fetch_or(std::uint64_t{1} << index % 64, std::memory_order_seq_cst);
   }
   kill_point();
-  // seq_cst: before the look at `sleeping` in ring, as the sleeper's store of it comes before its look at `woken`.
+  // seq_cst: before the look at `sleeping` in ring, as the sleeper's store of it comes before its look at
+  // `woken`.
   s.woken.fetch_or(std::uint64_t{1} << chunk, std::memory_order_seq_cst);
 }
 
@@ -270,17 +281,20 @@ void arena::drain() noexcept {
   if (s.woken.load(std::memory_order_relaxed) == 0) return;
   const std::uint64_t chunks = s.woken.exchange(0, std::memory_order_seq_cst);
   if ((chunks & 1) != 0) {
-    for (std::uint64_t bits = s.woken_inline.exchange(0, std::memory_order_seq_cst); bits != 0; bits &= bits - 1) {
+    for (std::uint64_t bits = s.woken_inline.exchange(0, std::memory_order_seq_cst); bits != 0;
+         bits &= bits - 1) {
       tell(0, static_cast<std::uint32_t>(std::countr_zero(bits)));
     }
   }
   for (unsigned chunk = 1; chunk < wait_chunks_; ++chunk) {
     if ((chunks >> chunk & 1) == 0) continue;
     const auto block = static_cast<reference>(s.wait_chunks[chunk].load(std::memory_order_relaxed));
-    auto* bitmap = reinterpret_cast<word*>(base_ + std::uint64_t{block} * detail::granule + sizeof(detail::block_header));
+    auto* bitmap = reinterpret_cast<word*>(base_ + std::uint64_t{block} * detail::granule +
+                                           sizeof(detail::block_header));
     for (std::uint32_t i = 0; i < (detail::waits_in_chunk(chunk) + 63) / 64; ++i) {
       if (bitmap[i].load(std::memory_order_relaxed) == 0) continue;
-      for (std::uint64_t bits = bitmap[i].exchange(0, std::memory_order_seq_cst); bits != 0; bits &= bits - 1) {
+      for (std::uint64_t bits = bitmap[i].exchange(0, std::memory_order_seq_cst); bits != 0;
+           bits &= bits - 1) {
         tell(chunk, i * 64 + static_cast<std::uint32_t>(std::countr_zero(bits)));
       }
     }
@@ -300,7 +314,9 @@ void arena::on_death(std::uint32_t slot) {
   process_slot& s = slot_at(slot);
   std::uint64_t state = s.state.load(std::memory_order_acquire);
   while (state_of(state) == slot_state::reserved || state_of(state) == slot_state::live) {
-    if (s.state.compare_exchange_weak(state, make_state(state >> 32, slot_state::dead), std::memory_order_acq_rel)) break;
+    if (s.state.compare_exchange_weak(state, make_state(state >> 32, slot_state::dead),
+                                      std::memory_order_acq_rel))
+      break;
   }
   if (state_of(s.state.load(std::memory_order_acquire)) == slot_state::dead) reclaim(slot);
   // The cell that names the child goes last: until then a successor would do this again.
@@ -318,7 +334,8 @@ void arena::reclaim(std::uint32_t slot) {
   // One at a time; a reclaimer that died is followed by the next.
   std::uint64_t other = 0;
   if (!s.reclaimer.compare_exchange_strong(other, me_, std::memory_order_acq_rel) && other != me_) {
-    if (!is_dead(other) || !s.reclaimer.compare_exchange_strong(other, me_, std::memory_order_acq_rel)) return;
+    if (!is_dead(other) || !s.reclaimer.compare_exchange_strong(other, me_, std::memory_order_acq_rel))
+      return;
   }
   if (state_of(s.state.load(std::memory_order_acquire)) != slot_state::dead) {  // another has just finished
     s.reclaimer.store(0, std::memory_order_release);
@@ -354,7 +371,8 @@ void arena::repair_intents(process_slot& dead) {
     detail::wake(*this, at<detail::wait_list>(list), 1);
     dead.intent_list.store(0, std::memory_order_release);
   }
-  if (const auto object = static_cast<reference>(dead.intent_object.load(std::memory_order_acquire)); object != 0) {
+  if (const auto object = static_cast<reference>(dead.intent_object.load(std::memory_order_acquire));
+      object != 0) {
     if (const auto* header_of = checked_header(object); header_of != nullptr) {
       const auto tag = header_of->tag.load(std::memory_order_relaxed);
       const auto* kind = detail::find_object_kind(static_cast<std::uint8_t>(tag & 0xff));
@@ -411,13 +429,15 @@ void arena::empty_cells(std::uint32_t slot, bool objects) {
         orphans_.push_back(what);
         new_orphans_.push_back(what);
       } else if (kind == held::reclaiming) {
-        if (what != slot && what < header().slots && state_of(slot_at(what).state.load()) == slot_state::dead) reclaim(what);
+        if (what != slot && what < header().slots && state_of(slot_at(what).state.load()) == slot_state::dead)
+          reclaim(what);
         cell.store(0, std::memory_order_release);
       } else {
         const auto* header_of = checked_header(what);
-        const auto* object = header_of == nullptr
-                                 ? nullptr
-                                 : detail::find_object_kind(static_cast<std::uint8_t>(header_of->tag.load() & 0xff));
+        const auto* object =
+            header_of == nullptr
+                ? nullptr
+                : detail::find_object_kind(static_cast<std::uint8_t>(header_of->tag.load() & 0xff));
         if (object != nullptr && object->give_back != nullptr) object->give_back(*this, cell);
         cell.store(0, std::memory_order_release);
       }
@@ -428,7 +448,8 @@ void arena::empty_cells(std::uint32_t slot, bool objects) {
 void arena::free_slot(std::uint32_t slot) {
   auto& h = header();
   process_slot& s = slot_at(slot);
-  for (word* w : {&s.pid, &s.parent, &s.port_name[0], &s.port_name[1], &s.sleeping, &s.woken, &s.woken_inline}) {
+  for (word* w :
+       {&s.pid, &s.parent, &s.port_name[0], &s.port_name[1], &s.sleeping, &s.woken, &s.woken_inline}) {
     w->store(0, std::memory_order_relaxed);
   }
   section_guard g(*this, h.heap_section);
@@ -441,7 +462,8 @@ void arena::free_slot(std::uint32_t slot) {
 
 std::vector<std::pair<std::uint32_t, int>> arena::take_orphans() {
   std::vector<std::pair<std::uint32_t, int>> taken;
-  for (const std::uint32_t slot : std::exchange(new_orphans_, {})) taken.emplace_back(slot, static_cast<int>(slot_at(slot).pid.load()));
+  for (const std::uint32_t slot : std::exchange(new_orphans_, {}))
+    taken.emplace_back(slot, static_cast<int>(slot_at(slot).pid.load()));
   return taken;
 }
 

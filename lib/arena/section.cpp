@@ -1,4 +1,5 @@
-// Sections: locking with detection of dead holders, the journal and its replay. The states are in section.hpp.
+// Sections: locking with detection of dead holders, the journal and its replay. The states are in
+// section.hpp.
 #include "brood/arena/detail/section.hpp"
 
 #include <linux/futex.h>
@@ -17,7 +18,8 @@ namespace {
 
 // Spinning longer than a change takes only keeps the holder from the processor.
 constexpr int spins = 100;
-// A holder that was killed between giving the section up and waking the next, or inside, is noticed after this.
+// A holder that was killed between giving the section up and waking the next, or inside, is noticed after
+// this.
 constexpr long patience_nanoseconds = 2'000'000;
 constexpr std::uint64_t sleepers = std::uint64_t{1} << 31;
 
@@ -30,18 +32,22 @@ std::uint32_t* futex_half(detail::word& w) noexcept {
 /// False if the whole patience passed without a wake.
 bool sleep_while(detail::word& w, std::uint64_t value) noexcept {
   const timespec limit{0, patience_nanoseconds};
-  return ::syscall(SYS_futex, futex_half(w), FUTEX_WAIT, static_cast<std::uint32_t>(value), &limit, nullptr, 0) == 0 ||
+  return ::syscall(SYS_futex, futex_half(w), FUTEX_WAIT, static_cast<std::uint32_t>(value), &limit, nullptr,
+                   0) == 0 ||
          errno != ETIMEDOUT;
 }
 
-void wake_sleeper(detail::word& w) noexcept { ::syscall(SYS_futex, futex_half(w), FUTEX_WAKE, 1, nullptr, nullptr, 0); }
+void wake_sleeper(detail::word& w) noexcept {
+  ::syscall(SYS_futex, futex_half(w), FUTEX_WAKE, 1, nullptr, nullptr, 0);
+}
 
 }  // namespace
 
 void arena::lock(detail::section& s, detail::section* repair_first) {
   detail::kill_point();
   std::uint64_t expected = 0;
-  if (!s.owner.compare_exchange_strong(expected, me_, std::memory_order_acquire)) lock_contended(s, repair_first);
+  if (!s.owner.compare_exchange_strong(expected, me_, std::memory_order_acquire))
+    lock_contended(s, repair_first);
   detail::kill_point();
 }
 
@@ -59,15 +65,16 @@ void arena::lock_contended(detail::section& s, detail::section* repair_first) {
     if (owner == 0 && s.owner.compare_exchange_weak(owner, me_, std::memory_order_acquire)) return;
     detail::cpu_relax();
   }
-  // The holder lost its processor, or its life. Having slept we cannot know whether others still do, so we take the
-  // section with the bit set; at worst we wake nobody when we leave it.
+  // The holder lost its processor, or its life. Having slept we cannot know whether others still do, so we
+  // take the section with the bit set; at worst we wake nobody when we leave it.
   for (;;) {
     std::uint64_t owner = s.owner.load(std::memory_order_relaxed);
     if (owner == 0) {
       if (s.owner.compare_exchange_weak(owner, me_ | sleepers, std::memory_order_acquire)) return;
       continue;
     }
-    if ((owner & sleepers) == 0 && !s.owner.compare_exchange_weak(owner, owner | sleepers, std::memory_order_relaxed)) {
+    if ((owner & sleepers) == 0 &&
+        !s.owner.compare_exchange_weak(owner, owner | sleepers, std::memory_order_relaxed)) {
       continue;
     }
     owner |= sleepers;
@@ -89,7 +96,8 @@ void arena::replay(detail::section& s) noexcept {
     for (std::uint64_t i = 0; i < count; ++i) {
       const detail::journal_entry entry = s.journal[i];
       detail::kill_point();
-      if (entry.offset % 8 != 0 || entry.offset > size_ - 8) continue;  // only a hostile process writes such a thing
+      if (entry.offset % 8 != 0 || entry.offset > size_ - 8)
+        continue;  // only a hostile process writes such a thing
       reinterpret_cast<detail::word*>(base_ + entry.offset)->store(entry.value, std::memory_order_release);
     }
   }
@@ -99,7 +107,8 @@ void arena::replay(detail::section& s) noexcept {
 
 namespace detail {
 
-section_guard::section_guard(arena& memory, section& s, section* repair_first) : memory_(memory), section_(s) {
+section_guard::section_guard(arena& memory, section& s, section* repair_first)
+    : memory_(memory), section_(s) {
   memory_.lock(s, repair_first);
 }
 section_guard::~section_guard() { memory_.unlock(section_); }

@@ -44,7 +44,8 @@ void shared_object::acquire_again() {
 }
 
 shared_object::~shared_object() {
-  if (const auto found = objects().find(name_.block); found != objects().end() && found->second.object == this) {
+  if (const auto found = objects().find(name_.block);
+      found != objects().end() && found->second.object == this) {
     objects().erase(found);
   }
   if (memory_ == nullptr || cell_ == nullptr) return;

@@ -1,4 +1,5 @@
-// Wait lists: doubly linked through the entries, changed in transactions. The argument and the repair rules are in the header.
+// Wait lists: doubly linked through the entries, changed in transactions. The argument and the repair rules
+// are in the header.
 #include "brood/arena/detail/wait_list.hpp"
 
 namespace brood::detail {
@@ -6,10 +7,14 @@ namespace {
 
 constexpr std::uint64_t next_of(std::uint64_t link) { return link & 0xffffffff; }
 constexpr std::uint64_t previous_of(std::uint64_t link) { return link >> 32; }
-constexpr std::uint64_t make_link(std::uint64_t previous, std::uint64_t next) { return previous << 32 | next; }
+constexpr std::uint64_t make_link(std::uint64_t previous, std::uint64_t next) {
+  return previous << 32 | next;
+}
 // `ends` has the same shape: last << 32 | first.
 
-wait_entry& entry_at(arena& memory, std::uint64_t r) { return memory.at<wait_entry>(static_cast<reference>(r)); }
+wait_entry& entry_at(arena& memory, std::uint64_t r) {
+  return memory.at<wait_entry>(static_cast<reference>(r));
+}
 
 void unlink(arena& memory, section_guard& g, wait_list& list, wait_entry& entry) {
   const std::uint64_t link = g.get(entry.link);
@@ -73,7 +78,8 @@ struct list_guard : section_guard {
 }  // namespace
 
 void enqueue(arena& memory, wait_list& list, wait_entry& entry, bool at_front) {
-  // The transaction holds words of this process, so it must be brought to an end before its slot is used again.
+  // The transaction holds words of this process, so it must be brought to an end before its slot is used
+  // again.
   word& intent = memory.my_slot().intent_list;
   const std::uint64_t outer = intent.load(std::memory_order_relaxed);
   intent.store(memory.to_reference(list), std::memory_order_release);

@@ -23,7 +23,8 @@ std::uint64_t datagrams = 0;
 wake_port::wake_port(runtime& loop) : loop_(loop), memory_(family_memory::get()) {
   memory_.require_slot();
   if (port_of_slot == memory_.me()) {
-    throw std::logic_error("brood: shared objects are awaited on one loop of a process, and another loop already does");
+    throw std::logic_error(
+        "brood: shared objects are awaited on one loop of a process, and another loop already does");
   }
   socket_ = unique_fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket_) sys::throw_errno("socket");
@@ -69,7 +70,8 @@ bool wake_port::about_to_sleep() noexcept {
 }
 
 void wake_port::woke_up() noexcept {
-  // Before the look: a bit set after it finds `sleeping` set again by the next about_to_sleep, which looks once more.
+  // Before the look: a bit set after it finds `sleeping` set again by the next about_to_sleep, which looks
+  // once more.
   memory_.my_slot().sleeping.store(0, std::memory_order_relaxed);
   memory_.drain();
 }

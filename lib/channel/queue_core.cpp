@@ -13,7 +13,8 @@ namespace {
 constexpr std::uint64_t first_ring_slots = 64;
 
 queue_state& state_at(arena& memory, reference block) {
-  return *reinterpret_cast<queue_state*>(memory.base() + std::uint64_t{block} * granule + sizeof(block_header));
+  return *reinterpret_cast<queue_state*>(memory.base() + std::uint64_t{block} * granule +
+                                         sizeof(block_header));
 }
 std::byte* payload_at(arena& memory, reference block) {
   return memory.base() + std::uint64_t{block} * granule + sizeof(block_header);
@@ -52,8 +53,9 @@ class cell_for {
   word* cell_;
 };
 
-/// Names the queue as the object this process is changing. Needed wherever a transaction of one of its sections holds
-/// words of this process (its cells): they must be brought to an end before its slot goes to somebody else.
+/// Names the queue as the object this process is changing. Needed wherever a transaction of one of its
+/// sections holds words of this process (its cells): they must be brought to an end before its slot goes to
+/// somebody else.
 class intent {
  public:
   intent(arena& memory, reference queue)
@@ -73,7 +75,8 @@ class intent {
   std::uint64_t outer_;
 };
 
-/// Between progress and the look at the count of waiters. Leaving a section is an exchange, a full barrier on x86.
+/// Between progress and the look at the count of waiters. Leaving a section is an exchange, a full barrier on
+/// x86.
 inline void wake_barrier() noexcept {
 #if defined(__x86_64__)
   std::atomic_signal_fence(std::memory_order_seq_cst);
@@ -149,7 +152,8 @@ void put_back(arena& memory, queue_state& s, word& cell) {
   }
   record.next.store(next, std::memory_order_relaxed);
   if (before != nullptr) g.set(before->next, block);
-  g.set(s.returned(), make_returned(returned_count(all) + 1, before != nullptr ? returned_first(all) : block));
+  g.set(s.returned(),
+        make_returned(returned_count(all) + 1, before != nullptr ? returned_first(all) : block));
   g.add(s.leases(), -std::uint64_t{1});
   g.set(cell, 0);
   g.commit();
@@ -168,7 +172,8 @@ void free_record(arena& memory, word& cell) {
 void give_back_lease(arena& memory, word& cell) {
   const std::uint64_t value = cell.load(std::memory_order_acquire);
   if (cell_kind(value) == held::settled) return free_record(memory, cell);
-  const auto queue = static_cast<reference>(record_at(memory, cell_reference(value)).queue.load(std::memory_order_relaxed));
+  const auto queue =
+      static_cast<reference>(record_at(memory, cell_reference(value)).queue.load(std::memory_order_relaxed));
   if (memory.payload(queue, queue_kind).size() < sizeof(queue_state)) return;
   queue_state& s = state_at(memory, queue);
   intent named(memory, queue);
@@ -287,8 +292,10 @@ std::span<const std::byte> incoming_message::bytes() const {
 
 // ---- the queue ----
 
-std::shared_ptr<queue_core> queue_core::create(arena& memory, std::uint64_t capacity, std::size_t inline_bytes) {
-  if (capacity == 0) throw std::invalid_argument("brood::queue: a queue for no items; its capacity is at least 1");
+std::shared_ptr<queue_core> queue_core::create(arena& memory, std::uint64_t capacity,
+                                               std::size_t inline_bytes) {
+  if (capacity == 0)
+    throw std::invalid_argument("brood::queue: a queue for no items; its capacity is at least 1");
   const std::uint64_t stride = 8 + rounded_inline(inline_bytes);
   const std::uint64_t slots = std::bit_ceil(std::min<std::uint64_t>(capacity, first_ring_slots));
   word& cell = memory.take_cell();
@@ -297,7 +304,8 @@ std::shared_ptr<queue_core> queue_core::create(arena& memory, std::uint64_t capa
     queue_state& s = state_at(memory, block);
     s.capacity = capacity;
     s.stride = stride;
-    // Killed before the object is counted, the block goes and the ring must too: it has a cell of its own meanwhile.
+    // Killed before the object is counted, the block goes and the ring must too: it has a cell of its own
+    // meanwhile.
     word& ring_cell = memory.take_cell();
     try {
       memory.allocate(slots * stride, storage_block, ring_cell, held::block);
@@ -335,10 +343,13 @@ std::shared_ptr<queue_core> queue_core::open(arena& memory, object_name name) {
   return core;
 }
 
-queue_core::queue_core(arena& memory, reference block, word& cell) : shared_object(memory, block, queue_kind, cell) {
+queue_core::queue_core(arena& memory, reference block, word& cell)
+    : shared_object(memory, block, queue_kind, cell) {
   state_ = &checked_state();
 }
-queue_core::queue_core(arena& memory, object_name n) : shared_object(memory, n, queue_kind) { state_ = &checked_state(); }
+queue_core::queue_core(arena& memory, object_name n) : shared_object(memory, n, queue_kind) {
+  state_ = &checked_state();
+}
 
 queue_state& queue_core::checked_state() {
   queue_state& s = state_at(memory(), name().block);
@@ -488,8 +499,10 @@ void queue_core::take_returned(section_guard& g, word& cell, held as) {
   queue_state& s = *state_;
   const std::uint64_t all = g.get(s.returned());
   const reference first = returned_first(all);
-  g.set(s.returned(), make_returned(returned_count(all) - 1,
-                                    static_cast<reference>(record_at(memory(), first).next.load(std::memory_order_relaxed))));
+  g.set(
+      s.returned(),
+      make_returned(returned_count(all) - 1,
+                    static_cast<reference>(record_at(memory(), first).next.load(std::memory_order_relaxed))));
   g.set(cell, make_cell(as, first));
   if (as == held::leased) g.add(s.leases(), 1);
   g.commit();
@@ -515,7 +528,8 @@ take_outcome queue_core::take(incoming_message& message) {
       take_slot(g, head, message);
     }
   }
-  // Those who wait at a closed queue wait for leases to come back; with this one gone nothing may come any more.
+  // Those who wait at a closed queue wait for leases to come back; with this one gone nothing may come any
+  // more.
   if (last_returned && is_closed()) wake_all(s.getters);
   wake_one(s.putters);
   return take_outcome::done;
@@ -617,7 +631,8 @@ take_outcome queue_core::take_leased(word*& lease) {
     record.queue.store(name().block, std::memory_order_relaxed);
     record.ticket.store(head, std::memory_order_relaxed);
     record.head.store(large ? large_message : size, std::memory_order_relaxed);
-    record.block.store(large ? word_at(place + 8).load(std::memory_order_relaxed) : 0, std::memory_order_relaxed);
+    record.block.store(large ? word_at(place + 8).load(std::memory_order_relaxed) : 0,
+                       std::memory_order_relaxed);
     std::memcpy(reinterpret_cast<std::byte*>(&record + 1), place + 8, size);
     g.set(*cell, make_cell(held::leased, block));
     g.set(*spare, 0);

@@ -73,7 +73,8 @@ TEST_CASE("test_heap: random allocations keep their contents, and everything com
       live.pop_back();
       const auto span = m->payload(b.at, detail::buffer_block);
       REQUIRE(span.size() == bytes);
-      REQUIRE(std::all_of(span.begin(), span.end(), [&, v = b.at](std::byte x) { return x == std::byte(v & 0xff); }));
+      REQUIRE(std::all_of(span.begin(), span.end(),
+                          [&, v = b.at](std::byte x) { return x == std::byte(v & 0xff); }));
       give(*m, b);
     } else {
       const std::uint64_t bytes = size();
@@ -134,7 +135,8 @@ TEST_CASE("references from hostile hands name no block") {
     CHECK(m->payload(r + 1, detail::buffer_block).empty());
     CHECK(m->payload(r + 7, detail::buffer_block).empty());
   }
-  for (const reference r : {0u, 1u, 100u, 0x7fffffffu, 0xffffffffu}) CHECK(m->payload(r, detail::buffer_block).empty());
+  for (const reference r : {0u, 1u, 100u, 0x7fffffffu, 0xffffffffu})
+    CHECK(m->payload(r, detail::buffer_block).empty());
   std::mt19937 random(2);
   for (int i = 0; i < 100'000; ++i) {
     const auto r = static_cast<reference>(random());
@@ -224,7 +226,8 @@ TEST_CASE("a section whose holder was killed is taken over, its transaction done
   memory m;
   word& cell = m->take_cell();
   auto* shared = reinterpret_cast<detail::section*>(
-      m->payload(m->allocate(4096, detail::storage_block, cell, held::block, true), detail::storage_block).data());
+      m->payload(m->allocate(4096, detail::storage_block, cell, held::block, true), detail::storage_block)
+          .data());
   auto* words = reinterpret_cast<word*>(shared + 1);
   for (const bool committed : {false, true}) {
     test::child c([&] {

@@ -1,6 +1,6 @@
-// The kill fuzz: workers on queues, leases and the arena are ended by SIGKILL at a random step of a random primitive
-// (kill_point.hpp), and cleaned up after. After each round: nobody hung, nothing that was committed is lost or doubled,
-// and the arena's accounts are as before.
+// The kill fuzz: workers on queues, leases and the arena are ended by SIGKILL at a random step of a random
+// primitive (kill_point.hpp), and cleaned up after. After each round: nobody hung, nothing that was committed
+// is lost or doubled, and the arena's accounts are as before.
 //
 //   kill_fuzz [--kills N] [--seed S]
 #include <signal.h>
@@ -68,7 +68,9 @@ void in_loop(F body) {
 
 struct small_item {
   std::uint32_t producer, number;
-  static small_item make(int p, int n) { return {static_cast<std::uint32_t>(p), static_cast<std::uint32_t>(n)}; }
+  static small_item make(int p, int n) {
+    return {static_cast<std::uint32_t>(p), static_cast<std::uint32_t>(n)};
+  }
   bool sound() const { return producer < producers && number < items_each; }
 };
 
@@ -85,7 +87,9 @@ struct text_item {
     item.text = text_of(item.producer, item.number);
     return item;
   }
-  bool sound() const { return producer < producers && number < items_each && text == text_of(producer, number); }
+  bool sound() const {
+    return producer < producers && number < items_each && text == text_of(producer, number);
+  }
 };
 
 /// Carries a queue with its number in it.
@@ -185,7 +189,9 @@ void run_queue(const char* name, bool leased, std::uint64_t capacity) {
       const std::uint64_t steps = left > 0 ? draw_steps() : 0;
       const std::uint32_t slot = family_memory::reserve_slot();
       const pid_t pid = start(slot, steps, [&] {
-        in_loop([&] { return producer >= 0 ? produce(q, producer) : leased ? consume_leased(q) : consume(q); });
+        in_loop([&] {
+          return producer >= 0 ? produce(q, producer) : leased ? consume_leased(q) : consume(q);
+        });
       });
       running.push_back({pid, {slot, producer, steps != 0}});
     };
@@ -263,7 +269,8 @@ void run_arena() {
           memory.return_cell(*cell);
         } else {
           detail::word& cell = memory.take_cell();
-          memory.allocate(random() % (n % 7 == 0 ? 3'000'000 : 20'000), detail::buffer_block, cell, detail::held::block);
+          memory.allocate(random() % (n % 7 == 0 ? 3'000'000 : 20'000), detail::buffer_block, cell,
+                          detail::held::block);
           held.push_back(&cell);
         }
       }
@@ -319,7 +326,8 @@ void run_successors() {
   }
   ::alarm(0);
   const auto after = family_memory::get().statistics();
-  if (after.blocks != before.blocks || after.bytes_used != before.bytes_used) fail("the arena's accounts do not balance");
+  if (after.blocks != before.blocks || after.bytes_used != before.bytes_used)
+    fail("the arena's accounts do not balance");
   if (after.processes != 1) fail("slots of dead processes are left");
 }
 
@@ -354,6 +362,7 @@ int main(int argc, char** argv) {
     for (int i = 0; i < 3; ++i) run_arena();
     for (int i = 0; i < 10; ++i) run_successors();
   }
-  std::printf("%llu kills: nobody hung, nothing committed was lost or doubled, the accounts balance (seed %llu)\n",
-              static_cast<unsigned long long>(kills), static_cast<unsigned long long>(seed));
+  std::printf(
+      "%llu kills: nobody hung, nothing committed was lost or doubled, the accounts balance (seed %llu)\n",
+      static_cast<unsigned long long>(kills), static_cast<unsigned long long>(seed));
 }

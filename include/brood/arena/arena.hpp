@@ -26,7 +26,8 @@ struct arena_statistics {
   std::uint64_t bytes_resident = 0;  // pages that really exist, of the whole memfd
   std::uint64_t blocks = 0;
   std::uint64_t processes = 0;  // slots in use
-  std::vector<std::pair<std::uint64_t, std::uint64_t>> classes;  // size of a block with its header, blocks in use
+  std::vector<std::pair<std::uint64_t, std::uint64_t>>
+      classes;  // size of a block with its header, blocks in use
 };
 
 namespace detail {
@@ -36,17 +37,18 @@ struct waiter {
 };
 }  // namespace detail
 
-/// One memfd mapped into every process of a family. A sparse file: only pages that were written cost memory, large
-/// freed blocks are punched out again beyond a reserve of warm pages.
-/// Crash safety: every change is a transaction of a `detail::section`, and records the new owner in the same step, so
-/// a process that is killed anywhere leaves each block either free or named in one of its cells.
-/// Lifetime: the destructor unmaps and closes; the memory goes with the last process that maps it.
+/// One memfd mapped into every process of a family. A sparse file: only pages that were written cost memory,
+/// large freed blocks are punched out again beyond a reserve of warm pages. Crash safety: every change is a
+/// transaction of a `detail::section`, and records the new owner in the same step, so a process that is
+/// killed anywhere leaves each block either free or named in one of its cells. Lifetime: the destructor
+/// unmaps and closes; the memory goes with the last process that maps it.
 class arena {
  public:
   /// A new memfd, sealed against shrinking and growing. The caller has no slot yet.
   /// Throws `std::system_error` with the failing call.
   static std::unique_ptr<arena> create(std::size_t size);
-  /// Maps an inherited one; owns `fd`. Throws `std::system_error`, or `error` if it is not an arena of this version.
+  /// Maps an inherited one; owns `fd`. Throws `std::system_error`, or `error` if it is not an arena of this
+  /// version.
   static std::unique_ptr<arena> attach(int fd);
   ~arena();
   arena(const arena&) = delete;
@@ -58,10 +60,10 @@ class arena {
 
   // ---- blocks ----
 
-  /// A block of `size` bytes, zeroed if `zero`, recorded in `holder` as `as` in the same atomic step. `block_kind` is a tag
-  /// for checks. Throws `arena_full`.
-  detail::reference allocate(std::uint64_t size, std::uint8_t block_kind, detail::word& holder, detail::held as,
-                             bool zero = false);
+  /// A block of `size` bytes, zeroed if `zero`, recorded in `holder` as `as` in the same atomic step.
+  /// `block_kind` is a tag for checks. Throws `arena_full`.
+  detail::reference allocate(std::uint64_t size, std::uint8_t block_kind, detail::word& holder,
+                             detail::held as, bool zero = false);
   /// Frees a block, first the references attached to it, and clears `holder` in the same step.
   void release(detail::reference block, detail::word& holder);
   /// Payload of an allocated block of this kind; empty if `block` is not one (a hostile or stale reference).
@@ -70,9 +72,10 @@ class arena {
 
   // ---- counted references ----
 
-  /// Counts one reference more and records it in `holder`, if `block` is still the object of that kind and generation;
-  /// otherwise false.
-  bool acquire(detail::reference block, std::uint8_t block_kind, std::uint32_t generation, detail::word& holder);
+  /// Counts one reference more and records it in `holder`, if `block` is still the object of that kind and
+  /// generation; otherwise false.
+  bool acquire(detail::reference block, std::uint8_t block_kind, std::uint32_t generation,
+               detail::word& holder);
   /// Counts one less, clears `holder`, and takes the object apart if it was the last.
   void drop(detail::reference block, detail::word& holder);
 
@@ -155,8 +158,8 @@ class arena {
   void push_partial(detail::section_guard& g, std::uint64_t index, unsigned cls);
   std::uint64_t buddy_of_order(detail::section_guard& g, unsigned order);
   void merge(detail::section_guard& g, std::uint64_t index, unsigned order);
-  detail::reference allocate_small(detail::section_guard& g, unsigned cls, std::uint64_t size, std::uint64_t kind,
-                                   detail::word& holder, detail::held as);
+  detail::reference allocate_small(detail::section_guard& g, unsigned cls, std::uint64_t size,
+                                   std::uint64_t kind, detail::word& holder, detail::held as);
   detail::reference allocate_large(detail::section_guard& g, std::uint64_t size, std::uint64_t kind,
                                    detail::word& holder, detail::held as);
   void free_block(detail::reference block, detail::word& holder);
@@ -195,10 +198,11 @@ class arena {
 
 namespace detail {
 
-/// What the arena must do for the objects of one kind (a queue, a lock, ...). Kinds register themselves in the source
-/// file that defines them.
+/// What the arena must do for the objects of one kind (a queue, a lock, ...). Kinds register themselves in
+/// the source file that defines them.
 struct object_kind {
-  /// Takes the object apart down to its own block. Called again from the start if the process doing it is killed.
+  /// Takes the object apart down to its own block. Called again from the start if the process doing it is
+  /// killed.
   void (*destroy)(arena&, reference);
   /// A process died in the middle of changing it: finish what is committed, wake who may wait.
   void (*repair)(arena&, reference);

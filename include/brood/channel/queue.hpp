@@ -21,8 +21,9 @@ namespace brood {
 struct unbounded_capacity {};
 constexpr unbounded_capacity unbounded() noexcept { return {}; }
 
-/// A message on lease. Until `done` it belongs to the queue: if this is dropped, or its process dies, it goes back to
-/// the front and another consumer gets it. Moves only. A process that got it by `fork` does not own it.
+/// A message on lease. Until `done` it belongs to the queue: if this is dropped, or its process dies, it goes
+/// back to the front and another consumer gets it. Moves only. A process that got it by `fork` does not own
+/// it.
 template <class T>
 class lease {
  public:
@@ -48,21 +49,21 @@ class lease {
   T value_;
 };
 
-/// A first-in, first-out queue in shared memory. A small handle: copies name the same queue, in this process, in others
-/// and inside messages. It lives until the last handle of the last process and message is gone.
-/// Order: items of one producer come out in the order they were put; `get` can see an item once its `put` returned.
-/// Deaths: a producer killed in `put` has put its item or has not; one taken by `get` dies with its consumer, one taken
-/// by `get_leased` comes back. No death stops the others.
-/// Memory: items up to 248 bytes lie in the queue, larger ones in blocks of the arena; `arena_full` is thrown at the
-/// `put` that did not fit, and changes nothing.
-/// Cancellation, of every operation: nothing was put, nothing was taken.
-/// Thread: the one that runs this process's loop. Lifetime: an awaitable keeps the queue alive.
+/// A first-in, first-out queue in shared memory. A small handle: copies name the same queue, in this process,
+/// in others and inside messages. It lives until the last handle of the last process and message is gone.
+/// Order: items of one producer come out in the order they were put; `get` can see an item once its `put`
+/// returned. Deaths: a producer killed in `put` has put its item or has not; one taken by `get` dies with its
+/// consumer, one taken by `get_leased` comes back. No death stops the others. Memory: items up to 248 bytes
+/// lie in the queue, larger ones in blocks of the arena; `arena_full` is thrown at the `put` that did not
+/// fit, and changes nothing. Cancellation, of every operation: nothing was put, nothing was taken. Thread:
+/// the one that runs this process's loop. Lifetime: an awaitable keeps the queue alive.
 template <class T>
 class queue {
   static_assert(codable<T>, "brood::queue<T>: T must be a type that can travel between processes");
 
  public:
-  /// Throws `std::invalid_argument` for a capacity of zero, `arena_full`, and `std::logic_error` without `brood::init`.
+  /// Throws `std::invalid_argument` for a capacity of zero, `arena_full`, and `std::logic_error` without
+  /// `brood::init`.
   explicit queue(std::uint64_t capacity) : core_(make(capacity)) {}
   explicit queue(unbounded_capacity) : core_(make(detail::unlimited)) {}
   /// 1024 items. The memory is taken at its first use.
@@ -77,9 +78,12 @@ class queue {
 
   /// Waits while the queue is full. Throws `closed`. The value is encoded here, so it need not live on.
   [[nodiscard]] detail::put_operation<T> put(const T& value) const { return {core(), value}; }
-  /// Waits while the queue is empty; gives the item. Throws `closed` when the queue is closed and drained: nothing in it
-  /// and nothing on lease, as a lease may come back. (So call `done` before you ask a closed queue for the next.)
-  [[nodiscard]] detail::get_operation<T, false> get() const { return detail::get_operation<T, false>(core()); }
+  /// Waits while the queue is empty; gives the item. Throws `closed` when the queue is closed and drained:
+  /// nothing in it and nothing on lease, as a lease may come back. (So call `done` before you ask a closed
+  /// queue for the next.)
+  [[nodiscard]] detail::get_operation<T, false> get() const {
+    return detail::get_operation<T, false>(core());
+  }
   /// The same, but an empty optional instead of `closed`.
   [[nodiscard]] detail::get_operation<T, true> next() const { return detail::get_operation<T, true>(core()); }
 
@@ -102,16 +106,18 @@ class queue {
   /// Puts every item in order, waiting as often as the queue is full; wakes consumers by the batch.
   /// Cancellation: those put before it are in the queue.
   template <std::ranges::input_range R>
-    requires std::convertible_to<std::ranges::range_reference_t<R>, const T&>
-  [[nodiscard]] task<> put_many(R range) const {
-    return put_all(*this, std::move(range));
-  }
+  requires std::convertible_to < std::ranges::range_reference_t<R>,
+  const T& > [[nodiscard]] task<> put_many(R range) const { return put_all(*this, std::move(range)); }
   /// Waits for one item, then takes as many more as are there, at most `most`. Throws `closed` as `get`.
   [[nodiscard]] task<std::vector<T>> get_many(std::size_t most) const { return get_several(*this, most); }
 
   /// As `get`, for an item that must not be lost.
-  [[nodiscard]] detail::lease_operation<T, false> get_leased() const { return detail::lease_operation<T, false>(core()); }
-  [[nodiscard]] detail::lease_operation<T, true> next_leased() const { return detail::lease_operation<T, true>(core()); }
+  [[nodiscard]] detail::lease_operation<T, false> get_leased() const {
+    return detail::lease_operation<T, false>(core());
+  }
+  [[nodiscard]] detail::lease_operation<T, true> next_leased() const {
+    return detail::lease_operation<T, true>(core());
+  }
 
   /// Of this moment; other processes go on meanwhile. Items on lease are not counted.
   std::uint64_t size() const { return core()->size(); }
@@ -125,8 +131,12 @@ class queue {
   bool is_closed() const { return core()->is_closed(); }
 
   /// Coroutines, of all processes, that wait at this moment.
-  std::uint64_t waiting_consumers() const { return core()->getters().count().load(std::memory_order_relaxed); }
-  std::uint64_t waiting_producers() const { return core()->putters().count().load(std::memory_order_relaxed); }
+  std::uint64_t waiting_consumers() const {
+    return core()->getters().count().load(std::memory_order_relaxed);
+  }
+  std::uint64_t waiting_producers() const {
+    return core()->putters().count().load(std::memory_order_relaxed);
+  }
 
   /// One item that was taken is dealt with. Throws `error` if called more often than items were put.
   void task_done() const { core()->task_done(); }
@@ -176,8 +186,9 @@ class queue {
     while (at != end) {
       if constexpr (detail::fits_slot<T> && std::ranges::contiguous_range<R>) {
         const auto left = static_cast<std::size_t>(end - at);
-        const std::size_t put = q.core()->put_inline_many(reinterpret_cast<const std::byte*>(std::to_address(at)),
-                                                          sizeof(T), std::min<std::size_t>(left, detail::batch));
+        const std::size_t put =
+            q.core()->put_inline_many(reinterpret_cast<const std::byte*>(std::to_address(at)), sizeof(T),
+                                      std::min<std::size_t>(left, detail::batch));
         at += static_cast<std::ptrdiff_t>(put);
         if (put == detail::batch) co_await yield();
         if (put != 0) continue;
@@ -195,8 +206,8 @@ class queue {
       while (items.size() < most) {
         const std::size_t had = items.size();
         items.resize(std::min(most, had + detail::batch));
-        const std::size_t got = q.core()->take_inline_many(reinterpret_cast<std::byte*>(items.data() + had), sizeof(T),
-                                                           items.size() - had);
+        const std::size_t got = q.core()->take_inline_many(reinterpret_cast<std::byte*>(items.data() + had),
+                                                           sizeof(T), items.size() - had);
         const bool all = had + got == items.size();
         items.resize(had + got);
         if (!all) break;

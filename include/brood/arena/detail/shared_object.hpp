@@ -15,9 +15,9 @@ struct object_name {
   std::uint32_t generation = 0;
 };
 
-/// One per object and process, however many handles share it (by `std::shared_ptr`): the object counts processes and
-/// messages, not copies. The last handle of the last process takes the object apart; a dead process's count is dropped.
-/// After a fork the child counts anew what it inherited, in `adopt_slot`.
+/// One per object and process, however many handles share it (by `std::shared_ptr`): the object counts
+/// processes and messages, not copies. The last handle of the last process takes the object apart; a dead
+/// process's count is dropped. After a fork the child counts anew what it inherited, in `adopt_slot`.
 class shared_object {
  public:
   virtual ~shared_object();
@@ -52,8 +52,8 @@ void adopt_objects();
 /// The memory is going away under the handles that are left.
 void forget_objects() noexcept;
 
-/// Gathers the objects whose handles are encoded while it lives, so that the message can hold references to them.
-/// Keeps them alive itself too. Scopes nest; the innermost gathers.
+/// Gathers the objects whose handles are encoded while it lives, so that the message can hold references to
+/// them. Keeps them alive itself too. Scopes nest; the innermost gathers.
 class travelling_objects {
  public:
   travelling_objects() noexcept;

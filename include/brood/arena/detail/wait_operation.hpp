@@ -23,8 +23,8 @@ inline bool time_to_yield() noexcept {
 ///   `wait_list& list()`      where to wait for it;
 ///   `arena& memory()`.
 /// Fast path: an attempt that succeeds at once suspends nothing, allocates nothing and makes no system call.
-/// A wake only makes it try again, from the ready queue; if another was faster it waits on, at the front. So a waiter
-/// that is cancelled has taken nothing, and passes on the wake it may have had.
+/// A wake only makes it try again, from the ready queue; if another was faster it waits on, at the front. So
+/// a waiter that is cancelled has taken nothing, and passes on the wake it may have had.
 template <class Derived>
 class wait_operation : public suspension<Derived>, private waiter {
  public:

@@ -108,7 +108,8 @@ class put_awaiter : public wait_operation<put_awaiter<T>> {
 template <class T>
 class put_operation {
  public:
-  put_operation(std::shared_ptr<queue_core> core, const T& value) : core_(std::move(core)), message_(*core_, value) {}
+  put_operation(std::shared_ptr<queue_core> core, const T& value)
+      : core_(std::move(core)), message_(*core_, value) {}
   put_awaiter<T> operator co_await() && { return put_awaiter<T>(std::move(core_), std::move(message_)); }
 
  private:
