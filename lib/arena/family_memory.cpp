@@ -26,6 +26,7 @@ void family_memory::create(std::size_t bytes) {
   require_none();
   memory = arena::create(bytes).release();
   memory->adopt_slot(memory->reserve_slot());
+  memory->prepare_to_ring();
 }
 
 void family_memory::attach(int memfd) {

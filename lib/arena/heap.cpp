@@ -372,6 +372,7 @@ std::uint32_t arena::generation_of(reference block) const noexcept {
 
 bool arena::acquire(reference block, std::uint8_t block_kind, std::uint32_t generation, word& holder) {
   require_slot();
+  prepare_to_ring();
   section_guard g(*this, header().heap_section);
   block_header* header_of = checked_header(block);
   if (header_of == nullptr) return false;

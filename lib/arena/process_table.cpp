@@ -6,10 +6,8 @@
 // cleans up after it does the rest. The cost is that of what the dead one held; nobody else's memory is
 // looked at.
 #include <poll.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <bit>
@@ -21,6 +19,7 @@
 #include "brood/arena/arena.hpp"
 #include "brood/arena/detail/wait_list.hpp"
 #include "port_address.hpp"
+#include "system/error.hpp"
 
 namespace brood {
 
@@ -100,6 +99,7 @@ std::uint32_t arena::reserve_slot() {
     slot_at(1).state.store(make_state(1, slot_state::reserved), std::memory_order_release);
     return 1;
   }
+  prepare_to_ring();
   word& cell = take_cell();
   try {
     section_guard g(*this, h.heap_section);
@@ -255,6 +255,12 @@ void arena::deliver(std::uint64_t owner, std::uint64_t home) noexcept {
   s.woken.fetch_or(std::uint64_t{1} << chunk, std::memory_order_seq_cst);
 }
 
+void arena::prepare_to_ring() {
+  if (ring_socket_ >= 0) return;
+  ring_socket_ = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (ring_socket_ < 0) sys::throw_errno("socket");
+}
+
 bool arena::is_asleep(std::uint64_t owner) const noexcept {
   const auto slot = static_cast<std::uint32_t>(owner);
   return slot != 0 && slot < header().slots && slot_at(slot).sleeping.load(std::memory_order_relaxed) != 0;
@@ -269,7 +275,6 @@ void arena::ring(std::uint64_t owner, bool always) noexcept {
   kill_point();
   const std::uint64_t name[2] = {s.port_name[0].load(std::memory_order_acquire), s.port_name[1].load()};
   if (name[0] == 0) return;
-  if (ring_socket_ < 0) ring_socket_ = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   const detail::port_address address(name);
   // EAGAIN: datagrams are pending, so it will wake. ECONNREFUSED: it is dead. Both are as good as success.
   if (::sendto(ring_socket_, "", 1, MSG_NOSIGNAL, address.get(), address.length()) == 1) ++rings_sent;

@@ -107,6 +107,9 @@ class arena {
   void deliver(std::uint64_t owner, std::uint64_t home) noexcept;
   /// Sends the datagram that ends the sleep of `owner`'s loop, if it sleeps (or `always`).
   void ring(std::uint64_t owner, bool always = false) noexcept;
+  /// Opens the socket for that, so that later no wake fails for want of a descriptor. Called before this process can
+  /// owe anyone a wake. Throws `std::system_error`.
+  void prepare_to_ring();
   /// Whether that process's loop sleeps, as far as one can know.
   bool is_asleep(std::uint64_t owner) const noexcept;
   /// Tells the waiter of every entry whose bit was set since the last call. Bits may be set for nothing.
