@@ -111,6 +111,7 @@ void runtime::state::run_ready() noexcept {
 }
 
 void runtime::state::before_poll() noexcept {
+  if (guard != nullptr) guard->look();
   run_ready();
   bool awake = owner.has_ready() || (awaited != nullptr && awaited->running() == 0);
   if (!awake && guard != nullptr) {

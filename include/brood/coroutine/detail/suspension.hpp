@@ -39,6 +39,7 @@ class suspension : public Node {
       self.waiting_.resume();
     };
     task_scope* scope = scope_of(h);
+    if (scope != nullptr) token_ = scope->token;
     if (scope != nullptr && scope->token.stop_requested()) {
       cancelled_ = true;
       return false;
@@ -68,6 +69,12 @@ class suspension : public Node {
   bool give_back() noexcept { return false; }
 
   bool was_cancelled() const noexcept { return cancelled_; }
+  bool stop_requested() const noexcept { return token_.stop_requested(); }
+
+  // For those that look again when they are posted, and may have to wait on (they set `run` to a function of theirs).
+  void resume() noexcept { waiting_.resume(); }
+  void wait_on() noexcept { posted_ = false; }
+  void end_cancelled() noexcept { cancelled_ = true; }
   executor& loop() const noexcept { return *loop_; }
 
  private:
@@ -88,6 +95,7 @@ class suspension : public Node {
 
   std::coroutine_handle<> waiting_;
   executor* loop_ = nullptr;
+  std::stop_token token_;
   std::optional<std::stop_callback<on_stop>> stop_;
   bool posted_ = false;
   bool cancelled_ = false;
