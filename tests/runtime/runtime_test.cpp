@@ -318,6 +318,7 @@ TEST_CASE("a loop of its own raises the soft limit on descriptors to the hard on
 
 TEST_CASE("the sleep guard is asked before the loop sleeps and told when it wakes") {
   struct guard : brood::sleep_guard {
+    void look() noexcept override {}
     bool about_to_sleep() noexcept override {
       balanced = balanced && !asleep;
       asleep = true;
