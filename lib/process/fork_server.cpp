@@ -17,6 +17,7 @@
 #include <system_error>
 #include <unordered_map>
 
+#include "brood/arena/family_memory.hpp"
 #include "brood/runtime/detail/describe.hpp"
 #include "process/child_main.hpp"
 #include "process/family.hpp"
@@ -339,7 +340,9 @@ void serve(server_setup setup) noexcept {
   sys::reset_signal_handlers();
   runtime::abandon_after_fork();
   supervisor::abandon_after_fork();
-  close_all_but({setup.control.get(), setup.results.get(), setup.parent.get(), setup.table_file.get()});
+  family_memory::disown();
+  close_all_but({setup.control.get(), setup.results.get(), setup.parent.get(), setup.table_file.get(),
+                 family_memory::fd()});
   // Standard input is nobody's to share: children read /dev/null unless told otherwise.
   fill_standard_streams();
   const unique_fd nothing(open("/dev/null", O_RDONLY | O_CLOEXEC));
