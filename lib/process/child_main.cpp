@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <fmt/core.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -163,6 +164,7 @@ bytes rehearsed_function(std::span<const std::byte>, void (*)()) { return {}; }
 void rehearse() {
   static_cast<void>(entry_of(token_of(&rehearsed_function)));
   flush_standard_streams();
+  static_cast<void>(has_objects());
   setpgid(0, 0);  // a terminal's signals are not the server's either
 }
 
@@ -170,7 +172,7 @@ void begin_child(const child_setup& setup) noexcept {
   try {
     if (setup.identity != nullptr) setup.identity->renew();
     close(setup.control);
-    prctl(PR_SET_NAME, family::get().program_name);
+    syscall(SYS_prctl, PR_SET_NAME, family::get().program_name, 0, 0, 0);
     if (setup.request.plain && setup.request.kind == launch_kind::function) {
       enter_family(setup);
     } else {
