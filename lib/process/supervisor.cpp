@@ -370,6 +370,7 @@ void supervisor::hear_hello(std::span<const std::byte> message) {
     serving_ = true;
   } catch (...) {
     fail_queue(std::current_exception());
+    server_lost();  // so that the next spawn tries again
   }
 }
 
