@@ -154,7 +154,10 @@ class fork_server {
       reply.pid = start_program(setup, how);
     } else {
       reply.pid = siblings_ ? sys::clone_process(how) : fork_child(how);
-      if (reply.pid == 0) begin_child(setup);
+      if (reply.pid == 0) {
+        close_what_is_others();
+        begin_child(setup);
+      }
     }
     if (reply.pid < 0) {
       reply.failed = errno == EBADMSG ? stage::decode : stage::clone;
@@ -166,6 +169,14 @@ class fork_server {
       reply.error = slot.error;
     }
     return unique_fd(pidfd);
+  }
+
+  /// In a child: the descriptors that the server keeps of its siblings, and of a request that is mapped by now.
+  void close_what_is_others() const noexcept {
+    for (const unique_fd& pidfd : pidfds_) close(pidfd.get());
+    for (const auto& [pidfd, sibling] : relayed_) close(pidfd);
+    if (statuses_) close(statuses_.get());
+    if (request_.body_in_file) close(message_.fds.front().get());
   }
 
   child_setup describe_child(spawn_slot& slot, sys::mapped_file& large) {
