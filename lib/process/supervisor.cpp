@@ -463,11 +463,21 @@ void supervisor::handle_report(std::span<const std::byte> message, std::vector<u
     return;
   }
   child.report = report.kind;
-  if (report.body_in_file && !fds.empty()) {
-    child.large_report = sys::map_whole(fds.front().get());
+  if (report.body_in_file) {
+    receive_large_report(child, fds);
   } else {
     const auto body = message.subspan(sizeof report);
     child.report_body.assign(body.begin(), body.end());
+  }
+}
+
+void supervisor::receive_large_report(child& child, const std::vector<unique_fd>& fds) {
+  try {
+    if (fds.empty()) sys::throw_errno("its descriptor", EMFILE);  // this process is at its limit
+    child.large_report = sys::map_whole(fds.front().get());
+  } catch (const std::system_error& e) {
+    child.failure = std::make_exception_ptr(std::system_error(
+        e.code(), fmt::format("brood: cannot receive the result of {}", child.name)));
   }
 }
 
