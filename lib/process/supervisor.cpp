@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstring>
 #include <numeric>
+#include <string_view>
 
 #include "brood/coroutine/when_all.hpp"
 #include "brood/coroutine/with_timeout.hpp"
@@ -83,6 +84,14 @@ unique_fd copy_of(int fd) {
   unique_fd copy(fcntl(fd, F_DUPFD_CLOEXEC, 3));
   if (!copy) sys::throw_errno("brood: cannot start a child: fcntl");
   return copy;
+}
+
+/// Here, as a child would tell too late; setenv(3).
+void require_valid_names(const std::vector<std::pair<std::string, std::string>>& variables) {
+  for (const auto& [name, value] : variables) {
+    const bool valid = !name.empty() && name.find_first_of(std::string_view("=\0", 2)) == std::string::npos;
+    if (!valid) sys::throw_errno(fmt::format("brood: cannot start a child: setenv \"{}\"", name), EINVAL);
+  }
 }
 
 bool is_open(int fd) { return fcntl(fd, F_GETFD) >= 0; }
@@ -178,6 +187,7 @@ task<> end_child(std::shared_ptr<child> child) {
 // --- launching ---
 
 task<std::shared_ptr<child>> supervisor::launch(launch_plan plan, launch_target target) {
+  require_valid_names(plan.options.env);
   auto child = make_child(plan, target);
   queue_.push_back(make_request(child, std::move(plan), std::move(target)));
   children_.emplace(child->id, child);
