@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "bodies.hpp"
+#include "brood/coroutine/when_all.hpp"
 #include "brood/process/command.hpp"
 #include "brood/process/current.hpp"
 #include "brood/process/spawn.hpp"
@@ -39,6 +40,8 @@ std::size_t open_descriptors() {
   for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) ++count;
   return count;
 }
+
+std::size_t descriptors_with(const std::string&) { return open_descriptors(); }
 
 }  // namespace
 
@@ -95,6 +98,16 @@ TEST_CASE("a child has as few descriptors with many siblings as with none") {
     }
     auto late = co_await brood::spawn<open_descriptors>();
     CHECK(co_await late.result() == before);
+    std::vector<brood::task<std::size_t>> at_once;
+    for (int i = 0; i < many(100); ++i) {
+      at_once.push_back([]() -> brood::task<std::size_t> {
+        auto child = co_await brood::spawn<open_descriptors>();
+        co_return co_await child.result();
+      }());
+    }
+    for (const std::size_t count : co_await brood::when_all(std::move(at_once))) CHECK(count == before);
+    auto large = co_await brood::spawn<descriptors_with>(std::string(100'000, 'x')).stdout_(brood::piped);
+    CHECK(co_await large.result() == before);
     for (const auto& sibling : siblings) sibling.stdin_().close();
     for (const auto& sibling : siblings) co_await sibling.join();
   });

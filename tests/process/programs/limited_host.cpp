@@ -1,5 +1,6 @@
 // A host that meets limits. usage: limited_host processes|permissions|memory|descriptors
 #include <grp.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -128,6 +129,7 @@ int main(int argc, char** argv) {
       return 0;
     }
   }
+  if (role == "processes") prctl(PR_SET_DUMPABLE, 1);  // or /proc shows nothing of ours
   if (role == "processes") set_soft_limit(RLIMIT_NPROC, 20);
   if (role == "memory") set_soft_limit(RLIMIT_AS, std::size_t{300} << 20);
   if (role == "descriptors") set_soft_limit(RLIMIT_NOFILE, 64);
