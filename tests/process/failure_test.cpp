@@ -29,9 +29,9 @@ void burn() {
   }
 }
 std::size_t allocate(std::size_t bytes) {
-  static char* volatile kept;
+  static char* volatile kept;  // else the compiler need not allocate at all
   kept = new char[bytes];
-  return bytes;
+  return kept != nullptr ? bytes : 0;
 }
 void open_many(int count) {
   for (int i = 0; i < count; ++i) {
