@@ -216,13 +216,17 @@ class fork_server {
   }
 
   /// With the C library's own fork, where raw clones are not sound.
-  static pid_t fork_child(const sys::clone_request& how) {
+  pid_t fork_child(const sys::clone_request& how) const {
     int exec_pipe[2] = {-1, -1};
     if (how.wait_for_exec && pipe2(exec_pipe, O_CLOEXEC) != 0) return -1;
     const unique_fd read_end(exec_pipe[0]);
     unique_fd write_end(exec_pipe[1]);
+    const pid_t server = getpid();
     const pid_t child = fork();
     if (child == 0) {
+      // The server's death is this child's, as nobody could tell its end; a server that is dead already sends no signal.
+      if (table_[request_.slot].detached == 0) prctl(PR_SET_PDEATHSIG, SIGKILL);
+      if (getppid() != server) _exit(cannot_start);
       static_cast<void>(write_end.release());  // closed by execve, or with the child
       // The server may be killed before it can write this: the child would be asked for a second time.
       std::atomic_ref(*how.pid_slot).store(getpid(), std::memory_order_release);
