@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <string_view>
 
 #include "brood/arena/family_memory.hpp"
 #include "brood/coroutine/when_all.hpp"
@@ -86,6 +87,14 @@ unique_fd copy_of(int fd) {
   unique_fd copy(fcntl(fd, F_DUPFD_CLOEXEC, 3));
   if (!copy) sys::throw_errno("brood: cannot start a child: fcntl");
   return copy;
+}
+
+/// Here, as a child would tell too late; setenv(3).
+void require_valid_names(const std::vector<std::pair<std::string, std::string>>& variables) {
+  for (const auto& [name, value] : variables) {
+    const bool valid = !name.empty() && name.find_first_of(std::string_view("=\0", 2)) == std::string::npos;
+    if (!valid) sys::throw_errno(fmt::format("brood: cannot start a child: setenv \"{}\"", name), EINVAL);
+  }
 }
 
 bool is_open(int fd) { return fcntl(fd, F_GETFD) >= 0; }
@@ -183,6 +192,7 @@ task<> end_child(std::shared_ptr<child> child) {
 // --- launching ---
 
 task<std::shared_ptr<child>> supervisor::launch(launch_plan plan, launch_target target) {
+  require_valid_names(plan.options.env);
   auto child = make_child(plan, target);
   queue_.push_back(make_request(child, std::move(plan), std::move(target)));
   children_.emplace(child->id, child);
@@ -385,6 +395,7 @@ void supervisor::hear_hello(std::span<const std::byte> message) {
     ask_for_heir();
   } catch (...) {
     fail_queue(std::current_exception());
+    server_lost();  // so that the next spawn tries again
   }
 }
 
@@ -513,8 +524,8 @@ void supervisor::handle_report(std::span<const std::byte> message, std::vector<u
     return;
   }
   child.report = report.kind;
-  if (report.body_in_file && !fds.empty()) {
-    child.large_report = sys::map_whole(fds.front().get());
+  if (report.body_in_file) {
+    receive_large_report(child, fds);
   } else {
     const auto body = message.subspan(sizeof report);
     child.report_body.assign(body.begin(), body.end());
@@ -532,6 +543,16 @@ void supervisor::hold_objects(child& child, std::size_t count) {
     child.result_objects.emplace_back(object.name, object.kind);
   }
   child.report_begin = count * sizeof(object_in_result);
+}
+
+void supervisor::receive_large_report(child& child, const std::vector<unique_fd>& fds) {
+  try {
+    if (fds.empty()) sys::throw_errno("its descriptor", EMFILE);  // this process is at its limit
+    child.large_report = sys::map_whole(fds.front().get());
+  } catch (const std::system_error& e) {
+    child.failure = std::make_exception_ptr(std::system_error(
+        e.code(), fmt::format("brood: cannot receive the result of {}", child.name)));
+  }
 }
 
 // --- ends ---

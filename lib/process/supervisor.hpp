@@ -74,6 +74,7 @@ class supervisor final : public runtime_service {
   void fail_launch(child& child, std::exception_ptr failure);
 
   void read_reports(int most);
+  void receive_large_report(child& child, const std::vector<unique_fd>& fds);
   void handle_report(std::span<const std::byte> message, std::vector<unique_fd> fds);
 
   void hold_objects(child& child, std::size_t count);
