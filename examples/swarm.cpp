@@ -1,5 +1,6 @@
-// swarm [--children N] [FOLDER...]: thousands of children, alive at once, hash every file of some folders and count its
-// words. The parent hands out the work as arguments, starts all children at one moment, and gathers typed results.
+// swarm [--children N] [FOLDER...]: thousands of children, alive at once, hash every file of some folders and
+// count its words. The parent hands out the work as arguments, starts all children at one moment, and gathers
+// typed results.
 #include "brood/brood.hpp"
 
 #include <fcntl.h>
@@ -42,6 +43,9 @@ class swarm_of_children {
  public:
   explicit swarm_of_children(swarm::work todo) : todo_(std::move(todo)) {
     measured_.children = todo_.shares.size();
+    pipe_ends line = make_pipe();
+    start_line_ = std::move(line.read_end);
+    start_ = brood::writer(std::move(line.write_end));
     pipe_ends steps = make_pipe();
     steps_ = brood::reader(std::move(steps.read_end));
     step_writer_ = std::move(steps.write_end);
@@ -66,7 +70,8 @@ class swarm_of_children {
   /// Lets them go and gathers what they find. A child that dies costs its own share only.
   brood::task<tally> count_all() {
     const auto begin = brood::clock::now();
-    start_line_.write_end.reset();
+    started_ = true;
+    co_await start_.write(std::string(children_.size(), '!'));
     tally total;
     total.problems = std::move(todo_.problems);
     for (const auto& child : children_) {
@@ -91,9 +96,10 @@ class swarm_of_children {
   }
 
   std::string describe() const {
-    if (start_line_.write_end) return fmt::format("spawned {} of {} children", children_.size(), todo_.shares.size());
+    if (!started_) return fmt::format("spawned {} of {} children", children_.size(), todo_.shares.size());
     const double percent =
-        todo_.bytes == 0 ? 100 : 100.0 * static_cast<double>(progress_.bytes) / static_cast<double>(todo_.bytes);
+        todo_.bytes == 0 ? 100
+                         : 100.0 * static_cast<double>(progress_.bytes) / static_cast<double>(todo_.bytes);
     return fmt::format("{} of {} files, {:.1f} MB, {:.0f} %, {} children", progress_.files, todo_.files,
                        static_cast<double>(progress_.bytes) / 1e6, std::min(percent, 100.0),
                        children_.size() - dead());
@@ -103,7 +109,8 @@ class swarm_of_children {
   std::size_t lost() const noexcept { return lost_; }
 
  private:
-  static constexpr std::size_t at_a_time = 64;  // each request holds copies of its descriptors until it is served
+  static constexpr std::size_t at_a_time =
+      64;  // each request holds copies of its descriptors until it is served
 
   brood::task<> spawn_some() {
     std::vector<brood::task<>> batch;
@@ -113,15 +120,17 @@ class swarm_of_children {
     co_await brood::when_all(std::move(batch));
   }
 
-  /// All children read the start line, a pipe into which nobody ever writes. Its other end is the parent's alone: when
-  /// it is closed they all read the end at once. Daemons, so that nothing goes on when the parent gives up.
+  /// All children read the start line, a pipe, and take one byte each. Not its end, by closing the other
+  /// side: that would wake them all within one system call, and the loop would stall for a tenth of a second.
+  /// They are daemons, so that nothing goes on when the parent gives up.
   brood::task<> spawn_one(std::vector<std::string>& share) {
     auto spawning = brood::spawn<swarm::count_share>(share);
     std::vector<std::string>().swap(share);
     children_.push_back(co_await std::move(spawning)
                             .daemon()
-                            .nice(5)  // the parent's loop comes first
-                            .stdin_(start_line_.read_end.get())
+                            .nice(19)  // thousands compete with one parent for the processor: it comes first
+
+                            .stdin_(start_line_.get())
                             .stdout_(step_writer_.get()));
   }
 
@@ -142,13 +151,15 @@ class swarm_of_children {
   }
 
   std::size_t dead() const {
-    return static_cast<std::size_t>(
-        std::count_if(children_.begin(), children_.end(), [](const auto& child) { return !child.is_alive(); }));
+    return static_cast<std::size_t>(std::count_if(children_.begin(), children_.end(),
+                                                  [](const auto& child) { return !child.is_alive(); }));
   }
 
   swarm::work todo_;
   std::vector<brood::process<tally>> children_;
-  pipe_ends start_line_ = make_pipe();
+  brood::unique_fd start_line_;
+  brood::writer start_;
+  bool started_ = false;
   brood::reader steps_;
   brood::unique_fd step_writer_;
   std::string unparsed_;
@@ -190,8 +201,11 @@ int main(int argc, char** argv) {
     CLI::App arguments("Hashes and counts every file of some folders, in thousands of children at once.");
     std::size_t children = 2000;
     std::vector<std::string> folders;
-    arguments.add_option("--children", children, "how many children")->check(CLI::Range(1, 1'000'000))->capture_default_str();
-    arguments.add_option("FOLDER", folders, "what to count (/usr/include and /usr/share)")->check(CLI::ExistingPath);
+    arguments.add_option("--children", children, "how many children")
+        ->check(CLI::Range(1, 1'000'000))
+        ->capture_default_str();
+    arguments.add_option("FOLDER", folders, "what to count (/usr/include and /usr/share)")
+        ->check(CLI::ExistingPath);
     try {
       arguments.parse(argc, argv);
     } catch (const CLI::ParseError& e) {

@@ -33,7 +33,9 @@ class sha256 {
   sha256& operator=(const sha256&) = delete;
 
   void restart() { require(EVP_DigestInit_ex(context_, sha256_algorithm(), nullptr)); }
-  void take(std::span<const std::uint8_t> bytes) { require(EVP_DigestUpdate(context_, bytes.data(), bytes.size())); }
+  void take(std::span<const std::uint8_t> bytes) {
+    require(EVP_DigestUpdate(context_, bytes.data(), bytes.size()));
+  }
   digest finish() {
     digest result;
     require(EVP_DigestFinal_ex(context_, result.data(), nullptr));
@@ -61,8 +63,8 @@ struct byte_classes {
 };
 constexpr byte_classes table;
 
-/// Lines and words as `wc` of coreutils 9.1 counts them in the C locale: white space ends a word, a printable character
-/// begins one, and any other byte does neither.
+/// Lines and words as `wc` of coreutils 9.1 counts them in the C locale: white space ends a word, a printable
+/// character begins one, and any other byte does neither.
 class word_counter {
  public:
   void take(std::span<const std::uint8_t> bytes) noexcept {
@@ -104,30 +106,36 @@ class progress {
   step unsent_;
 };
 
-void wait_at_start_line() {
-  char nothing;
-  while (read(STDIN_FILENO, &nothing, 1) < 0 && errno == EINTR) {
+/// One byte is for each child. False if the parent has given up.
+bool wait_at_start_line() {
+  char start;
+  ssize_t got;
+  while ((got = read(STDIN_FILENO, &start, 1)) < 0 && errno == EINTR) {
   }
+  return got == 1;
 }
 
 class share_counter {
  public:
   tally count(const std::vector<std::string>& paths) {
     progress_.arrived();
-    wait_at_start_line();
+    if (!wait_at_start_line()) return {};
+    buffer_.resize(std::size_t{64} * 1024);
     for (const std::string& path : paths) {
-      if (const std::string wrong = count_file(path); !wrong.empty()) result_.problems.push_back({path, wrong});
+      if (const std::string wrong = count_file(path); !wrong.empty())
+        result_.problems.push_back({path, wrong});
     }
     progress_.flush();
     return std::move(result_);
   }
 
  private:
-  /// Adds the file to the result, the whole of it or, giving a reason, nothing. Since it was listed it may have vanished
-  /// or have become something else, even a FIFO that would make `open` wait.
+  /// Adds the file to the result, the whole of it or, giving a reason, nothing. Since it was listed it may
+  /// have vanished or have become something else, even a FIFO that would make `open` wait.
   std::string count_file(const std::string& path) {
-    const brood::unique_fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
-    struct stat status {};
+    const brood::unique_fd file(
+        open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
+    struct stat status{};
     if (!file || fstat(file.get(), &status) != 0) {
       return errno == ENOENT ? "vanished" : errno == ELOOP ? "became a symbolic link" : std::strerror(errno);
     }
@@ -135,8 +143,8 @@ class share_counter {
     return count_contents(file.get(), static_cast<std::uint64_t>(status.st_size));
   }
 
-  /// A file that grows meanwhile is read to the size it had, or it might never end. A size of 0 can also mean that the
-  /// file system does not know it, as in /proc.
+  /// A file that grows meanwhile is read to the size it had, or it might never end. A size of 0 can also mean
+  /// that the file system does not know it, as in /proc.
   std::string count_contents(int file, std::uint64_t size) {
     const std::uint64_t most = size > 0 ? size : UINT64_MAX;
     std::uint64_t bytes = 0;
@@ -165,7 +173,7 @@ class share_counter {
   tally result_;
   sha256 hash_;
   progress progress_;
-  std::vector<std::uint8_t> buffer_ = std::vector<std::uint8_t>(64 * 1024);
+  std::vector<std::uint8_t> buffer_;
 };
 
 }  // namespace

@@ -27,7 +27,8 @@ struct tally {
 
 void merge(tally& into, tally&& from);
 
-/// The SHA-256 of the sorted digests, in hexadecimal: the same whoever read which file, and in whatever order.
+/// The SHA-256 of the sorted digests, in hexadecimal: the same whoever read which file, and in whatever
+/// order.
 std::string combined(std::vector<digest> digests);
 
 /// What a child tells while it works, on its standard output.
@@ -37,8 +38,9 @@ struct step {
   std::uint64_t bytes = 0;
 };
 
-/// What each child runs: waits at the start line, until its standard input ends, then counts the files of its share.
-/// Lines and words are those of `wc` in the C locale. What cannot be read is a problem in the result.
+/// What each child runs: waits at the start line, its standard input, for a byte, then counts the files of
+/// its share. Lines and words are those of `wc` in the C locale. What cannot be read is a problem in the
+/// result.
 tally count_share(const std::vector<std::string>& paths);
 
 /// Once in the fork server: loads the cryptographic library for all children.

@@ -30,7 +30,8 @@ class listing {
   void add(const std::string& folder) {
     std::string root = folder;
     char* roots[] = {root.data(), nullptr};
-    const std::unique_ptr<FTS, int (*)(FTS*)> walk(fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, nullptr), fts_close);
+    const std::unique_ptr<FTS, int (*)(FTS*)> walk(fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, nullptr),
+                                                   fts_close);
     if (!walk) throw std::system_error(errno, std::generic_category(), "fts_open");
     while (FTSENT* entry = fts_read(walk.get())) add(*entry);
   }
@@ -38,14 +39,19 @@ class listing {
  private:
   void add(const FTSENT& entry) {
     switch (entry.fts_info) {
-      case FTS_F: files.push_back({entry.fts_path, static_cast<std::uint64_t>(entry.fts_statp->st_size)}); break;
+      case FTS_F:
+        files.push_back({entry.fts_path, static_cast<std::uint64_t>(entry.fts_statp->st_size)});
+        break;
       case FTS_DNR:
       case FTS_ERR:
-      case FTS_NS: problems.push_back({entry.fts_path, std::strerror(entry.fts_errno)}); break;
+      case FTS_NS:
+        problems.push_back({entry.fts_path, std::strerror(entry.fts_errno)});
+        break;
       case FTS_SL:
         if (entry.fts_level == FTS_ROOTLEVEL) problems.push_back({entry.fts_path, "is a symbolic link"});
         break;
-      default: break;
+      default:
+        break;
     }
   }
 };
