@@ -1,14 +1,8 @@
-// Everything here runs in a process that has just been made and may be killed at any line: nothing is left behind but
-// its slot, which the parent clears.
+// The life of a child that runs a function.
 #include "process/child_main.hpp"
 
 #include <fcntl.h>
 #include <fmt/core.h>
-#include <linux/close_range.h>
-#include <sched.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -18,69 +12,12 @@
 #include "brood/process/current.hpp"
 #include "brood/runtime/detail/describe.hpp"
 #include "process/family.hpp"
-#include "system/error.hpp"
 #include "system/memory_file.hpp"
-#include "system/pidfd.hpp"
 #include "system/signals.hpp"
 #include "system/socket.hpp"
 
 namespace brood::detail {
 namespace {
-
-constexpr int cannot_start = 127;
-
-/// A step of the set-up failed.
-struct setup_failure {
-  stage at;
-  int error;
-};
-
-void require(bool success, stage at) {
-  if (!success) throw setup_failure{at, errno};
-}
-
-void die_with_parent(const child_setup& setup) {
-  if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) throw setup_failure{stage::session, errno};
-  // The parent may have died before the line above. Its pidfd tells for certain, which getppid() does not.
-  if (sys::has_ended(setup.parent.get())) _exit(cannot_start);
-}
-
-void enter_session(const child_setup& setup, const launch_options& options) {
-  if (options.detached) {
-    require(setsid() >= 0, stage::session);
-    return;
-  }
-  die_with_parent(setup);
-  // A group of its own: the whole of what the child starts can be killed together, and a terminal's Ctrl-C reaches
-  // the parent alone, which decides.
-  if (setup.request.own_group) require(setpgid(0, 0) == 0, stage::session);
-}
-
-int open_stream(int number, stream_source source, const std::string& path) {
-  // Non-blocking, as the fork server waits for a program's start: a FIFO must not keep it. Cleared again below.
-  const int how = (number == 0 ? O_RDONLY : O_WRONLY) | O_CLOEXEC | O_NONBLOCK;
-  if (source == stream_source::null) return open("/dev/null", how);
-  if (number == 0) return open(path.c_str(), how);
-  return open(path.c_str(), how | O_CREAT | (source == stream_source::append ? O_APPEND : O_TRUNC), 0666);
-}
-
-void make_streams(child_setup& setup, const launch_details& details) {
-  auto passed = setup.streams.begin();
-  for (int number = 0; number < 3; ++number) {
-    const auto index = static_cast<std::size_t>(number);
-    const stream_source source = setup.request.streams[index];
-    if (source == stream_source::keep) continue;
-    unique_fd from;
-    if (source == stream_source::passed) {
-      from = std::move(*passed++);
-    } else {
-      from = unique_fd(open_stream(number, source, details.stream_paths[index]));
-      require(from && fcntl(from.get(), F_SETFL, fcntl(from.get(), F_GETFL) & ~O_NONBLOCK) == 0, stage::standard_stream);
-    }
-    require(dup2(from.get(), number) == number, stage::standard_stream);
-  }
-  setup.streams.clear();
-}
 
 void make_environment(const launch_options& options) {
   if (options.clear_env) require(clearenv() == 0, stage::environment);
@@ -88,77 +25,6 @@ void make_environment(const launch_options& options) {
   for (const auto& [name, value] : options.env) {
     require(setenv(name.c_str(), value.c_str(), 1) == 0, stage::environment);
   }
-}
-
-int rlimit_of(resource what) noexcept {
-  switch (what) {
-    case resource::cpu_time: return RLIMIT_CPU;
-    // Private memory, not address space: the family's shared memory is a mapping of many GiB that costs nothing.
-    case resource::memory: return RLIMIT_DATA;
-    case resource::files: return RLIMIT_NOFILE;
-    case resource::file_size: return RLIMIT_FSIZE;
-    case resource::stack: return RLIMIT_STACK;
-    case resource::core: return RLIMIT_CORE;
-    case resource::processes: return RLIMIT_NPROC;
-  }
-  return -1;
-}
-
-/// The limit this family was started with: the runtime raised the parent's, which programs that use select(2) do not
-/// survive.
-void restore_descriptor_limit() {
-  const rlimit& original = family::get().descriptor_limit;
-  if (original.rlim_max != 0) setrlimit(RLIMIT_NOFILE, &original);
-}
-
-void set_limits(const launch_options& options) {
-  for (const auto& [what, value] : options.limits) {
-    // One second more to the hard limit of CPU time, so that SIGXCPU comes before SIGKILL, setrlimit(2).
-    const rlimit limit{value, what == resource::cpu_time ? value + 1 : value};
-    require(setrlimit(static_cast<__rlimit_resource>(rlimit_of(what)), &limit) == 0, stage::setrlimit);
-  }
-}
-
-void set_scheduling(const launch_options& options) {
-  if (options.nice) require(setpriority(PRIO_PROCESS, 0, *options.nice) == 0, stage::setpriority);
-  if (options.cpus.empty()) return;
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  for (const int cpu : options.cpus) {
-    if (cpu < 0 || cpu >= CPU_SETSIZE) throw setup_failure{stage::sched_setaffinity, EINVAL};
-    CPU_SET(cpu, &set);
-  }
-  require(sched_setaffinity(0, sizeof set, &set) == 0, stage::sched_setaffinity);
-}
-
-void apply(child_setup& setup, const launch_details& details) {
-  enter_session(setup, details.options);
-  make_streams(setup, details);
-  make_environment(details.options);
-  if (!details.options.cwd.empty()) require(chdir(details.options.cwd.c_str()) == 0, stage::chdir);
-  set_scheduling(details.options);
-  if (setup.request.kind == launch_kind::program) restore_descriptor_limit();
-  set_limits(details.options);
-}
-
-/// argv for execv: pointers into `words`.
-std::vector<char*> pointers_to(std::vector<std::string>& words) {
-  std::vector<char*> result;
-  for (std::string& word : words) result.push_back(word.data());
-  result.push_back(nullptr);
-  return result;
-}
-
-void close_on_exec_from(int lowest) {
-  // Linux 5.11. Where it is missing, our own descriptors are close-on-exec anyhow.
-  syscall(SYS_close_range, lowest, ~0u, CLOSE_RANGE_CLOEXEC);
-}
-
-[[noreturn]] void execute_program(launch_details& details) {
-  close_on_exec_from(exec_fd::first);
-  auto arguments = pointers_to(details.command);
-  execvp(arguments[0], arguments.data());
-  throw setup_failure{stage::execve, errno};
 }
 
 /// Moves a descriptor out of the numbers that exec_fd assigns, then to its own.
@@ -178,13 +44,15 @@ void place_descriptors(std::initializer_list<std::pair<int, int>> wanted) {
   std::memcpy(message.data() + sizeof(launch_request), setup.body.data(), setup.body.size());
   const unique_fd file = sys::memory_file(message);
   place_descriptors({{file.get(), exec_fd::request},
-                     {setup.results.get(), exec_fd::results},
-                     {setup.parent.get(), exec_fd::parent},
+                     {setup.results, exec_fd::results},
+                     {setup.parent, exec_fd::parent},
                      {setup.table_file, exec_fd::spawn_table}});
   close_on_exec_from(exec_fd::end);
-  std::vector<std::string> words{family::get().command_line.at(0), internal_flag, internal_function};
-  auto arguments = pointers_to(words);
-  execv("/proc/self/exe", arguments.data());
+  std::string program = family::get().command_line.at(0);
+  std::string flag = internal_flag;
+  std::string role = internal_function;
+  char* arguments[] = {program.data(), flag.data(), role.data(), nullptr};
+  execv("/proc/self/exe", arguments);
   throw setup_failure{stage::execve, errno};
 }
 
@@ -203,7 +71,7 @@ void report(int results, const launch_request& request, decltype(child_report::k
     const int fd = file.get();
     sys::send_message(results, {sys::bytes_of(message)}, {&fd, 1});
   } catch (const std::exception& e) {
-    fmt::print(stderr, "brood: {} could not report its result: {}\n", family::get().name, e.what());
+    fmt::print(stderr, "brood: {} could not report its result: {}\n", family::get().name(), e.what());
     leave_child(1);
   }
 }
@@ -229,63 +97,54 @@ int run_function(int results, const launch_request& request, std::span<const std
   } catch (...) {
     failure.type = describe(std::current_exception());
   }
-  fmt::print(stderr, "brood: {} (pid {}) failed: {}{}{}\n", family::get().name, getpid(), failure.type,
+  fmt::print(stderr, "brood: {} (pid {}) failed: {}{}{}\n", family::get().name(), getpid(), failure.type,
              failure.type.empty() || failure.what.empty() ? "" : ": ", failure.what);
   report(results, request, kind, encode(failure));
   return 1;
 }
 
 /// In a child that is set up: becomes a member of the family of its own and runs its function.
-[[noreturn]] void run_child(const launch_request& request, const launch_details& details,
-                            std::span<const std::byte> arguments, unique_fd results, unique_fd parent) {
+[[noreturn]] void run_child(const launch_request& request, std::span<const std::byte> body, unique_fd results,
+                            unique_fd parent) {
   family& self = family::get();
-  self.server.reset();
   self.is_child = true;
-  self.parent_pid = details.parent_pid;
-  self.parent_name = details.parent_name;
+  self.parent_pid = request.parent;
   self.parent_pidfd = std::move(parent);
-  self.name = details.options.name;
-  self.daemon = details.daemon;
+  self.encoded_details = body.first(request.details_size);
+  self.daemon = request.daemon;
   self.last_name = 0;
+  const auto arguments = body.subspan(request.details_size);
   if (request.confirm) report(results.get(), request, child_report::what::ready, {});
   leave_child(run_function(results.get(), request, arguments));
 }
 
-[[noreturn]] void fail(spawn_slot& slot, setup_failure failure) noexcept {
-  slot.error = failure.error;
-  std::atomic_ref(slot.failed).store(failure.at, std::memory_order_release);
-  _exit(cannot_start);
-}
-
-setup_failure failure_of(const std::exception_ptr& caught) noexcept {
-  try {
-    std::rethrow_exception(caught);
-  } catch (const setup_failure& failure) {
-    return failure;
-  } catch (const std::system_error& e) {
-    return {stage::session, e.code().value()};
-  } catch (const std::bad_alloc&) {
-    return {stage::session, ENOMEM};
-  } catch (...) {
-    return {stage::decode, EBADMSG};
-  }
-}
+bytes rehearsed_function(std::span<const std::byte>) { return {}; }
 
 }  // namespace
 
-void begin_child(child_setup setup) noexcept {
+void rehearse() {
+  static_cast<void>(entry_of(token_of(&rehearsed_function)));
+  flush_standard_streams();
+  setpgid(0, 0);  // a terminal's signals are not the server's either
+}
+
+void begin_child(const child_setup& setup) noexcept {
   try {
     if (setup.identity != nullptr) setup.identity->renew();
     close(setup.control);
-    auto details = decode<launch_details>(setup.body.first(setup.request.details_size));
-    apply(setup, details);
+    if (setup.request.plain && setup.request.kind == launch_kind::function) {
+      enter_family(setup);
+    } else {
+      const auto details = decode<launch_details>(setup.body.first(setup.request.details_size));
+      apply(setup, details);
+      make_environment(details.options);
+      for (const int fd : setup.streams) close(fd);
+    }
     sys::set_signal_mask(setup.mask);
-    if (setup.request.kind == launch_kind::program) execute_program(details);
     if (setup.request.kind == launch_kind::exec_function) execute_own_image(setup);
-    run_child(setup.request, details, setup.body.subspan(setup.request.details_size), std::move(setup.results),
-              std::move(setup.parent));
+    run_child(setup.request, setup.body, unique_fd(setup.results), unique_fd(setup.parent));
   } catch (...) {
-    fail(*setup.slot, failure_of(std::current_exception()));
+    fail(setup.slot, current_failure());
   }
 }
 
@@ -301,11 +160,9 @@ void begin_executed_child() noexcept {
     slot = &table[request.slot];
     close(exec_fd::spawn_table);
     const auto body = message.contents().subspan(sizeof request);
-    const auto details = decode<launch_details>(body.first(request.details_size));
-    run_child(request, details, body.subspan(request.details_size), unique_fd(exec_fd::results),
-              unique_fd(exec_fd::parent));
+    run_child(request, body, unique_fd(exec_fd::results), unique_fd(exec_fd::parent));
   } catch (...) {
-    if (slot != nullptr) fail(*slot, failure_of(std::current_exception()));
+    if (slot != nullptr) fail(*slot, current_failure());
     _exit(cannot_start);
   }
 }

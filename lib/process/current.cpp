@@ -1,6 +1,8 @@
 #include "brood/process/current.hpp"
 
 #include <sched.h>
+#include <ext/stdio_sync_filebuf.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,7 +11,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
-#include <sstream>
+#include <typeinfo>
 
 #include "brood/runtime/runtime.hpp"
 #include "process/family.hpp"
@@ -41,24 +43,30 @@ void run_exit_hooks() noexcept {
   }
 }
 
+/// True while std::cout has no buffer of its own but writes to stdout, as it does unless sync_with_stdio(false).
+bool cout_is_stdout() {
+  const std::streambuf& buffer = *std::cout.rdbuf();
+  return typeid(buffer) == typeid(__gnu_cxx::stdio_sync_filebuf<char>);
+}
+
 [[noreturn]] void end_child_process(int code) noexcept {
   run_exit_hooks();
-  std::cout.flush();
-  std::cerr.flush();
-  std::fflush(nullptr);
-  _exit(code);  // the parent's static destructors are not ours to run
+  detail::flush_standard_streams();
+  // Not exit(): the static destructors of the image are the parent's affair. By number, as this call would be the only
+  // one to look up `_exit`, which costs a child more than the rest of its end.
+  for (;;) syscall(SYS_exit_group, code);
 }
 
 }  // namespace
 
 pid_t this_process::pid() const noexcept { return getpid(); }
-const std::string& this_process::name() const noexcept { return family::get().name; }
+const std::string& this_process::name() const noexcept { return family::get().name(); }
 bool this_process::daemon() const noexcept { return family::get().daemon; }
 std::span<const std::byte> this_process::authkey() const noexcept { return family::get().authkey; }
 this_process current_process() noexcept { return {}; }
 
 pid_t parent::pid() const noexcept { return family::get().parent_pid; }
-const std::string& parent::name() const noexcept { return family::get().parent_name; }
+const std::string& parent::name() const noexcept { return family::get().parent_name(); }
 bool parent::is_alive() const noexcept { return !sys::has_ended(family::get().parent_pidfd.get()); }
 
 std::optional<parent> parent_process() noexcept {
@@ -93,6 +101,14 @@ void at_exit(std::function<void()> hook) { family::get().exit_hooks.push_back(st
 pid_t fork_server_pid() noexcept { return family::get().server ? family::get().server->server : 0; }
 
 namespace detail {
+
+void flush_standard_streams() noexcept {
+  if (!cout_is_stdout()) {
+    std::cout.flush();
+    std::cerr.flush();
+  }
+  std::fflush(nullptr);
+}
 
 void leave_child(int code) noexcept {
   if (runtime* loop = runtime::current_or_null()) loop->shut_down();

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <climits>
 #include <cstring>
 #include <cstdio>
 #include <filesystem>
@@ -116,6 +117,24 @@ family& family::get() noexcept {
   return the_family;
 }
 
+const std::string& family::name() {
+  decode_names();
+  return name_;
+}
+
+const std::string& family::parent_name() {
+  decode_names();
+  return parent_name_;
+}
+
+void family::decode_names() {
+  if (encoded_details.empty()) return;
+  auto details = decode<launch_details>(encoded_details);
+  name_ = std::move(details.options.name);
+  parent_name_ = std::move(details.parent_name);
+  encoded_details = {};
+}
+
 void accept_hello(server_connection& connection, std::span<const std::byte> message) {
   launch_reply hello;
   std::memcpy(&hello, message.data(), sizeof hello);
@@ -163,30 +182,42 @@ void ensure_server(family& self) {
   self.server = std::move(connection);
 }
 
-void add_changes_since_start(const family& self, launch_options& options) {
-  if (options.cwd.empty()) {
-    std::error_code error;
-    const std::string now = std::filesystem::current_path(error).string();
-    if (!error && now != self.directory) options.cwd = now;
+namespace {
+
+bool environment_is(const std::vector<std::string>& expected) noexcept {
+  std::size_t i = 0;
+  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry, ++i) {
+    if (i == expected.size() || expected[i] != *entry) return false;
   }
-  if (options.clear_env) return;
+  return i == expected.size();
+}
+
+std::string_view name_of_entry(std::string_view entry) { return entry.substr(0, entry.find('=')); }
+
+void add_environment_changes(const std::vector<std::string>& before, launch_options& options) {
   std::vector<std::string> now;
   for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) now.emplace_back(*entry);
-  if (now == self.environment) return;
-  const auto name_of_entry = [](const std::string& entry) { return entry.substr(0, entry.find('=')); };
   std::vector<std::pair<std::string, std::string>> changed;
   for (const auto& entry : now) {
-    if (std::find(self.environment.begin(), self.environment.end(), entry) != self.environment.end()) continue;
-    const std::string name = name_of_entry(entry);
+    if (std::find(before.begin(), before.end(), entry) != before.end()) continue;
+    const std::string_view name = name_of_entry(entry);
     changed.emplace_back(name, entry.substr(std::min(entry.size(), name.size() + 1)));
   }
   changed.insert(changed.end(), options.env.begin(), options.env.end());  // the setters' come last and win
   options.env = std::move(changed);
-  for (const auto& entry : self.environment) {
-    const std::string name = name_of_entry(entry);
+  for (const auto& entry : before) {
+    const std::string_view name = name_of_entry(entry);
     const auto same_name = [&](const std::string& other) { return name_of_entry(other) == name; };
-    if (std::none_of(now.begin(), now.end(), same_name)) options.unset_env.push_back(name);
+    if (std::none_of(now.begin(), now.end(), same_name)) options.unset_env.emplace_back(name);
   }
+}
+
+}  // namespace
+
+void add_changes_since_start(const family& self, launch_options& options) {
+  char now[PATH_MAX];
+  if (options.cwd.empty() && getcwd(now, sizeof now) != nullptr && self.directory != now) options.cwd = now;
+  if (!options.clear_env && !environment_is(self.environment)) add_environment_changes(self.environment, options);
 }
 
 }  // namespace brood::detail

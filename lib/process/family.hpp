@@ -39,12 +39,15 @@ class family {
   options settings;
   std::vector<std::string> command_line;
 
-  std::string name = "main";
+  /// This process's name, and its parent's; decoded when first asked for, as few children ask.
+  const std::string& name();
+  const std::string& parent_name();
+  std::span<const std::byte> encoded_details;  // of a child that has not asked
+
   bool is_child = false;
   bool daemon = false;
   std::array<std::byte, 32> authkey{};
   pid_t parent_pid = 0;        // 0 in the first process
-  std::string parent_name;
   unique_fd parent_pidfd;
   std::vector<std::function<void()>> exit_hooks;
 
@@ -56,6 +59,11 @@ class family {
   std::unique_ptr<server_connection> server;
   std::uint64_t last_id = 0;
   std::uint64_t last_name = 0;
+
+ private:
+  void decode_names();
+  std::string name_ = "main";
+  std::string parent_name_;
 };
 
 /// Starts this process's fork server if it has none, by cloning this process while it has one thread, else from a

@@ -17,6 +17,7 @@
 #include "brood/runtime/detail/describe.hpp"
 #include "process/child_main.hpp"
 #include "process/family.hpp"
+#include "process/program_start.hpp"
 #include "process/supervisor.hpp"
 #include "system/clone.hpp"
 #include "system/error.hpp"
@@ -54,6 +55,7 @@ class fork_server {
     if (model == process_model::siblings && !siblings_) hello.error = ENOSYS;
     hello.siblings = siblings_;
     if (!siblings_) statuses_ = unique_fd(epoll_create1(EPOLL_CLOEXEC));
+    rehearse();
     std::vector<std::byte> failure;
     // A clone of a child has what its own server loaded already.
     if (auto* preload = family::get().is_child ? nullptr : family::get().settings.preload) {
@@ -108,59 +110,88 @@ class fork_server {
 
   unique_fd make_child(launch_reply& reply) {
     spawn_slot& slot = table_[request_.slot];
+    sys::mapped_file large;
+    const child_setup setup = describe_child(slot, large);
     int pidfd = -1;
     sys::clone_request how;
     how.identity = siblings_ ? &identity_ : nullptr;
     how.sibling = siblings_;
     how.exit_signal = siblings_ ? 0 : SIGCHLD;
-    // A program's failure to start is known when its clone has called execve or ended.
-    how.wait_for_exec = request_.kind != launch_kind::function;
+    how.wait_for_exec = request_.kind == launch_kind::exec_function;
     how.pidfd = &pidfd;
     how.pid_slot = &slot.pid;
-    reply.pid = siblings_ ? sys::clone_process(how) : fork_child(how, slot);
-    if (reply.pid == 0) become_child(slot);
+    if (request_.kind == launch_kind::program) {
+      reply.pid = start_program(setup, how);
+    } else {
+      reply.pid = siblings_ ? sys::clone_process(how) : fork_child(how);
+      if (reply.pid == 0) begin_child(setup);
+    }
     if (reply.pid < 0) {
-      reply.failed = stage::clone;
+      reply.failed = errno == EBADMSG ? stage::decode : stage::clone;
       reply.error = errno;
       return {};
     }
-    if (how.wait_for_exec) {
+    if (request_.kind != launch_kind::function) {
       reply.failed = std::atomic_ref(slot.failed).load(std::memory_order_acquire);
       reply.error = slot.error;
     }
     return unique_fd(pidfd);
   }
 
-  /// With the C library's own fork, where raw clones are not sound.
-  static pid_t fork_child(sys::clone_request& how, spawn_slot& slot) {
-    int exec_pipe[2] = {-1, -1};
-    if (how.wait_for_exec && pipe2(exec_pipe, O_CLOEXEC) != 0) return -1;
-    const pid_t child = fork();
-    if (child <= 0) return child;
-    std::atomic_ref(slot.pid).store(child, std::memory_order_release);
-    *how.pidfd = sys::open_process(child).release();
-    if (how.wait_for_exec) {
-      char nothing;
-      close(exec_pipe[1]);
-      while (read(exec_pipe[0], &nothing, 1) < 0 && errno == EINTR) {
-      }
-      close(exec_pipe[0]);
+  child_setup describe_child(spawn_slot& slot, sys::mapped_file& large) {
+    std::span<const std::byte> body(buffer_.data() + sizeof request_, message_.size - sizeof request_);
+    std::size_t first_stream = 0;
+    if (request_.body_in_file) {
+      large = sys::map_whole(message_.fds.front().get());
+      body = large.contents();
+      first_stream = 1;
     }
-    return child;
+    passed_.clear();
+    for (const unique_fd& fd : std::span(message_.fds).subspan(first_stream)) passed_.push_back(fd.get());
+    return {request_,
+            body,
+            passed_,
+            setup_.control.get(),
+            setup_.results.get(),
+            setup_.parent.get(),
+            setup_.table_file.get(),
+            slot,
+            siblings_ ? &identity_ : nullptr,
+            setup_.child_mask};
   }
 
-  [[noreturn]] void become_child(spawn_slot& slot) {
-    auto fds = message_.fds.begin();
-    sys::mapped_file large;
-    std::span<const std::byte> body(buffer_.data() + sizeof request_, message_.size - sizeof request_);
-    if (request_.body_in_file) {
-      large = sys::map_whole(fds->get());
-      body = large.contents();
-      ++fds;
+  pid_t start_program(const child_setup& setup, sys::clone_request& how) {
+    try {
+      program_start program(setup);
+      if (siblings_) return program.run(how);
+      how.wait_for_exec = true;
+      const pid_t pid = fork_child(how);
+      if (pid == 0) program.begin();
+      return pid;
+    } catch (const decode_error&) {
+      errno = EBADMSG;
+      return -1;
     }
-    begin_child({request_, body, {std::make_move_iterator(fds), std::make_move_iterator(message_.fds.end())},
-                 setup_.control.release(), std::move(setup_.results), std::move(setup_.parent), &slot,
-                 siblings_ ? &identity_ : nullptr, setup_.child_mask, setup_.table_file.get()});
+  }
+
+  /// With the C library's own fork, where raw clones are not sound.
+  static pid_t fork_child(const sys::clone_request& how) {
+    int exec_pipe[2] = {-1, -1};
+    if (how.wait_for_exec && pipe2(exec_pipe, O_CLOEXEC) != 0) return -1;
+    const unique_fd read_end(exec_pipe[0]);
+    unique_fd write_end(exec_pipe[1]);
+    const pid_t child = fork();
+    if (child == 0) static_cast<void>(write_end.release());  // closed by execve, or with the child
+    if (child <= 0) return child;
+    std::atomic_ref(*how.pid_slot).store(child, std::memory_order_release);
+    *how.pidfd = sys::open_process(child).release();
+    if (how.wait_for_exec) {
+      write_end.reset();
+      char nothing;
+      while (read(read_end.get(), &nothing, 1) < 0 && errno == EINTR) {
+      }
+    }
+    return child;
   }
 
   // --- relaying: the children are the server's own ---
@@ -207,6 +238,7 @@ class fork_server {
   launch_request request_;
   sys::received message_;
   std::array<std::byte, largest_message> buffer_;
+  std::vector<int> passed_;  // the descriptors of the request's streams
   unique_fd statuses_;  // relaying: an epoll set of the children's pidfds
   std::unordered_map<int, relayed_child> relayed_;
 };

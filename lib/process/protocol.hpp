@@ -48,6 +48,9 @@ struct launch_request {
   bool body_in_file = false;      // the first descriptor is a file in memory that holds the body
   bool confirm = false;           // the child reports once it is set up, as its setters can fail
   bool own_group = true;          // not for a program that reads the terminal
+  bool plain = true;              // nothing but the names was set: the child need not look at the details
+  bool daemon = false;
+  pid_t parent = 0;
   std::array<stream_source, 3> streams{};
   std::uint32_t details_size = 0;
   function_token function;
@@ -59,8 +62,6 @@ struct launch_details {
   launch_options options;
   std::array<std::string, 3> stream_paths;  // for stream_source::file and append
   std::vector<std::string> command;         // program and arguments
-  bool daemon = false;
-  pid_t parent_pid = 0;
   std::string parent_name;
 };
 

@@ -55,6 +55,12 @@ exit_status status_of(const sys::ending& ending, bool deadline_passed) {
   return status;
 }
 
+bool is_plain(const launch_options& options, const std::array<stream_source, 3>& streams) {
+  return options.env.empty() && options.unset_env.empty() && !options.clear_env && options.cwd.empty() &&
+         !options.nice && options.cpus.empty() && options.limits.empty() && !options.detached &&
+         streams == std::array<stream_source, 3>();
+}
+
 bool can_fail_in_child(const launch_plan& plan) {
   const launch_options& options = plan.options;
   const bool files = std::any_of(std::begin(plan.streams), std::end(plan.streams), [](const auto& stream) {
@@ -231,10 +237,11 @@ supervisor::outgoing supervisor::make_request(const std::shared_ptr<child>& chil
     details.options = std::move(plan.options);
     details.options.name = child->name;
     details.command = std::move(target.command);
-    details.daemon = child->daemon;
-    details.parent_pid = getpid();
-    details.parent_name = family::get().name;
+    details.parent_name = family::get().name();
     add_changes_since_start(family::get(), details.options);
+    request.plain = out.fds.empty() && is_plain(details.options, request.streams);
+    request.daemon = child->daemon;
+    request.parent = getpid();
     const bytes encoded = encode(details);
     request.details_size = static_cast<std::uint32_t>(encoded.size());
     request.body_in_file = encoded.size() + target.arguments.size() > largest_inline_body;
@@ -242,7 +249,8 @@ supervisor::outgoing supervisor::make_request(const std::shared_ptr<child>& chil
     out.message.insert(out.message.end(), encoded.begin(), encoded.end());
     out.message.insert(out.message.end(), target.arguments.begin(), target.arguments.end());
     if (request.body_in_file) {
-      out.fds.insert(out.fds.begin(), sys::memory_file(std::span(out.message).subspan(sizeof request)));
+      out.owned.push_back(sys::memory_file(std::span(out.message).subspan(sizeof request)));
+      out.fds.insert(out.fds.begin(), out.owned.back().get());
       out.message.resize(sizeof request);
     }
   } catch (...) {
@@ -267,7 +275,7 @@ void supervisor::make_streams(child& child, const launch_plan& plan, launch_requ
     switch (wanted ? wanted->what() : stdio::kind::inherit) {
       case stdio::kind::inherit:
         if (is_open(number)) {
-          out.fds.push_back(copy_of(number));
+          out.fds.push_back(number);
         } else {
           source = stream_source::null;
         }
@@ -283,16 +291,16 @@ void supervisor::make_streams(child& child, const launch_plan& plan, launch_requ
         details.stream_paths[index] = wanted->path().string();
         break;
       case stdio::kind::descriptor:
-        out.fds.push_back(copy_of(wanted->fd()));
+        out.pass(copy_of(wanted->fd()));
         break;
       case stdio::kind::pipe: {
         auto [read_end, write_end] = make_pipe();
         if (number == 0) {
           child.input = writer(std::move(write_end));
-          out.fds.push_back(std::move(read_end));
+          out.pass(std::move(read_end));
         } else {
           child.outputs[index - 1] = reader(std::move(read_end));
-          out.fds.push_back(std::move(write_end));
+          out.pass(std::move(write_end));
         }
         break;
       }
@@ -304,9 +312,7 @@ void supervisor::flush() {
   if (!queue_.empty() && !connection().control) start_server_again();
   while (serving_ && !queue_.empty()) {
     outgoing& next = queue_.front();
-    std::vector<int> fds;
-    for (const unique_fd& fd : next.fds) fds.push_back(fd.get());
-    const auto sent = sys::send_message(connection().control.get(), {next.message}, fds);
+    const auto sent = sys::send_message(connection().control.get(), {next.message}, next.fds);
     if (sent == sys::transfer::gone) return server_lost();
     if (sent == sys::transfer::would_block) break;
     const std::uint64_t id = next.target->id;

@@ -50,7 +50,12 @@ class supervisor final : public runtime_service {
   struct outgoing {
     std::shared_ptr<child> target;
     std::vector<std::byte> message;
-    std::vector<unique_fd> fds;
+    std::vector<int> fds;          // to pass, in this order
+    std::vector<unique_fd> owned;  // those of them to be closed afterwards
+    void pass(unique_fd fd) {
+      fds.push_back(fd.get());
+      owned.push_back(std::move(fd));
+    }
   };
 
   std::shared_ptr<child> make_child(const launch_plan& plan, const launch_target& target);

@@ -38,6 +38,15 @@ struct clone_request {
 /// As fork(2): the child's pid, 0 in the child, or -1 with errno.
 pid_t clone_process(const clone_request& request) noexcept;
 
+/// Whether `clone_until_exec` shares memory here. Elsewhere it copies: on processors without the few instructions it
+/// needs, and under AddressSanitizer, which does not know the child's stack.
+bool shares_memory_until_exec() noexcept;
+
+/// As `clone_process` with `wait_for_exec`, but the child runs `child(argument)` in the caller's memory while the caller
+/// waits (CLONE_VM | CLONE_VFORK, as posix_spawn does): nothing is copied. `child` must end in execve or _exit and
+/// leave memory as it found it. Only for callers with one thread.
+pid_t clone_until_exec(const clone_request& request, void (*child)(void*), void* argument) noexcept;
+
 /// Clones a process that dies holding a robust mutex and tells whether that was noticed: the proof that `identity`
 /// works here. `canary` gets its pid if it is a sibling, which its parent must then reap.
 bool clones_are_sound(const thread_identity& identity, bool sibling, pid_t& canary) noexcept;

@@ -55,6 +55,7 @@ void at_exit(std::function<void()> hook);
 pid_t fork_server_pid() noexcept;
 
 namespace detail {
+void flush_standard_streams() noexcept;
 /// The end of a child: joins its own children, runs the hooks, flushes, ends with `code`.
 [[noreturn]] void leave_child(int code) noexcept;
 }  // namespace detail

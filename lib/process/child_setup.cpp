@@ -1,0 +1,138 @@
+// Everything here runs in a process that has just been made and may be killed at any line: nothing is left behind but its
+// slot, which the parent clears.
+#include "process/child_setup.hpp"
+
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <new>
+#include <system_error>
+
+#include "process/family.hpp"
+#include "system/pidfd.hpp"
+
+namespace brood::detail {
+namespace {
+
+int open_stream(int number, stream_source source, const std::string& path) {
+  // Non-blocking, as the fork server waits for a program's start: a FIFO must not keep it. Cleared again below.
+  const int how = (number == 0 ? O_RDONLY : O_WRONLY) | O_CLOEXEC | O_NONBLOCK;
+  if (source == stream_source::null) return open("/dev/null", how);
+  if (number == 0) return open(path.c_str(), how);
+  return open(path.c_str(), how | O_CREAT | (source == stream_source::append ? O_APPEND : O_TRUNC), 0666);
+}
+
+void make_streams(const child_setup& setup, const launch_details& details) {
+  auto passed = setup.streams.begin();
+  for (int number = 0; number < 3; ++number) {
+    const auto index = static_cast<std::size_t>(number);
+    const stream_source source = setup.request.streams[index];
+    if (source == stream_source::keep) continue;
+    if (source == stream_source::passed) {
+      require(dup2(*passed++, number) == number, stage::standard_stream);
+      continue;
+    }
+    const unique_fd file(open_stream(number, source, details.stream_paths[index]));
+    require(file && fcntl(file.get(), F_SETFL, fcntl(file.get(), F_GETFL) & ~O_NONBLOCK) == 0 &&
+                dup2(file.get(), number) == number,
+            stage::standard_stream);
+  }
+}
+
+int rlimit_of(resource what) noexcept {
+  switch (what) {
+    case resource::cpu_time: return RLIMIT_CPU;
+    // Private memory, not address space: the family's shared memory is a mapping of many GiB that costs nothing.
+    case resource::memory: return RLIMIT_DATA;
+    case resource::files: return RLIMIT_NOFILE;
+    case resource::file_size: return RLIMIT_FSIZE;
+    case resource::stack: return RLIMIT_STACK;
+    case resource::core: return RLIMIT_CORE;
+    case resource::processes: return RLIMIT_NPROC;
+  }
+  return -1;
+}
+
+/// The limit this family was started with: the runtime raised the parent's, which programs that use select(2) do not
+/// survive.
+void restore_descriptor_limit() {
+  const rlimit& original = family::get().descriptor_limit;
+  if (original.rlim_max != 0) setrlimit(RLIMIT_NOFILE, &original);
+}
+
+void set_limits(const launch_options& options) {
+  for (const auto& [what, value] : options.limits) {
+    // One second more to the hard limit of CPU time, so that SIGXCPU comes before SIGKILL, setrlimit(2).
+    const rlimit limit{value, what == resource::cpu_time ? value + 1 : value};
+    require(setrlimit(static_cast<__rlimit_resource>(rlimit_of(what)), &limit) == 0, stage::setrlimit);
+  }
+}
+
+void set_scheduling(const launch_options& options) {
+  if (options.nice) require(setpriority(PRIO_PROCESS, 0, *options.nice) == 0, stage::setpriority);
+  if (options.cpus.empty()) return;
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  for (const int cpu : options.cpus) {
+    if (cpu < 0 || cpu >= CPU_SETSIZE) throw setup_failure{stage::sched_setaffinity, EINVAL};
+    CPU_SET(cpu, &set);
+  }
+  require(sched_setaffinity(0, sizeof set, &set) == 0, stage::sched_setaffinity);
+}
+
+}  // namespace
+
+/// Ties the child's life to its parent's.
+void enter_family(const child_setup& setup) {
+  require(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0, stage::session);
+  // The parent may have died before the line above. Its pidfd tells for certain, which getppid() does not.
+  if (sys::has_ended(setup.parent)) _exit(cannot_start);
+  // A group of its own: the whole of what the child starts can be killed together, and a terminal's Ctrl-C reaches
+  // the parent alone, which decides.
+  if (setup.request.own_group) require(setpgid(0, 0) == 0, stage::session);
+}
+
+void apply(const child_setup& setup, const launch_details& details) {
+  if (details.options.detached) {
+    require(setsid() >= 0, stage::session);
+  } else {
+    enter_family(setup);
+  }
+  make_streams(setup, details);
+  if (!details.options.cwd.empty()) require(chdir(details.options.cwd.c_str()) == 0, stage::chdir);
+  set_scheduling(details.options);
+  if (setup.request.kind == launch_kind::program) restore_descriptor_limit();
+  set_limits(details.options);
+}
+
+void close_on_exec_from(int lowest) noexcept {
+  // Linux 5.11. Where it is missing, our own descriptors are close-on-exec anyhow.
+  syscall(SYS_close_range, lowest, ~0u, CLOSE_RANGE_CLOEXEC);
+}
+
+setup_failure current_failure() noexcept {
+  try {
+    throw;
+  } catch (const setup_failure& failure) {
+    return failure;
+  } catch (const std::system_error& e) {
+    return {stage::session, e.code().value()};
+  } catch (const std::bad_alloc&) {
+    return {stage::session, ENOMEM};
+  } catch (...) {
+    return {stage::decode, EBADMSG};
+  }
+}
+
+void fail(spawn_slot& slot, setup_failure failure) noexcept {
+  slot.error = failure.error;
+  std::atomic_ref(slot.failed).store(failure.at, std::memory_order_release);
+  _exit(cannot_start);
+}
+
+}  // namespace brood::detail

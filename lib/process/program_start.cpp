@@ -1,0 +1,100 @@
+#include "process/program_start.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <string_view>
+
+#include "system/signals.hpp"
+
+extern char** environ;
+
+namespace brood::detail {
+namespace {
+
+/// For execve: pointers into `words`, and a null.
+std::vector<char*> pointers_to(std::vector<std::string>& words) {
+  std::vector<char*> result;
+  for (std::string& word : words) result.push_back(word.data());
+  result.push_back(nullptr);
+  return result;
+}
+
+bool is_entry_of(const std::string& entry, std::string_view name) {
+  return entry.size() > name.size() && entry[name.size()] == '=' && entry.starts_with(name);
+}
+
+}  // namespace
+
+program_start::program_start(const child_setup& setup)
+    : setup_(setup), details_(decode<launch_details>(setup.body.first(setup.request.details_size))) {
+  make_environment();
+  find_candidates();
+  argument_pointers_ = pointers_to(details_.command);
+  environment_pointers_ = pointers_to(environment_);
+}
+
+void program_start::make_environment() {
+  const launch_options& options = details_.options;
+  if (!options.clear_env) {
+    for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) environment_.emplace_back(*entry);
+  }
+  const auto remove = [this](std::string_view name) {
+    std::erase_if(environment_, [&](const std::string& entry) { return is_entry_of(entry, name); });
+  };
+  for (const auto& name : options.unset_env) remove(name);
+  for (const auto& [name, value] : options.env) {
+    remove(name);
+    environment_.push_back(name + "=" + value);
+  }
+}
+
+/// As execvp(3), but in the PATH that the program itself is to have.
+void program_start::find_candidates() {
+  const std::string& name = details_.command.at(0);
+  if (name.find('/') != std::string::npos) {
+    candidates_.push_back(name);
+    return;
+  }
+  const auto entry =
+      std::find_if(environment_.begin(), environment_.end(), [](const auto& e) { return is_entry_of(e, "PATH"); });
+  std::string_view path = entry != environment_.end() ? std::string_view(*entry).substr(5) : "/bin:/usr/bin";
+  for (;;) {
+    const std::size_t colon = path.find(':');
+    const std::string_view folder = path.substr(0, colon);
+    candidates_.push_back(folder.empty() ? name : std::string(folder) + "/" + name);
+    if (colon == std::string_view::npos) return;
+    path.remove_prefix(colon + 1);
+  }
+}
+
+/// Returns only to say, by errno, why no candidate could be executed.
+void program_start::execute() const {
+  int refused = 0;
+  for (const std::string& candidate : candidates_) {
+    execve(candidate.c_str(), argument_pointers_.data(), environment_pointers_.data());
+    if (errno == EACCES) refused = errno;
+    if (errno != EACCES && errno != ENOENT && errno != ENOTDIR) return;
+  }
+  if (refused != 0) errno = refused;
+}
+
+void program_start::begin() noexcept {
+  setup_failure failure;
+  try {
+    apply(setup_, details_);
+    sys::set_signal_mask(setup_.mask);
+    close_on_exec_from(3);
+    execute();
+    failure = {stage::execve, errno};
+  } catch (...) {
+    failure = current_failure();
+  }
+  fail(setup_.slot, failure);  // outside the handler, whose exception is the server's memory
+}
+
+pid_t program_start::run(const sys::clone_request& how) noexcept {
+  return sys::clone_until_exec(how, [](void* self) { static_cast<program_start*>(self)->begin(); }, this);
+}
+
+}  // namespace brood::detail
