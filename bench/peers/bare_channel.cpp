@@ -158,10 +158,11 @@ class sleeping_ring {
 
   sleeping_ring(std::size_t size, int patience)
       : size_(size),
+        slots_(size <= 1024 ? most_slots : 8),
         patience_(patience),
         ring_(shared<state>()),
-        payload_(bench::shared_bytes(slots * size)) {
-    for (std::uint64_t i = 0; i < slots; ++i) ring_->turn[i].store(i, std::memory_order_relaxed);
+        payload_(bench::shared_bytes(slots_ * size)) {
+    for (std::uint64_t i = 0; i < slots_; ++i) ring_->turn[i].store(i, std::memory_order_relaxed);
   }
 
   void put(const std::byte* message) {
@@ -179,7 +180,7 @@ class sleeping_ring {
   }
 
  private:
-  static constexpr std::uint64_t slots = 1024;
+  static constexpr std::uint64_t most_slots = 1024;
 
   /// A sleeper announces itself, looks again, and sleeps only if nothing was notified since: no wake-up is
   /// lost, because the announcement and the look are ordered against the notifier's change and its look at
@@ -206,7 +207,7 @@ class sleeping_ring {
     alignas(128) std::atomic<std::uint64_t> head = 0;
     event_count not_full;
     event_count not_empty;
-    alignas(128) std::array<std::atomic<std::uint64_t>, slots> turn;
+    alignas(128) std::array<std::atomic<std::uint64_t>, most_slots> turn;
   };
 
   /// Claims the slot at `position` when its turn is `position + lag`, and hands it over; false if it is not
@@ -215,14 +216,14 @@ class sleeping_ring {
   bool step(std::atomic<std::uint64_t>& position, std::uint64_t lag, Copy copy) {
     std::uint64_t at = position.load(std::memory_order_relaxed);
     for (;;) {
-      auto& turn = ring_->turn[at % slots];
+      auto& turn = ring_->turn[at % slots_];
       const auto ahead = static_cast<std::int64_t>(turn.load(std::memory_order_acquire) - (at + lag));
       if (ahead < 0) return false;
       if (ahead > 0) {
         at = position.load(std::memory_order_relaxed);
       } else if (position.compare_exchange_weak(at, at + 1, std::memory_order_relaxed)) {
-        copy(payload_ + (at % slots) * size_);
-        turn.store(lag == 0 ? at + 1 : at + slots, std::memory_order_release);
+        copy(payload_ + (at % slots_) * size_);
+        turn.store(lag == 0 ? at + 1 : at + slots_, std::memory_order_release);
         return true;
       }
     }
@@ -249,6 +250,7 @@ class sleeping_ring {
   }
 
   std::size_t size_;
+  std::uint64_t slots_;
   int patience_;
   state* ring_;
   std::byte* payload_;

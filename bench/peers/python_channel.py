@@ -98,7 +98,7 @@ def round_trip(size: int, count: int) -> float:
 
 @dataclasses.dataclass
 class Record:
-    """The struct of micro_bench.cpp."""
+    """The struct of codec_bench.cpp."""
 
     id: int
     name: str

@@ -112,6 +112,7 @@ int run_function(int results, const launch_request& request, std::span<const std
   self.parent_pidfd = std::move(parent);
   self.encoded_details = body.first(request.details_size);
   self.daemon = request.daemon;
+  self.authkey = request.authkey;
   self.last_name = 0;
   const auto arguments = body.subspan(request.details_size);
   if (request.confirm) report(results.get(), request, child_report::what::ready, {});

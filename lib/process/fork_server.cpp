@@ -39,7 +39,10 @@ class fork_server {
       const sys::transfer got = sys::receive_message(setup_.control.get(), buffer_, message_);
       if (got == sys::transfer::gone) end();
       if (got == sys::transfer::done) handle_request();
-      if (got == sys::transfer::would_block || statuses_) wait_for_event();
+      if (got == sys::transfer::would_block || statuses_) {
+        send_replies();
+        wait_for_event();
+      }
     }
   }
 
@@ -90,22 +93,30 @@ class fork_server {
     std::memcpy(&request_, buffer_.data(), sizeof request_);
     launch_reply reply;
     reply.id = request_.id;
+    unique_fd child;
     if (message_.fds_lost) {
       reply.failed = stage::receive_descriptors;
       reply.error = EMFILE;
-      sys::send_message(setup_.control.get(), {sys::bytes_of(reply)});
-      message_.fds.clear();
-      return;
-    }
-    unique_fd child = make_child(reply);
-    message_.fds.clear();
-    const int fd = child.get();
-    if (child) {
-      sys::send_message(setup_.control.get(), {sys::bytes_of(reply)}, {&fd, 1});
-      if (!siblings_) remember(reply.pid, std::move(child));
     } else {
-      sys::send_message(setup_.control.get(), {sys::bytes_of(reply)});
+      child = make_child(reply);
     }
+    message_.fds.clear();
+    reply.has_pidfd = static_cast<bool>(child);
+    replies_.push_back(reply);
+    if (child && !siblings_) remember(reply.pid, child.get());
+    if (child) pidfds_.push_back(std::move(child));
+    // A program takes the server as long as ten functions: its parent should not wait for the next one's.
+    if (replies_.size() == most_replies || request_.kind != launch_kind::function) send_replies();
+  }
+
+  /// Called before each wait, so no reply waits longer than the requests that are there already take.
+  void send_replies() {
+    if (replies_.empty()) return;
+    std::vector<int> fds;
+    for (const unique_fd& pidfd : pidfds_) fds.push_back(pidfd.get());
+    sys::send_message(setup_.control.get(), {std::as_bytes(std::span(replies_))}, fds);
+    replies_.clear();
+    pidfds_.clear();
   }
 
   unique_fd make_child(launch_reply& reply) {
@@ -196,13 +207,13 @@ class fork_server {
 
   // --- relaying: the children are the server's own ---
 
-  void remember(pid_t pid, unique_fd pidfd) {
+  void remember(pid_t pid, int pidfd) {
+    unique_fd copy(fcntl(pidfd, F_DUPFD_CLOEXEC, 3));
     epoll_event event{};
     event.events = EPOLLIN;
-    event.data.fd = pidfd.get();
-    epoll_ctl(statuses_.get(), EPOLL_CTL_ADD, pidfd.get(), &event);
-    relayed_[pidfd.get()] = {request_.id, pid};
-    pidfd.release();
+    event.data.fd = copy.get();
+    epoll_ctl(statuses_.get(), EPOLL_CTL_ADD, copy.get(), &event);
+    relayed_[copy.release()] = {request_.id, pid};
   }
 
   void relay_statuses() {
@@ -239,6 +250,8 @@ class fork_server {
   sys::received message_;
   std::array<std::byte, largest_message> buffer_;
   std::vector<int> passed_;  // the descriptors of the request's streams
+  std::vector<launch_reply> replies_;  // not sent yet
+  std::vector<unique_fd> pidfds_;      // of those that have one
   unique_fd statuses_;  // relaying: an epoll set of the children's pidfds
   std::unordered_map<int, relayed_child> relayed_;
 };

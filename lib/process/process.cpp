@@ -43,9 +43,9 @@ void process_handle::kill_tree() const {
   child_->kill_tree();
 }
 
-const writer& process_handle::stdin_() const noexcept { return child_->input; }
-const reader& process_handle::stdout_() const noexcept { return child_->outputs[0]; }
-const reader& process_handle::stderr_() const noexcept { return child_->outputs[1]; }
+writer& process_handle::stdin_() const noexcept { return child_->input; }
+reader& process_handle::stdout_() const noexcept { return child_->outputs[0]; }
+reader& process_handle::stderr_() const noexcept { return child_->outputs[1]; }
 
 namespace detail {
 

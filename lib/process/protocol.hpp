@@ -8,6 +8,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -54,6 +55,7 @@ struct launch_request {
   std::array<stream_source, 3> streams{};
   std::uint32_t details_size = 0;
   function_token function;
+  std::array<std::byte, 32> authkey{};  // of the family: a fresh image has drawn another
 };
 static_assert(std::is_trivially_copyable_v<launch_request>);
 
@@ -65,9 +67,10 @@ struct launch_details {
   std::string parent_name;
 };
 
-/// From the fork server. With a pidfd if the child exists.
+/// From the fork server; several may come in one message, with the pidfds of those that have one.
 struct launch_reply {
   enum class what : std::uint8_t { hello, launched, ended } kind = what::launched;
+  bool has_pidfd = false;      // launched: the child exists
   std::uint64_t id = 0;
   pid_t pid = 0;
   stage failed = stage::none;
@@ -76,6 +79,8 @@ struct launch_reply {
   sys::ending ending;          // ended
 };
 static_assert(std::is_trivially_copyable_v<launch_reply>);
+
+constexpr std::size_t most_replies = 16;  // in one message
 
 /// From a child that runs a function. Behind it: its result, or an encoded `thrown`.
 struct child_report {

@@ -21,6 +21,8 @@ namespace {
 // What one turn of the loop handles of each kind; the rest waits for the next turn, so that timers and others get
 // theirs. One item costs a few microseconds.
 constexpr int batch = 64;
+// Messages of the fork server hold up to `most_replies` each.
+constexpr int reply_batch = batch / static_cast<int>(most_replies);
 
 // How long a child may take to end after SIGTERM.
 constexpr auto grace_period = std::chrono::seconds(2);
@@ -242,6 +244,7 @@ supervisor::outgoing supervisor::make_request(const std::shared_ptr<child>& chil
     request.plain = out.fds.empty() && is_plain(details.options, request.streams);
     request.daemon = child->daemon;
     request.parent = getpid();
+    request.authkey = family::get().authkey;
     const bytes encoded = encode(details);
     request.details_size = static_cast<std::uint32_t>(encoded.size());
     request.body_in_file = encoded.size() + target.arguments.size() > largest_inline_body;
@@ -325,28 +328,34 @@ void supervisor::flush() {
 }
 
 void supervisor::read_replies() {
-  for (int i = 0; i < batch && control_watch_; ++i) {
+  for (int i = 0; i < reply_batch && control_watch_; ++i) {
     sys::received message;
     const auto got = sys::receive_message(connection().control.get(), buffer_, message);
     if (got == sys::transfer::would_block) return;
     if (got == sys::transfer::gone) return server_lost();
-    launch_reply reply;
-    std::memcpy(&reply, buffer_.data(), sizeof reply);
-    if (reply.kind == launch_reply::what::hello) {
-      try {
-        accept_hello(connection(), std::span(buffer_).first(message.size));
-        serving_ = true;
-      } catch (...) {
-        fail_queue(std::current_exception());
-      }
+    const auto* replies = reinterpret_cast<const launch_reply*>(buffer_.data());
+    if (replies->kind == launch_reply::what::hello) {
+      hear_hello(std::span(buffer_).first(message.size));
       continue;
     }
-    unique_fd pidfd = message.fds.empty() ? unique_fd() : std::move(message.fds.front());
-    handle_reply(reply, std::move(pidfd), message.fds_lost);
+    auto pidfd = message.fds.begin();
+    for (const launch_reply& reply : std::span(replies, message.size / sizeof(launch_reply))) {
+      const bool arrived = reply.has_pidfd && pidfd != message.fds.end();
+      handle_reply(reply, arrived ? std::move(*pidfd++) : unique_fd());
+    }
   }
 }
 
-void supervisor::handle_reply(const launch_reply& reply, unique_fd pidfd, bool pidfd_lost) {
+void supervisor::hear_hello(std::span<const std::byte> message) {
+  try {
+    accept_hello(connection(), message);
+    serving_ = true;
+  } catch (...) {
+    fail_queue(std::current_exception());
+  }
+}
+
+void supervisor::handle_reply(const launch_reply& reply, unique_fd pidfd) {
   const auto found = children_.find(reply.id);
   if (found == children_.end()) return;
   const std::shared_ptr<child> child = found->second;
@@ -358,7 +367,7 @@ void supervisor::handle_reply(const launch_reply& reply, unique_fd pidfd, bool p
   deaths_in_a_row_ = 0;
   if (reply.failed != stage::none) {
     child->failure = launch_error(*child, reply.failed, reply.error);
-  } else if (pidfd_lost) {
+  } else if (reply.has_pidfd && !pidfd) {  // this process is at its limit of descriptors
     child->failure = launch_error(*child, stage::receive_descriptors, EMFILE);
     ::kill(reply.pid, SIGKILL);  // ours and not reaped, so the pid is its own
   }
@@ -525,7 +534,7 @@ void supervisor::fail_queue(const std::exception_ptr& failure) {
 /// Relayed children die with their server, their parent. Nobody is left to tell how, except perhaps the kernel.
 void supervisor::take_over_relayed() {
   for (auto& [id, child] : children_) {
-    if (!std::exchange(child->relayed, false) || !child->pidfd) continue;
+    if (!child->pidfd || !std::exchange(child->relayed, false)) continue;  // not those that are asked for again
     epoll_event event{};
     event.events = EPOLLIN;
     event.data.u64 = id;

@@ -66,7 +66,8 @@ class supervisor final : public runtime_service {
 
   void flush();
   void read_replies();
-  void handle_reply(const launch_reply& reply, unique_fd pidfd, bool pidfd_lost);
+  void hear_hello(std::span<const std::byte> message);
+  void handle_reply(const launch_reply& reply, unique_fd pidfd);
   void launched(child& child, pid_t pid, unique_fd pidfd);
   void fail_launch(child& child, std::exception_ptr failure);
 

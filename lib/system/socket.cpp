@@ -11,7 +11,7 @@
 namespace brood::sys {
 namespace {
 
-constexpr std::size_t most_fds = 8;  // of one message of ours
+constexpr std::size_t most_fds = 16;  // of one message of ours
 
 }  // namespace
 

@@ -47,9 +47,10 @@ class process_handle {
   void kill_tree() const;
 
   /// The parent's ends of the streams that are `piped`; an empty stream for those that are not.
-  const writer& stdin_() const noexcept;
-  const reader& stdout_() const noexcept;
-  const reader& stderr_() const noexcept;
+  /// They live as long as a handle of the child.
+  writer& stdin_() const noexcept;
+  reader& stdout_() const noexcept;
+  reader& stderr_() const noexcept;
 
  protected:
   friend class detail::supervisor;

@@ -44,7 +44,7 @@ namespace detail {
 int run_application(int argc, char** argv, const options& settings, std::function<task<int>()> application);
 
 template <class Application>
-task<int> call_application(Application& application, const std::vector<std::string>& command_line) {
+task<int> call_application(Application& application, std::vector<std::string> command_line) {
   auto call = [&] {
     if constexpr (std::is_invocable_v<Application&, std::vector<std::string>>) {
       return application(command_line);
