@@ -31,6 +31,7 @@ void child::kill_tree() noexcept {
 
 void child::throw_if_failed() const {
   using what = decltype(child_report::kind);
+  if (failure) std::rethrow_exception(failure);
   if (report == what::value && status->success()) return;
   if (!report || *report == what::value || *report == what::ready) {
     if (kind == launch_kind::program && status->success()) return;

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -133,6 +134,7 @@ void begin_child(const child_setup& setup) noexcept {
   try {
     if (setup.identity != nullptr) setup.identity->renew();
     close(setup.control);
+    prctl(PR_SET_NAME, family::get().program_name);
     if (setup.request.plain && setup.request.kind == launch_kind::function) {
       enter_family(setup);
     } else {

@@ -79,12 +79,23 @@ pid_t execute_server(server_connection& connection, const server_ends& ends) {
   posix_spawn_file_actions_adddup2(&actions, results.get(), exec_fd::results);
   posix_spawn_file_actions_adddup2(&actions, parent.get(), exec_fd::parent);
   posix_spawn_file_actions_adddup2(&actions, table.get(), exec_fd::spawn_table);
-  std::string program = family::get().command_line.at(0);
+  // In the world as it was when the family began: what has changed since goes with each launch.
+  family& self = family::get();
+  posix_spawn_file_actions_addchdir_np(&actions, self.directory.c_str());
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+  posix_spawnattr_setsigmask(&attributes, &self.signal_mask);
+  std::string program = self.command_line.at(0);
   std::string flag = internal_flag;
   std::string role = internal_server;
   char* arguments[] = {program.data(), flag.data(), role.data(), nullptr};
+  std::vector<char*> environment;
+  for (std::string& entry : self.environment) environment.push_back(entry.data());
+  environment.push_back(nullptr);
   pid_t server = 0;
-  const int error = posix_spawn(&server, "/proc/self/exe", &actions, nullptr, arguments, environ);
+  const int error = posix_spawn(&server, "/proc/self/exe", &actions, &attributes, arguments, environment.data());
+  posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   if (error != 0) sys::throw_errno("brood: cannot start the fork server: posix_spawn", error);
   return server;

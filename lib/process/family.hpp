@@ -3,9 +3,12 @@
 
 #include <sys/resource.h>
 
+#include <csignal>
+
 #include <array>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -27,6 +30,14 @@ struct server_connection {
   bool siblings = false;         // children are this process's own
   pid_t server = 0;
   unique_fd server_pidfd;
+
+  /// A clone of the server that takes its place at once if it dies, with all that `preload` loaded.
+  struct standby {
+    unique_fd control;
+    unique_fd pidfd;
+    pid_t pid = 0;
+  };
+  std::optional<standby> heir;
 };
 
 /// The one process-wide object of this library. Filled by `init`, by the start of a child, and by the first spawn of
@@ -54,7 +65,9 @@ class family {
   // The world as the fork server saw it: what has changed since goes with each launch.
   std::vector<std::string> environment;
   std::string directory;
+  sigset_t signal_mask{};
   rlimit descriptor_limit{};   // as the program was started with
+  char program_name[16] = {};  // as the kernel shows it; the fork server has a name of its own
 
   std::unique_ptr<server_connection> server;
   std::uint64_t last_id = 0;

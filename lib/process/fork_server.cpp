@@ -91,6 +91,7 @@ class fork_server {
 
   void handle_request() {
     std::memcpy(&request_, buffer_.data(), sizeof request_);
+    if (request_.kind == launch_kind::heir) return make_heir();
     launch_reply reply;
     reply.id = request_.id;
     unique_fd child;
@@ -107,6 +108,32 @@ class fork_server {
     if (child) pidfds_.push_back(std::move(child));
     // A program takes the server as long as ten functions: its parent should not wait for the next one's.
     if (replies_.size() == most_replies || request_.kind != launch_kind::function) send_replies();
+  }
+
+  /// Clones this server. The clone returns from here like the original, but listens to a control socket of its own,
+  /// on which nothing comes until the original is dead.
+  void make_heir() {
+    auto [control, control_of_heir] = sys::socket_pair();
+    int pidfd = -1;
+    sys::clone_request how;
+    how.identity = &identity_;
+    how.sibling = true;
+    how.pidfd = &pidfd;
+    launch_reply reply;
+    reply.kind = launch_reply::what::heir;
+    reply.pid = sys::clone_process(how);
+    if (reply.pid == 0) {
+      identity_.renew();
+      setup_.control = std::move(control_of_heir);
+      replies_.clear();
+      pidfds_.clear();
+      return;
+    }
+    const unique_fd heir(pidfd);
+    if (!heir) return;  // no process to be had: the server will be started over again if it comes to that
+    send_replies();
+    const int fds[] = {heir.get(), control.get()};
+    sys::send_message(setup_.control.get(), {sys::bytes_of(reply)}, fds);
   }
 
   /// Called before each wait, so no reply waits longer than the requests that are there already take.

@@ -1,6 +1,6 @@
 // What a parent, its fork server and its children say to each other, over two socket pairs and one table:
 //
-//   parent  <-- control socket -->  fork server    launch_request with descriptors / launch_reply with a pidfd
+//   parent  <-- control socket -->  fork server    launch_request with descriptors / launch_reply with pidfds
 //   children  -- results socket -->  parent        child_report, one message each, or a file in memory if large
 //   parent, fork server, children: spawn_table     shared memory, a slot for each child; see spawn_table.hpp
 //
@@ -36,7 +36,8 @@ enum class stage : std::int32_t {
 };
 const char* name_of(stage s) noexcept;
 
-enum class launch_kind : std::uint8_t { function, exec_function, program };
+/// `heir` asks the fork server for a second one, a clone of itself that waits on a control socket of its own.
+enum class launch_kind : std::uint8_t { function, exec_function, program, heir };
 
 /// How a standard stream is to be made, in the order of the descriptors 0, 1, 2.
 enum class stream_source : std::uint8_t { keep, null, passed, file, append };
@@ -69,7 +70,7 @@ struct launch_details {
 
 /// From the fork server; several may come in one message, with the pidfds of those that have one.
 struct launch_reply {
-  enum class what : std::uint8_t { hello, launched, ended } kind = what::launched;
+  enum class what : std::uint8_t { hello, launched, ended, heir } kind = what::launched;
   bool has_pidfd = false;      // launched: the child exists
   std::uint64_t id = 0;
   pid_t pid = 0;

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -34,6 +35,8 @@ void remember_start(family& self, int argc, char** argv, options settings) {
   std::error_code error;
   self.directory = std::filesystem::current_path(error).string();
   getrlimit(RLIMIT_NOFILE, &self.descriptor_limit);
+  prctl(PR_GET_NAME, self.program_name);
+  sigprocmask(SIG_SETMASK, nullptr, &self.signal_mask);
   if (getrandom(self.authkey.data(), self.authkey.size(), 0) != static_cast<ssize_t>(self.authkey.size())) {
     sys::throw_errno("getrandom");
   }

@@ -124,6 +124,8 @@ supervisor::supervisor(runtime& loop) : loop_(loop), buffer_(largest_message) {
   pidfds_watch_->watch(fd_watch::readable);
   serving_ = static_cast<bool>(connection().control);  // else the server died while nobody looked
   if (serving_) watch_server();
+  if (connection().heir) watch_for_death(connection().heir->pidfd);
+  ask_for_heir();
   supervisor_of_process = this;
 }
 
@@ -334,6 +336,10 @@ void supervisor::read_replies() {
     if (got == sys::transfer::would_block) return;
     if (got == sys::transfer::gone) return server_lost();
     const auto* replies = reinterpret_cast<const launch_reply*>(buffer_.data());
+    if (replies->kind == launch_reply::what::heir) {
+      accept_heir(replies->pid, std::move(message.fds));
+      continue;
+    }
     if (replies->kind == launch_reply::what::hello) {
       hear_hello(std::span(buffer_).first(message.size));
       continue;
@@ -350,6 +356,7 @@ void supervisor::hear_hello(std::span<const std::byte> message) {
   try {
     accept_hello(connection(), message);
     serving_ = true;
+    ask_for_heir();
   } catch (...) {
     fail_queue(std::current_exception());
   }
@@ -504,10 +511,7 @@ void supervisor::server_lost() {
   connection().server = 0;
   if (unique_fd pidfd = std::move(connection().server_pidfd)) {
     sys::send_signal(pidfd.get(), SIGKILL);  // in case it has only closed its socket
-    epoll_event event{};
-    event.events = EPOLLIN;
-    event.data.u64 = server_id;
-    epoll_ctl(pidfds_.get(), EPOLL_CTL_ADD, pidfd.get(), &event);
+    watch_for_death(pidfd);
     dead_servers_.push_back(std::move(pidfd));
   }
   recover_in_flight();
@@ -516,15 +520,59 @@ void supervisor::server_lost() {
     fail_queue(std::make_exception_ptr(error("brood: the fork server keeps dying; see standard error")));
     deaths_in_a_row_ = 0;
   }
-  if (!queue_.empty()) start_server_again();
+  if (connection().heir) {
+    promote_heir();
+  } else if (!queue_.empty()) {
+    start_server_again();
+  }
+}
+
+void supervisor::watch_for_death(const unique_fd& pidfd_of_server) {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u64 = server_id;
+  epoll_ctl(pidfds_.get(), EPOLL_CTL_ADD, pidfd_of_server.get(), &event);
 }
 
 void supervisor::reap_dead_servers() {
+  if (connection().heir && sys::has_ended(connection().heir->pidfd.get())) {
+    dead_servers_.push_back(std::move(connection().heir->pidfd));
+    connection().heir.reset();
+    ask_for_heir();
+  }
   std::erase_if(dead_servers_, [this](unique_fd& pidfd) {
     if (!sys::reap(pidfd.get())) return false;
     epoll_ctl(pidfds_.get(), EPOLL_CTL_DEL, pidfd.get(), nullptr);
     return true;
   });
+}
+
+/// Only the first process of a family has one: every child that spawns would else cost two processes more. Without an
+/// heir the server is started over again from a fresh image.
+void supervisor::ask_for_heir() {
+  if (!serving_ || connection().heir || !connection().siblings || family::get().is_child) return;
+  launch_request request;
+  request.kind = launch_kind::heir;
+  static_cast<void>(sys::send_message(connection().control.get(), {sys::bytes_of(request)}));
+}
+
+void supervisor::accept_heir(pid_t pid, std::vector<unique_fd> fds) {
+  if (fds.size() != 2) return;  // at the limit of descriptors
+  connection().heir = {std::move(fds[1]), std::move(fds[0]), pid};
+  watch_for_death(connection().heir->pidfd);
+}
+
+void supervisor::promote_heir() {
+  auto heir = std::move(*connection().heir);
+  connection().heir.reset();
+  epoll_ctl(pidfds_.get(), EPOLL_CTL_DEL, heir.pidfd.get(), nullptr);
+  connection().control = std::move(heir.control);
+  connection().server_pidfd = std::move(heir.pidfd);
+  connection().server = heir.pid;
+  watch_server();
+  serving_ = true;
+  ask_for_heir();
+  flush();
 }
 
 void supervisor::fail_queue(const std::exception_ptr& failure) {

@@ -83,7 +83,11 @@ class supervisor final : public runtime_service {
   void start_server_again();
   void recover_in_flight();
   void take_over_relayed();
+  void watch_for_death(const unique_fd& pidfd_of_server);
   void reap_dead_servers();
+  void ask_for_heir();
+  void accept_heir(pid_t pid, std::vector<unique_fd> fds);
+  void promote_heir();
   void fail_queue(const std::exception_ptr& failure);
 
   server_connection& connection() const noexcept { return *family::get().server; }

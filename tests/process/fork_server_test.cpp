@@ -215,6 +215,7 @@ TEST_CASE("a spawn that is cancelled while the server is dead leaves no child") 
       co_await brood::with_nursery(body);
       for (const auto& child : brood::active_children()) child.kill();
     }
+    for (int i = 0; i < 2; ++i) co_await expect_square(i);  // a server again, then its heir
   });
 }
 

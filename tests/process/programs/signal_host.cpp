@@ -5,6 +5,7 @@
 //   block     SIGCHLD, SIGTERM and SIGUSR1 are blocked when init is called
 // Loses none of its children's statuses.
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
@@ -95,7 +96,10 @@ brood::task<int> application(std::vector<std::string> words) {
     co_await check_all(30);
   }
   done = true;
-  if (thief.joinable()) thief.join();
+  if (thief.joinable()) {
+    if (fork() == 0) _exit(0);  // something for its last waitpid
+    thief.join();
+  }
   tell("all known");
   co_return 0;
 }
