@@ -144,10 +144,12 @@ class SwarmTest(unittest.TestCase):
     def children_of(pid):
         return [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
-    def wait_for_children(self, pid, number):
-        while len(children := self.children_of(pid)) < number:
-            time.sleep(0.01)
-        return children
+    def wait_for(self, process, what):
+        """Until `what()` gives something; fails if the program ends before."""
+        while not (found := what()):
+            self.assertIsNone(process.poll(), "it ended too early")
+            time.sleep(0.005)
+        return found
 
     @staticmethod
     def all_end(pids):
@@ -159,7 +161,8 @@ class SwarmTest(unittest.TestCase):
 
     def test_an_interrupt_ends_it_and_all_children(self):
         with self.start("/usr/share") as process:
-            children = self.wait_for_children(process.pid, 50)
+            self.wait_for(process, lambda: len(self.children_of(process.pid)) > 50)
+            children = self.children_of(process.pid)
             process.send_signal(signal.SIGINT)
             output, errors = process.communicate(timeout=30)
         self.assertEqual(process.returncode, 128 + signal.SIGINT, errors)
@@ -173,10 +176,8 @@ class SwarmTest(unittest.TestCase):
                 large.truncate(8 << 30)
             (pathlib.Path(folder) / "small").write_bytes(b"a few words\n")
             with self.start(folder) as process:
-                self.wait_for_children(process.pid, 90)
-                victim = None
-                while victim is None:  # all others have nothing to do, and end
-                    victim = next((child for child in self.children_of(process.pid) if self.reads(child, "large")), None)
+                victim = self.wait_for(process, lambda: next(
+                    (child for child in self.children_of(process.pid) if self.reads(child, "large")), None))
                 os.kill(victim, signal.SIGKILL)
                 output, errors = process.communicate(timeout=60)
         table = table_of(output)
