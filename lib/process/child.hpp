@@ -45,6 +45,7 @@ class child {
   bool detached = false;
   bool confirm = false;             // launched only when its own `ready` has come
   bool relayed = false;             // the fork server's child: it tells how this one ended
+  bool orphaned = false;            // was relayed, and the fork server has died
   bool unwanted = false;            // whoever launched it has been cancelled
   bool signalled = false;           // its owner sent it a signal that ends it
   std::optional<std::chrono::nanoseconds> time_limit;

@@ -94,7 +94,9 @@ void enter_family(const child_setup& setup) {
   if (sys::has_ended(setup.parent)) _exit(cannot_start);
   // A group of its own: the whole of what the child starts can be killed together, and a terminal's Ctrl-C reaches
   // the parent alone, which decides.
-  if (setup.request.own_group) require(setpgid(0, 0) == 0, stage::session);
+  // The fork server's own group is not the terminal's.
+  const pid_t group = setup.request.own_group ? 0 : getpgid(setup.request.parent);
+  require(setpgid(0, group) == 0, stage::session);
 }
 
 void apply(const child_setup& setup, const launch_details& details) {

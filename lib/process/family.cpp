@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <iostream>
+#include <utility>
 
 #include "brood/process/exit_status.hpp"
 #include "process/fork_server.hpp"
@@ -49,7 +50,7 @@ struct server_ends {
 pid_t clone_server(server_connection& connection, server_ends ends) {
   std::fflush(nullptr);
   std::cout.flush();
-  const sigset_t mask = sys::block_all_signals();
+  const sigset_t mask = sys::block_all_signals();  // until the server has put the handlers back
   sys::thread_identity identity;
   const bool found = sys::thread_identity::find(identity);
   sys::clone_request how;
@@ -58,7 +59,7 @@ pid_t clone_server(server_connection& connection, server_ends ends) {
   if (server == 0) {
     if (found) identity.renew();
     serve({std::move(ends.control), std::move(connection.results_of_children), std::move(ends.parent),
-           std::move(connection.table_file), mask});
+           std::move(connection.table_file), family::get().signal_mask});
   }
   const int error = errno;
   sys::set_signal_mask(mask);
@@ -89,7 +90,8 @@ pid_t execute_server(server_connection& connection, const server_ends& ends) {
   std::string program = self.command_line.at(0);
   std::string flag = internal_flag;
   std::string role = internal_server;
-  char* arguments[] = {program.data(), flag.data(), role.data(), nullptr};
+  std::string descriptors = std::to_string(self.descriptor_limit.rlim_cur);
+  char* arguments[] = {program.data(), flag.data(), role.data(), descriptors.data(), nullptr};
   std::vector<char*> environment;
   for (std::string& entry : self.environment) environment.push_back(entry.data());
   environment.push_back(nullptr);
@@ -146,10 +148,15 @@ void family::decode_names() {
   encoded_details = {};
 }
 
+void reap_canary(const server_connection& connection) noexcept {
+  const pid_t canary = std::exchange(connection.table.canary(), 0);
+  if (canary > 0) waitpid(canary, nullptr, __WALL);
+}
+
 void accept_hello(server_connection& connection, std::span<const std::byte> message) {
   launch_reply hello;
   std::memcpy(&hello, message.data(), sizeof hello);
-  if (hello.pid > 0) waitpid(hello.pid, nullptr, __WALL);  // the canary, which has ended
+  reap_canary(connection);
   if (hello.failed != stage::none) {
     const auto text = message.subspan(sizeof hello);
     throw error("brood: preload failed: " + std::string(reinterpret_cast<const char*>(text.data()), text.size()));
@@ -166,6 +173,7 @@ void start_server(server_connection& connection, bool by_clone) {
   server_ends ends{std::move(control_of_server), sys::open_process(getpid())};
   if (!ends.parent) sys::throw_errno("pidfd_open");
   connection.control = std::move(control);
+  if (by_clone) note_world(family::get());
   connection.server =
       by_clone ? clone_server(connection, std::move(ends)) : execute_server(connection, ends);
   connection.server_pidfd = sys::open_process(connection.server);
@@ -224,6 +232,13 @@ void add_environment_changes(const std::vector<std::string>& before, launch_opti
 }
 
 }  // namespace
+
+void note_world(family& self) {
+  self.environment.clear();
+  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) self.environment.emplace_back(*entry);
+  std::error_code error;
+  self.directory = std::filesystem::current_path(error).string();
+}
 
 void add_changes_since_start(const family& self, launch_options& options) {
   char now[PATH_MAX];

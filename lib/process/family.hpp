@@ -1,9 +1,8 @@
 // What this process knows of its family: how the program was started, who the parent is, how children are made.
 #pragma once
 
+#include <signal.h>
 #include <sys/resource.h>
-
-#include <csignal>
 
 #include <array>
 #include <functional>
@@ -85,9 +84,13 @@ void ensure_server(family& self);
 
 /// Starts a server over again, `by_clone` of this process or from a fresh image, without waiting for its hello.
 void start_server(server_connection& connection, bool by_clone);
+/// Reaps the process with which a server has tried its clones, if there is one. It ends at once.
+void reap_canary(const server_connection& connection) noexcept;
 /// Takes a server's first message; throws if it says that it cannot serve.
 void accept_hello(server_connection& connection, std::span<const std::byte> message);
 
+/// Remembers the environment and the working directory that a server gets which is started now.
+void note_world(family& self);
 /// The environment variables and the working directory that differ from what the fork server has.
 void add_changes_since_start(const family& self, launch_options& options);
 

@@ -6,12 +6,15 @@
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
+#include <new>
+#include <system_error>
 #include <unordered_map>
 
 #include "brood/runtime/detail/describe.hpp"
@@ -53,11 +56,14 @@ class fork_server {
     hello.kind = launch_reply::what::hello;
     const process_model model = family::get().settings.model;
     if (model != process_model::relay && sys::thread_identity::find(identity_)) {
-      siblings_ = sys::clones_are_sound(identity_, true, hello.pid);
+      siblings_ = sys::clones_are_sound(identity_, true, table_.canary());
     }
     if (model == process_model::siblings && !siblings_) hello.error = ENOSYS;
     hello.siblings = siblings_;
-    if (!siblings_) statuses_ = unique_fd(epoll_create1(EPOLL_CLOEXEC));
+    if (!siblings_) {
+      statuses_ = unique_fd(epoll_create1(EPOLL_CLOEXEC));
+      raise_descriptor_limit();
+    }
     rehearse();
     std::vector<std::byte> failure;
     // A clone of a child has what its own server loaded already.
@@ -99,7 +105,7 @@ class fork_server {
       reply.failed = stage::receive_descriptors;
       reply.error = EMFILE;
     } else {
-      child = make_child(reply);
+      child = try_to_make_child(reply);
     }
     message_.fds.clear();
     reply.has_pidfd = static_cast<bool>(child);
@@ -144,6 +150,19 @@ class fork_server {
     sys::send_message(setup_.control.get(), {std::as_bytes(std::span(replies_))}, fds);
     replies_.clear();
     pidfds_.clear();
+  }
+
+  unique_fd try_to_make_child(launch_reply& reply) {
+    try {
+      return make_child(reply);
+    } catch (const std::system_error& e) {
+      reply.error = e.code().value();
+    } catch (const std::bad_alloc&) {
+      reply.error = ENOMEM;
+    }
+    reply.failed = stage::receive_request;
+    reply.pid = 0;
+    return {};
   }
 
   unique_fd make_child(launch_reply& reply) {
@@ -219,7 +238,11 @@ class fork_server {
     const unique_fd read_end(exec_pipe[0]);
     unique_fd write_end(exec_pipe[1]);
     const pid_t child = fork();
-    if (child == 0) static_cast<void>(write_end.release());  // closed by execve, or with the child
+    if (child == 0) {
+      static_cast<void>(write_end.release());  // closed by execve, or with the child
+      // The server may be killed before it can write this: the child would be asked for a second time.
+      std::atomic_ref(*how.pid_slot).store(getpid(), std::memory_order_release);
+    }
     if (child <= 0) return child;
     std::atomic_ref(*how.pid_slot).store(child, std::memory_order_release);
     *how.pidfd = sys::open_process(child).release();
@@ -233,6 +256,14 @@ class fork_server {
   }
 
   // --- relaying: the children are the server's own ---
+
+  /// It keeps a descriptor of each. Programs get the original limit back.
+  static void raise_descriptor_limit() noexcept {
+    rlimit limit{};
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+  }
 
   void remember(pid_t pid, int pidfd) {
     unique_fd copy(fcntl(pidfd, F_DUPFD_CLOEXEC, 3));
@@ -302,7 +333,7 @@ void fill_standard_streams() {
 
 }  // namespace
 
-void serve(server_setup setup) {
+void serve(server_setup setup) noexcept {
   // Blocked, not ignored: what is ignored stays ignored in children and programs.
   sys::block_all_signals();
   sys::reset_signal_handlers();

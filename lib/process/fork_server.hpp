@@ -18,6 +18,7 @@ struct server_setup {
 
 /// Becomes the fork server, in a fresh clone or image. Ends with the parent: by the end of the control socket or the
 /// parent's pidfd, whichever is seen first, after killing the process groups of the children that are left.
-[[noreturn]] void serve(server_setup setup);
+/// Not by an exception: above it are frames of the host, which has them too.
+[[noreturn]] void serve(server_setup setup) noexcept;
 
 }  // namespace brood::detail

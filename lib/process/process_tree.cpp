@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <filesystem>
 #include <fstream>
+#include <system_error>
 #include <vector>
 
 #include "system/pidfd.hpp"
@@ -14,10 +16,14 @@
 namespace brood::detail {
 namespace {
 
+/// The kernel lists a process's children by the thread that made them.
 std::vector<pid_t> children_of(pid_t pid) {
   std::vector<pid_t> result;
-  std::ifstream list(fmt::format("/proc/{0}/task/{0}/children", pid));
-  for (pid_t child; list >> child;) result.push_back(child);
+  std::error_code error;
+  for (const auto& thread : std::filesystem::directory_iterator(fmt::format("/proc/{}/task", pid), error)) {
+    std::ifstream list(thread.path() / "children");
+    for (pid_t child; list >> child;) result.push_back(child);
+  }
   return result;
 }
 

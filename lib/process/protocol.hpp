@@ -24,6 +24,7 @@ enum class stage : std::int32_t {
   none,
   clone,
   receive_descriptors,
+  receive_request,
   session,
   standard_stream,
   environment,
@@ -111,7 +112,7 @@ constexpr int spawn_table = 6;
 constexpr int end = 7;
 }  // namespace exec_fd
 
-// `PROGRAM --brood-internal function` and `... server`: how such an image is told what it is.
+// `PROGRAM --brood-internal function` and `... server DESCRIPTORS`: how such an image is told what it is.
 inline constexpr const char* internal_flag = "--brood-internal";
 inline constexpr const char* internal_function = "function";
 inline constexpr const char* internal_server = "server";

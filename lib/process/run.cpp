@@ -6,8 +6,8 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
-#include <filesystem>
 #include <string_view>
 
 #include "brood/runtime/detail/describe.hpp"
@@ -19,8 +19,6 @@
 #include "system/error.hpp"
 #include "system/signals.hpp"
 
-extern char** environ;
-
 namespace brood {
 namespace {
 
@@ -31,9 +29,7 @@ void remember_start(family& self, int argc, char** argv, options settings) {
   self.settings = settings;
   self.command_line.assign(argv, argv + argc);
   if (self.command_line.empty()) self.command_line.emplace_back("brood");
-  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) self.environment.emplace_back(*entry);
-  std::error_code error;
-  self.directory = std::filesystem::current_path(error).string();
+  detail::note_world(self);
   getrlimit(RLIMIT_NOFILE, &self.descriptor_limit);
   prctl(PR_GET_NAME, self.program_name);
   sigprocmask(SIG_SETMASK, nullptr, &self.signal_mask);
@@ -42,12 +38,16 @@ void remember_start(family& self, int argc, char** argv, options settings) {
   }
 }
 
-/// The signal mask that children get: a fresh image's own was set by whoever executed it.
-[[noreturn]] void serve_as_fresh_image() {
+/// The signal mask of children is the one it was executed with. The limit on descriptors is not, as the runtime of whoever
+/// executed it has raised it.
+[[noreturn]] void serve_as_fresh_image(rlim_t descriptors) {
+  family& self = family::get();
+  self.descriptor_limit.rlim_cur = std::min(descriptors, self.descriptor_limit.rlim_max);
+  setrlimit(RLIMIT_NOFILE, &self.descriptor_limit);
   for (int fd = detail::exec_fd::first; fd < detail::exec_fd::end; ++fd) fcntl(fd, F_SETFD, FD_CLOEXEC);
-  const sigset_t mask = sys::block_all_signals();
+  sys::block_all_signals();
   detail::serve({unique_fd(detail::exec_fd::request), unique_fd(detail::exec_fd::results),
-                 unique_fd(detail::exec_fd::parent), unique_fd(detail::exec_fd::spawn_table), mask});
+                 unique_fd(detail::exec_fd::parent), unique_fd(detail::exec_fd::spawn_table), self.signal_mask});
 }
 
 /// The application under a scope that signals stop.
@@ -108,7 +108,7 @@ void init(int argc, char** argv, options settings) {
   remember_start(self, argc, argv, settings);
   if (argc >= 3 && argv[1] == std::string_view(detail::internal_flag)) {
     if (argv[2] == std::string_view(detail::internal_function)) detail::begin_executed_child();
-    if (argv[2] == std::string_view(detail::internal_server)) serve_as_fresh_image();
+    if (argc >= 4 && argv[2] == std::string_view(detail::internal_server)) serve_as_fresh_image(std::stoull(argv[3]));
   }
   detail::ensure_server(self);
 }

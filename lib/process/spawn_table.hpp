@@ -46,12 +46,16 @@ class spawn_table {
   void clear(std::uint32_t slot) const noexcept;
   /// SIGKILL to the process group of every child in the first `count` slots that is not detached.
   void kill_groups() const noexcept;
+  /// Where the kernel writes the pid of the fork server's canary, see clones_are_sound; to be reaped by the parent, also
+  /// if the server is killed before it can say so.
+  pid_t& canary() const noexcept { return head().canary; }
   /// Announces that slots below `count` may be in use, for `kill_groups`.
   void note_used(std::uint32_t count) const noexcept;
 
  private:
   struct header {
     std::atomic<std::uint32_t> used;
+    pid_t canary;
   };
   header& head() const noexcept;
   sys::mapped_file file_;

@@ -40,13 +40,14 @@ std::exception_ptr launch_error(const child& child, stage at, int error) {
       error, std::system_category(), fmt::format("brood: cannot start {}: {}", child.name, name_of(at))));
 }
 
+/// A deadline that passes between a child's own end and its reaping has not ended it.
 exit_status status_of(const sys::ending& ending, bool deadline_passed) {
   exit_status status;
   status.known = ending.known;
   status.signal = ending.signaled ? ending.code : 0;
   status.exitcode = !ending.known ? 255 : ending.signaled ? -ending.code : ending.code;
   status.core_dumped = ending.core_dumped;
-  status.deadline_passed = deadline_passed;
+  status.deadline_passed = deadline_passed && status.signal == SIGKILL;
   const auto duration = [](const timeval& t) {
     return std::chrono::seconds(t.tv_sec) + std::chrono::microseconds(t.tv_usec);
   };
@@ -93,6 +94,7 @@ const char* name_of(stage s) noexcept {
     case stage::none: return "";
     case stage::clone: return "clone";
     case stage::receive_descriptors: return "receiving descriptors in the fork server";
+    case stage::receive_request: return "receiving its request in the fork server";
     case stage::session: return "setting up its session";
     case stage::standard_stream: return "opening a standard stream";
     case stage::environment: return "setenv";
@@ -129,7 +131,10 @@ supervisor::supervisor(runtime& loop) : loop_(loop), buffer_(largest_message) {
   supervisor_of_process = this;
 }
 
-supervisor::~supervisor() { supervisor_of_process = nullptr; }
+supervisor::~supervisor() {
+  for (const unique_fd& server : dead_servers_) sys::await_and_reap(server.get());  // killed, so at once
+  supervisor_of_process = nullptr;
+}
 
 supervisor& supervisor::current() { return runtime::current().use<supervisor>(); }
 
@@ -179,21 +184,34 @@ task<std::shared_ptr<child>> supervisor::launch(launch_plan plan, launch_target 
   queue_.push_back(make_request(child, std::move(plan), std::move(target)));
   children_.emplace(child->id, child);
   flush();
+  bool stopped = false;
   try {
     co_await child->launched.wait();
   } catch (const cancelled&) {
-    child->unwanted = true;
-    if (child->pidfd) child->kill_tree();
-    const auto unsent =
-        std::find_if(queue_.begin(), queue_.end(), [&](const outgoing& out) { return out.target == child; });
-    if (unsent != queue_.end()) {
-      queue_.erase(unsent);
-      forget(*child);
-    }
-    throw;
+    stopped = true;
+  }
+  if (stopped) {
+    withdraw(*child);
+    task_scope uncancelled;
+    auto end = [](std::shared_ptr<detail::child> c) -> task<> { co_await c->ended.wait(); }(child);
+    end.set_scope(uncancelled);
+    co_await std::move(end);
+    throw cancelled();
   }
   if (child->failure) std::rethrow_exception(child->failure);
   co_return child;
+}
+
+/// Nobody wants this child any more: takes its request back, or kills it as soon as it exists.
+void supervisor::withdraw(child& child) {
+  child.unwanted = true;
+  if (child.pidfd) child.kill_tree();
+  const auto unsent =
+      std::find_if(queue_.begin(), queue_.end(), [&](const outgoing& out) { return out.target.get() == &child; });
+  if (unsent == queue_.end()) return;
+  const outgoing kept = std::move(*unsent);
+  queue_.erase(unsent);
+  forget(child);
 }
 
 std::shared_ptr<child> supervisor::make_child(const launch_plan& plan, const launch_target& target) {
@@ -474,7 +492,9 @@ void supervisor::reap_some() {
     const std::shared_ptr<child> child = found->second;
     // Before it is reaped: from then on its pid may become somebody else's.
     connection().table.release_pid(child->slot);
-    if (const auto ending = sys::reap(child->pidfd.get())) finish(*child, *ending);
+    auto ending = sys::reap(child->pidfd.get());
+    if (!ending && child->orphaned) ending.emplace();  // its new parent may never reap it: nobody will know
+    if (ending) finish(*child, *ending);
   }
 }
 
@@ -514,6 +534,7 @@ void supervisor::server_lost() {
     watch_for_death(pidfd);
     dead_servers_.push_back(std::move(pidfd));
   }
+  reap_canary(connection());
   recover_in_flight();
   if (!connection().siblings) take_over_relayed();
   if (++deaths_in_a_row_ > most_deaths_in_a_row) {
@@ -583,6 +604,7 @@ void supervisor::fail_queue(const std::exception_ptr& failure) {
 void supervisor::take_over_relayed() {
   for (auto& [id, child] : children_) {
     if (!child->pidfd || !std::exchange(child->relayed, false)) continue;  // not those that are asked for again
+    child->orphaned = true;
     epoll_event event{};
     event.events = EPOLLIN;
     event.data.u64 = id;
@@ -614,6 +636,7 @@ void supervisor::start_server_again() {
     start_server(connection(), false);
     watch_server();
   } catch (...) {
+    connection().control.reset();  // so that the next spawn tries again
     fail_queue(std::current_exception());
   }
 }

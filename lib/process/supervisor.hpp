@@ -34,7 +34,7 @@ class supervisor final : public runtime_service {
   static supervisor& current();
   static void abandon_after_fork() noexcept;
 
-  /// Launches a child. Cancellation: a child that was made all the same is killed and reaped.
+  /// Launches a child. Cancellation: a child that was made all the same is killed, and its end awaited.
   task<std::shared_ptr<child>> launch(launch_plan plan, launch_target target);
 
   /// Ends daemons, and with `all` the others too (SIGTERM, a grace period, SIGKILL); waits for every child but the
@@ -63,6 +63,7 @@ class supervisor final : public runtime_service {
   void make_streams(child& child, const launch_plan& plan, launch_request& request, launch_details& details,
                     outgoing& out);
   std::uint32_t take_slot();
+  void withdraw(child& child);
 
   void flush();
   void read_replies();

@@ -159,14 +159,15 @@ bool clones_are_sound(const thread_identity& identity, bool sibling, pid_t& cana
   request.identity = &identity;
   request.sibling = sibling;
   request.pidfd = &pidfd;
-  canary = clone_process(request);
-  if (canary == 0) die_holding(mutex, identity);
+  request.pid_slot = &canary;
+  const pid_t child = clone_process(request);
+  if (child == 0) die_holding(mutex, identity);
   bool sound = false;
-  if (canary > 0) {
+  if (child > 0) {
     pollfd ended{pidfd, POLLIN, 0};
     while (poll(&ended, 1, -1) < 0 && errno == EINTR) {
     }
-    if (!sibling) waitpid(canary, nullptr, __WALL);
+    if (!sibling) waitpid(child, nullptr, __WALL);
     sound = pthread_mutex_trylock(&mutex) == EOWNERDEAD;
     close(pidfd);
   }

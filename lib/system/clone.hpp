@@ -48,7 +48,7 @@ bool shares_memory_until_exec() noexcept;
 pid_t clone_until_exec(const clone_request& request, void (*child)(void*), void* argument) noexcept;
 
 /// Clones a process that dies holding a robust mutex and tells whether that was noticed: the proof that `identity`
-/// works here. `canary` gets its pid if it is a sibling, which its parent must then reap.
+/// works here. `canary` gets its pid, written by the kernel; a sibling must then be reaped by its parent.
 bool clones_are_sound(const thread_identity& identity, bool sibling, pid_t& canary) noexcept;
 
 }  // namespace brood::sys

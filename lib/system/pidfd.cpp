@@ -38,11 +38,13 @@ ending from_siginfo(const siginfo_t& info, const rusage& usage) noexcept {
   return result;
 }
 
-ending kept_by_kernel(int pidfd) noexcept {
+/// Nothing while the process has ended but whoever reaps it has not done: the kernel tells only then.
+std::optional<ending> kept_by_kernel(int pidfd) noexcept {
   pidfd_info info{};
   info.mask = info_exit;
   ending result;
-  if (ioctl(pidfd, get_info, &info) != 0 || (info.mask & info_exit) == 0) return result;
+  if (ioctl(pidfd, get_info, &info) != 0) return result;
+  if ((info.mask & info_exit) == 0) return std::nullopt;
   result.known = true;
   result.signaled = WIFSIGNALED(info.exit_code);
   result.code = result.signaled ? WTERMSIG(info.exit_code) : WEXITSTATUS(info.exit_code);
@@ -74,6 +76,13 @@ std::optional<ending> reap(int pidfd) noexcept {
   }
   if (!has_ended(pidfd)) return std::nullopt;
   return kept_by_kernel(pidfd);
+}
+
+void await_and_reap(int pidfd) noexcept {
+  pollfd ended{pidfd, POLLIN, 0};
+  while (poll(&ended, 1, -1) < 0 && errno == EINTR) {
+  }
+  reap(pidfd);
 }
 
 }  // namespace brood::sys

@@ -30,5 +30,7 @@ struct ending {
 /// `waitpid(-1)`, an ignored SIGCHLD), asks the kernel for the status it keeps for holders of a pidfd
 /// (PIDFD_INFO_EXIT, Linux 6.15).
 std::optional<ending> reap(int pidfd) noexcept;
+/// Waits for the end of a child of this process, and reaps it.
+void await_and_reap(int pidfd) noexcept;
 
 }  // namespace brood::sys

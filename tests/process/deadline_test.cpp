@@ -20,16 +20,15 @@ namespace {
 
 int answer() { return 42; }
 
-/// A process in a session of its own, started by another thread than the first.
+/// A process in a session of its own, started by another thread than the first, which lives on.
 void start_from_a_thread() {
   std::thread([] {
     if (fork() == 0) {
       setsid();
       say("grandchild");
-      wait_for_ever();
     }
+    wait_for_ever();
   }).join();
-  wait_for_ever();
 }
 
 brood::task<> have_children() {
@@ -85,36 +84,36 @@ TEST_CASE("a deadline that passes between a child's end and its reaping has not 
 
 TEST_CASE("a deadline ends the whole tree of a child") {
   const orphanage orphans;
-  run_clean([]() -> brood::task<> {
+  run_clean([&]() -> brood::task<> {
     const auto status =
         co_await brood::command("sh", "-c", "sleep 1000 & setsid sleep 1000 & sleep 1000").deadline(50ms).status();
     CHECK(status.deadline_passed);
+    CHECK(orphans.all_gone());
   });
-  CHECK(orphans.all_gone());
 }
 
 TEST_CASE("kill_tree ends a child, its children, theirs, and those in sessions of their own") {
   const orphanage orphans;
-  run_clean([]() -> brood::task<> {
+  run_clean([&]() -> brood::task<> {
     auto child = co_await brood::spawn<have_children>().stdout_(brood::piped);
     CHECK(co_await child.stdout_().read_line() == "ready");
     child.kill_tree();
     CHECK((co_await child.join()).exitcode == -SIGKILL);
+    CHECK(orphans.all_gone());
   });
-  CHECK(orphans.all_gone());
 }
 
 TEST_CASE("kill_tree finds what a thread of the child has started") {
   const orphanage orphans;
-  run_clean([]() -> brood::task<> {
+  run_clean([&]() -> brood::task<> {
     auto child = co_await brood::spawn<start_from_a_thread>().stdout_(brood::piped);
     CHECK(co_await child.stdout_().read_line() == "grandchild");
     child.kill_tree();
     co_await child.join();
     // The end of the stream: nobody holds it any more.
     CHECK(co_await child.stdout_().read_line() == std::nullopt);
+    CHECK(orphans.all_gone());
   });
-  CHECK(orphans.all_gone());
 }
 
 TEST_CASE("kill_tree of a child that has started nothing, twice") {

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "brood/coroutine/detail/compiler_guard.hpp"
 #include "brood/coroutine/nursery.hpp"
 #include "brood/process/detail/function_entry.hpp"
 #include "brood/process/launch.hpp"
@@ -54,9 +55,10 @@ class [[nodiscard("nothing is spawned until this is awaited")]] spawn_operation
 /// `arguments`; `co_await` gives its `process<R>` as soon as the child exists.
 /// Throws `std::system_error` naming the step that failed (EAGAIN: too many processes; EMFILE: too many descriptors),
 /// `std::logic_error` without `brood::init` or `brood::run`.
-/// Cancellation: a child that was already made is killed and reaped.
+/// Cancellation: a child that was already made is killed, and its end awaited.
 template <auto Function, class... Arguments>
 auto spawn(Arguments&&... arguments) {
+  detail::require_safe_temporary<Arguments...>();
   using target = detail::child_function<Function>;
   static const detail::function_token token = detail::token_of(&target::run);
   return spawn_operation<typename target::result>(
@@ -65,6 +67,7 @@ auto spawn(Arguments&&... arguments) {
 
 template <auto Function, class... Arguments>
 auto nursery::spawn(Arguments&&... arguments) {
+  detail::require_safe_temporary<Arguments...>();
   using target = detail::child_function<Function>;
   static const detail::function_token token = detail::token_of(&target::run);
   return spawn_operation<typename target::result>(
