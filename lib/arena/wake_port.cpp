@@ -71,7 +71,7 @@ void wake_port::look() noexcept { memory_.drain(); }
 
 bool wake_port::spin() noexcept {
   constexpr int looks_between_clock_reads = 8;
-  const auto end = clock::now() + idle_spin::longest;
+  const auto end = clock::now() + spin_.limit();
   do {
     for (int i = 0; i < looks_between_clock_reads; ++i) {
       if (memory_.anything_woken()) return true;
