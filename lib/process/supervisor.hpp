@@ -120,7 +120,8 @@ class supervisor final : public runtime_service {
   std::optional<fd_watch> control_watch_;
   std::optional<fd_watch> results_watch_;
   std::optional<fd_watch> pidfds_watch_;
-  std::vector<std::byte> buffer_;
+  std::vector<std::byte> reply_buffer_;
+  std::vector<std::byte> report_buffer_;  // another one, as a reply may have to wait for reports
 };
 
 /// Ends one child: SIGTERM, a grace period, SIGKILL to its tree; waits for its end. Cannot be cancelled.
