@@ -28,6 +28,7 @@ struct portrait {
 };
 
 portrait portray(std::string first, std::vector<int> second) {
+  wait_for_end_of_input();
   const auto self = brood::current_process();
   return {self.pid(), self.name(), self.daemon(), {self.authkey().begin(), self.authkey().end()},
           std::move(first), std::move(second)};
@@ -47,12 +48,13 @@ brood::task<brood::process<void>> start_waiting_child() { co_return co_await bro
 TEST_CASE("arguments, name, key and pid reach the child, which is active until it is joined") {
   run_clean([]() -> brood::task<> {
     const std::vector<int> numbers{1, 2, 3};
-    auto child = co_await brood::spawn<portray>("text", numbers).name("painter");
+    auto child = co_await brood::spawn<portray>("text", numbers).name("painter").stdin_(brood::piped);
     CHECK(child.name() == "painter");
     CHECK_FALSE(child.daemon());
     CHECK(child.is_alive());
     CHECK_FALSE(child.exitcode().has_value());
     CHECK(is_active(child.pid()));
+    child.stdin_().close();
     const portrait seen = co_await child.result();
     CHECK(seen.pid == child.pid());
     CHECK(seen.name == "painter");
@@ -74,8 +76,8 @@ TEST_CASE("children without a name are numbered") {
     auto second = co_await brood::spawn<add>(3, 4);
     CHECK_THAT(first.name(), contains_text("process-"));
     CHECK(first.name() != second.name());
-    CHECK(co_await first.result() == 3);
-    CHECK(co_await second.result() == 7);
+    CHECK((co_await first.result() == 3));
+    CHECK((co_await second.result() == 7));
   });
 }
 
@@ -118,7 +120,7 @@ TEST_CASE("signals to a child that has ended do nothing") {
     child.kill();
     child.interrupt();
     child.kill_tree();
-    CHECK(co_await child.result() == 2);
+    CHECK((co_await child.result() == 2));
     CHECK(child.exitcode() == 0);
   });
 }
@@ -179,7 +181,7 @@ TEST_CASE("a hundred children start and end with 0") {
     std::vector<brood::process<int>> children;
     for (int i = 0; i < many(100); ++i) children.push_back(co_await brood::spawn<add>(i, 1));
     for (std::size_t i = 0; i < children.size(); ++i) {
-      CHECK(co_await children[i].result() == static_cast<int>(i) + 1);
+      CHECK((co_await children[i].result() == static_cast<int>(i) + 1));
       CHECK(children[i].exitcode() == 0);
     }
   });

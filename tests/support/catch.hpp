@@ -1,4 +1,7 @@
 // Catch2, version 3 or 2, whichever is installed, and the names that differ between them.
+//
+// `CHECK((co_await text() == "a"))`, with two pairs of parentheses, where the left side is no plain number: Catch2 keeps a
+// reference to it, and GCC 12 destroys what a co_await gave before Catch2 has looked.
 #pragma once
 
 #include <string>
