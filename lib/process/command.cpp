@@ -32,7 +32,8 @@ task<exit_status> run_to_end(std::shared_ptr<child> running) {
     co_await std::move(end);
     throw cancelled();
   }
-  if (running->failure) std::rethrow_exception(running->failure);  // the fork server died before it could say so
+  // Known only now if the fork server died while it started the program.
+  if (running->failure) std::rethrow_exception(running->failure);
   co_return *running->status;
 }
 

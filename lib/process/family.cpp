@@ -15,6 +15,7 @@
 #include <iostream>
 #include <utility>
 
+#include "brood/arena/family_memory.hpp"
 #include "brood/process/exit_status.hpp"
 #include "process/fork_server.hpp"
 #include "system/clone.hpp"
@@ -34,8 +35,8 @@ bool has_one_thread() {
   return !error && std::distance(begin(tasks), end(tasks)) == 1;
 }
 
-unique_fd duplicate(const unique_fd& fd, int lowest) {
-  unique_fd copy(fcntl(fd.get(), F_DUPFD_CLOEXEC, lowest));
+unique_fd duplicate(int fd, int lowest) {
+  unique_fd copy(fcntl(fd, F_DUPFD_CLOEXEC, lowest));
   if (!copy) sys::throw_errno("fcntl");
   return copy;
 }
@@ -59,7 +60,7 @@ pid_t clone_server(server_connection& connection, server_ends ends) {
   if (server == 0) {
     if (found) identity.renew();
     serve({std::move(ends.control), std::move(connection.results_of_children), std::move(ends.parent),
-           std::move(connection.table_file), family::get().child_mask});
+           std::move(connection.table_file), family::get().signal_mask});
   }
   const int error = errno;
   sys::set_signal_mask(mask);
@@ -70,27 +71,35 @@ pid_t clone_server(server_connection& connection, server_ends ends) {
 /// The server from a fresh image of the program, for processes that cannot be cloned.
 pid_t execute_server(server_connection& connection, const server_ends& ends) {
   // Out of the way of the numbers they are to get.
-  const unique_fd control = duplicate(ends.control, exec_fd::end);
-  const unique_fd results = duplicate(connection.results_of_children, exec_fd::end);
-  const unique_fd parent = duplicate(ends.parent, exec_fd::end);
-  const unique_fd table = duplicate(connection.table_file, exec_fd::end);
+  const unique_fd control = duplicate(ends.control.get(), exec_fd::end);
+  const unique_fd results = duplicate(connection.results_of_children.get(), exec_fd::end);
+  const unique_fd parent = duplicate(ends.parent.get(), exec_fd::end);
+  const unique_fd table = duplicate(connection.table_file.get(), exec_fd::end);
+  const unique_fd arena = duplicate(family_memory::fd(), exec_fd::end);
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, control.get(), exec_fd::request);
   posix_spawn_file_actions_adddup2(&actions, results.get(), exec_fd::results);
   posix_spawn_file_actions_adddup2(&actions, parent.get(), exec_fd::parent);
   posix_spawn_file_actions_adddup2(&actions, table.get(), exec_fd::spawn_table);
-  std::string program = family::get().command_line.at(0);
-  std::string flag = internal_flag;
-  std::string role = internal_server;
-  std::string descriptors = std::to_string(family::get().descriptor_limit.rlim_cur);
-  char* arguments[] = {program.data(), flag.data(), role.data(), descriptors.data(), nullptr};
+  posix_spawn_file_actions_adddup2(&actions, arena.get(), exec_fd::arena);
+  // In the world as it was when the family began: what has changed since goes with each launch.
+  family& self = family::get();
+  posix_spawn_file_actions_addchdir_np(&actions, self.directory.c_str());
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
-  posix_spawnattr_setsigmask(&attributes, &family::get().child_mask);
+  posix_spawnattr_setsigmask(&attributes, &self.signal_mask);
+  std::string program = self.command_line.at(0);
+  std::string flag = internal_flag;
+  std::string role = internal_server;
+  std::string descriptors = std::to_string(self.descriptor_limit.rlim_cur);
+  char* arguments[] = {program.data(), flag.data(), role.data(), descriptors.data(), nullptr};
+  std::vector<char*> environment;
+  for (std::string& entry : self.environment) environment.push_back(entry.data());
+  environment.push_back(nullptr);
   pid_t server = 0;
-  const int error = posix_spawn(&server, "/proc/self/exe", &actions, &attributes, arguments, environ);
+  const int error = posix_spawn(&server, "/proc/self/exe", &actions, &attributes, arguments, environment.data());
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   if (error != 0) sys::throw_errno("brood: cannot start the fork server: posix_spawn", error);
@@ -167,7 +176,7 @@ void start_server(server_connection& connection, bool by_clone) {
   server_ends ends{std::move(control_of_server), sys::open_process(getpid())};
   if (!ends.parent) sys::throw_errno("pidfd_open");
   connection.control = std::move(control);
-  note_world(family::get());
+  if (by_clone) note_world(family::get());
   connection.server =
       by_clone ? clone_server(connection, std::move(ends)) : execute_server(connection, ends);
   connection.server_pidfd = sys::open_process(connection.server);

@@ -7,6 +7,7 @@
 #include <array>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -28,11 +29,20 @@ struct server_connection {
   bool siblings = false;         // children are this process's own
   pid_t server = 0;
   unique_fd server_pidfd;
+
+  /// A clone of the server that takes its place at once if it dies, with all that `preload` loaded.
+  struct standby {
+    unique_fd control;
+    unique_fd pidfd;
+    pid_t pid = 0;
+  };
+  std::optional<standby> heir;
 };
 
 /// The one process-wide object of this library. Filled by `init`, by the start of a child, and by the first spawn of
 /// a child; used on one thread at a time.
-class family {
+/// Aligned so that it lies in one page: every child writes to it, and a page is what that costs.
+class alignas(1024) family {
  public:
   static family& get() noexcept;
 
@@ -55,8 +65,9 @@ class family {
   // The world as the fork server saw it: what has changed since goes with each launch.
   std::vector<std::string> environment;
   std::string directory;
+  sigset_t signal_mask{};
   rlimit descriptor_limit{};   // as the program was started with
-  sigset_t child_mask{};       // as `init` found it
+  char program_name[16] = {};  // as the kernel shows it; the fork server has a name of its own
 
   std::unique_ptr<server_connection> server;
   std::uint64_t last_id = 0;
@@ -67,6 +78,8 @@ class family {
   std::string name_ = "main";
   std::string parent_name_;
 };
+
+static_assert(sizeof(family) == 1024);
 
 /// Starts this process's fork server if it has none, by cloning this process while it has one thread, else from a
 /// fresh image of the program. Waits until it serves: `preload` and a fraction of a millisecond.

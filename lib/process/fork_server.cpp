@@ -17,6 +17,7 @@
 #include <system_error>
 #include <unordered_map>
 
+#include "brood/arena/family_memory.hpp"
 #include "brood/runtime/detail/describe.hpp"
 #include "process/child_main.hpp"
 #include "process/family.hpp"
@@ -97,6 +98,7 @@ class fork_server {
 
   void handle_request() {
     std::memcpy(&request_, buffer_.data(), sizeof request_);
+    if (request_.kind == launch_kind::heir) return make_heir();
     launch_reply reply;
     reply.id = request_.id;
     unique_fd child;
@@ -113,6 +115,32 @@ class fork_server {
     if (child) pidfds_.push_back(std::move(child));
     // A program takes the server as long as ten functions: its parent should not wait for the next one's.
     if (replies_.size() == most_replies || request_.kind != launch_kind::function) send_replies();
+  }
+
+  /// Clones this server. The clone returns from here like the original, but listens to a control socket of its own,
+  /// on which nothing comes until the original is dead.
+  void make_heir() {
+    auto [control, control_of_heir] = sys::socket_pair();
+    int pidfd = -1;
+    sys::clone_request how;
+    how.identity = &identity_;
+    how.sibling = true;
+    how.pidfd = &pidfd;
+    launch_reply reply;
+    reply.kind = launch_reply::what::heir;
+    reply.pid = sys::clone_process(how);
+    if (reply.pid == 0) {
+      identity_.renew();
+      setup_.control = std::move(control_of_heir);
+      replies_.clear();
+      pidfds_.clear();
+      return;
+    }
+    const unique_fd heir(pidfd);
+    if (!heir) return;  // no process to be had: the server will be started over again if it comes to that
+    send_replies();
+    const int fds[] = {heir.get(), control.get()};
+    sys::send_message(setup_.control.get(), {sys::bytes_of(reply)}, fds);
   }
 
   /// Called before each wait, so no reply waits longer than the requests that are there already take.
@@ -327,7 +355,9 @@ void serve(server_setup setup) noexcept {
   sys::reset_signal_handlers();
   runtime::abandon_after_fork();
   supervisor::abandon_after_fork();
-  close_all_but({setup.control.get(), setup.results.get(), setup.parent.get(), setup.table_file.get()});
+  family_memory::disown();
+  close_all_but({setup.control.get(), setup.results.get(), setup.parent.get(), setup.table_file.get(),
+                 family_memory::fd()});
   // Standard input is nobody's to share: children read /dev/null unless told otherwise.
   fill_standard_streams();
   const unique_fd nothing(open("/dev/null", O_RDONLY | O_CLOEXEC));

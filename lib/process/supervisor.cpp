@@ -8,9 +8,10 @@
 
 #include <algorithm>
 #include <cstring>
-#include <numeric>
+#include <limits>
 #include <string_view>
 
+#include "brood/arena/family_memory.hpp"
 #include "brood/coroutine/when_all.hpp"
 #include "brood/coroutine/with_timeout.hpp"
 #include "system/error.hpp"
@@ -30,6 +31,8 @@ constexpr auto grace_period = std::chrono::seconds(2);
 
 // Stands for a dead fork server among the pidfds; children count from 1.
 constexpr std::uint64_t server_id = 0;
+// Stands for a child of a dead child.
+constexpr std::uint64_t orphan_id = std::numeric_limits<std::uint64_t>::max();
 
 // A fork server that dies while it starts the same child again and again is not restarted for ever.
 constexpr int most_deaths_in_a_row = 3;
@@ -135,6 +138,8 @@ supervisor::supervisor(runtime& loop) : loop_(loop), buffer_(largest_message) {
   pidfds_watch_->watch(fd_watch::readable);
   serving_ = static_cast<bool>(connection().control);  // else the server died while nobody looked
   if (serving_) watch_server();
+  if (connection().heir) watch_for_death(connection().heir->pidfd);
+  ask_for_heir();
   supervisor_of_process = this;
 }
 
@@ -228,6 +233,7 @@ std::shared_ptr<child> supervisor::make_child(const launch_plan& plan, const lau
   made->id = ++self.last_id;
   made->slot = take_slot();
   made->kind = target.kind;
+  if (target.kind != launch_kind::program) made->memory_slot = family_memory::reserve_slot();
   made->name = plan.options.name;
   if (made->name.empty()) {
     made->name = target.command.empty() ? fmt::format("process-{}", ++self.last_name) : target.command.front();
@@ -259,6 +265,9 @@ supervisor::outgoing supervisor::make_request(const std::shared_ptr<child>& chil
   request.kind = target.kind;
   request.confirm = child->confirm;
   request.function = target.function;
+  request.acknowledge = !target.objects.empty();
+  request.memory_slot = child->memory_slot;
+  child->argument_objects = std::move(target.objects);
   launch_details details;
   outgoing out;
   out.target = child;
@@ -286,6 +295,7 @@ supervisor::outgoing supervisor::make_request(const std::shared_ptr<child>& chil
     }
   } catch (...) {
     free_slots_.push_back(child->slot);
+    if (child->memory_slot != 0) family_memory::on_death(child->memory_slot);
     throw;
   }
   std::memcpy(out.message.data(), &request, sizeof request);
@@ -362,6 +372,10 @@ void supervisor::read_replies() {
     if (got == sys::transfer::would_block) return;
     if (got == sys::transfer::gone) return server_lost();
     const auto* replies = reinterpret_cast<const launch_reply*>(buffer_.data());
+    if (replies->kind == launch_reply::what::heir) {
+      accept_heir(replies->pid, std::move(message.fds));
+      continue;
+    }
     if (replies->kind == launch_reply::what::hello) {
       hear_hello(std::span(buffer_).first(message.size));
       continue;
@@ -378,6 +392,7 @@ void supervisor::hear_hello(std::span<const std::byte> message) {
   try {
     accept_hello(connection(), message);
     serving_ = true;
+    ask_for_heir();
   } catch (...) {
     fail_queue(std::current_exception());
     server_lost();  // so that the next spawn tries again
@@ -446,8 +461,40 @@ void supervisor::forget(child& child) {
   children_.erase(child.id);
   connection().table.clear(child.slot);
   free_slots_.push_back(child.slot);
+  child.argument_objects.clear();
+  if (child.memory_slot != 0) end_in_memory(child.memory_slot);
   child.launched.set();
   child.ended.set();
+}
+
+/// Gives back what the child held in the family's memory, and what children of its own did that died with it.
+void supervisor::end_in_memory(std::uint32_t slot) {
+  family_memory::on_death(slot);
+  for (const orphan& left : family_memory::take_orphans()) {
+    if (left.pid == 0) {
+      family_memory::on_death(left.slot);
+      continue;
+    }
+    unique_fd pidfd = sys::open_process(left.pid);
+    if (!pidfd) {
+      family_memory::on_death(left.slot);
+      continue;
+    }
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.u64 = orphan_id;
+    epoll_ctl(pidfds_.get(), EPOLL_CTL_ADD, pidfd.get(), &event);
+    orphans_.push_back({left.slot, std::move(pidfd)});
+  }
+}
+
+void supervisor::bury_orphans() {
+  std::erase_if(orphans_, [this](watched_orphan& orphan) {
+    if (!sys::has_ended(orphan.pidfd.get())) return false;
+    epoll_ctl(pidfds_.get(), EPOLL_CTL_DEL, orphan.pidfd.get(), nullptr);
+    family_memory::on_death(orphan.slot);
+    return true;
+  });
 }
 
 // --- reports ---
@@ -472,6 +519,10 @@ void supervisor::handle_report(std::span<const std::byte> message, std::vector<u
     if (child.pid != 0 && !child.failure && !child.unwanted) child.launched.set();
     return;
   }
+  if (report.kind == child_report::what::has_arguments) {
+    child.argument_objects.clear();
+    return;
+  }
   child.report = report.kind;
   if (report.body_in_file) {
     receive_large_report(child, fds);
@@ -479,6 +530,19 @@ void supervisor::handle_report(std::span<const std::byte> message, std::vector<u
     const auto body = message.subspan(sizeof report);
     child.report_body.assign(body.begin(), body.end());
   }
+  hold_objects(child, report.objects);
+}
+
+/// The child may be dying already, but what it holds is its own until it is reaped: time enough to take references.
+void supervisor::hold_objects(child& child, std::size_t count) {
+  const auto body = child.reported();
+  if (count > body.size() / sizeof(object_in_result)) return;
+  for (std::size_t i = 0; i < count; ++i) {
+    object_in_result object;
+    std::memcpy(&object, body.data() + i * sizeof object, sizeof object);
+    child.result_objects.emplace_back(object.name, object.kind);
+  }
+  child.report_begin = count * sizeof(object_in_result);
 }
 
 void supervisor::receive_large_report(child& child, const std::vector<unique_fd>& fds) {
@@ -501,6 +565,7 @@ void supervisor::reap_some() {
   read_reports(std::numeric_limits<int>::max());
   for (int i = 0; i < count; ++i) {
     if (ended[i].data.u64 == server_id) reap_dead_servers();
+    if (ended[i].data.u64 == orphan_id) bury_orphans();
     const auto found = children_.find(ended[i].data.u64);
     if (found == children_.end()) continue;
     const std::shared_ptr<child> child = found->second;
@@ -545,10 +610,7 @@ void supervisor::server_lost() {
   connection().server = 0;
   if (unique_fd pidfd = std::move(connection().server_pidfd)) {
     sys::send_signal(pidfd.get(), SIGKILL);  // in case it has only closed its socket
-    epoll_event event{};
-    event.events = EPOLLIN;
-    event.data.u64 = server_id;
-    epoll_ctl(pidfds_.get(), EPOLL_CTL_ADD, pidfd.get(), &event);
+    watch_for_death(pidfd);
     dead_servers_.push_back(std::move(pidfd));
   }
   reap_canary(connection());
@@ -558,15 +620,59 @@ void supervisor::server_lost() {
     fail_queue(std::make_exception_ptr(error("brood: the fork server keeps dying; see standard error")));
     deaths_in_a_row_ = 0;
   }
-  if (!queue_.empty()) start_server_again();
+  if (connection().heir) {
+    promote_heir();
+  } else if (!queue_.empty()) {
+    start_server_again();
+  }
+}
+
+void supervisor::watch_for_death(const unique_fd& pidfd_of_server) {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u64 = server_id;
+  epoll_ctl(pidfds_.get(), EPOLL_CTL_ADD, pidfd_of_server.get(), &event);
 }
 
 void supervisor::reap_dead_servers() {
+  if (connection().heir && sys::has_ended(connection().heir->pidfd.get())) {
+    dead_servers_.push_back(std::move(connection().heir->pidfd));
+    connection().heir.reset();
+    ask_for_heir();
+  }
   std::erase_if(dead_servers_, [this](unique_fd& pidfd) {
     if (!sys::reap(pidfd.get())) return false;
     epoll_ctl(pidfds_.get(), EPOLL_CTL_DEL, pidfd.get(), nullptr);
     return true;
   });
+}
+
+/// Only the first process of a family has one: every child that spawns would else cost two processes more. Without an
+/// heir the server is started over again from a fresh image.
+void supervisor::ask_for_heir() {
+  if (!serving_ || connection().heir || !connection().siblings || family::get().is_child) return;
+  launch_request request;
+  request.kind = launch_kind::heir;
+  static_cast<void>(sys::send_message(connection().control.get(), {sys::bytes_of(request)}));
+}
+
+void supervisor::accept_heir(pid_t pid, std::vector<unique_fd> fds) {
+  if (fds.size() != 2) return;  // at the limit of descriptors
+  connection().heir = {std::move(fds[1]), std::move(fds[0]), pid};
+  watch_for_death(connection().heir->pidfd);
+}
+
+void supervisor::promote_heir() {
+  auto heir = std::move(*connection().heir);
+  connection().heir.reset();
+  epoll_ctl(pidfds_.get(), EPOLL_CTL_DEL, heir.pidfd.get(), nullptr);
+  connection().control = std::move(heir.control);
+  connection().server_pidfd = std::move(heir.pidfd);
+  connection().server = heir.pid;
+  watch_server();
+  serving_ = true;
+  ask_for_heir();
+  flush();
 }
 
 void supervisor::fail_queue(const std::exception_ptr& failure) {

@@ -22,6 +22,7 @@ struct launch_target {
   launch_kind kind = launch_kind::function;
   function_token function;
   bytes arguments;
+  std::vector<std::shared_ptr<shared_object>> objects;
   std::vector<std::string> command;
 };
 
@@ -76,6 +77,10 @@ class supervisor final : public runtime_service {
   void receive_large_report(child& child, const std::vector<unique_fd>& fds);
   void handle_report(std::span<const std::byte> message, std::vector<unique_fd> fds);
 
+  void hold_objects(child& child, std::size_t count);
+  void end_in_memory(std::uint32_t slot);
+  void bury_orphans();
+
   void reap_some();
   void finish(child& child, const sys::ending& ending);
   void forget(child& child);
@@ -85,7 +90,11 @@ class supervisor final : public runtime_service {
   void start_server_again();
   void recover_in_flight();
   void take_over_relayed();
+  void watch_for_death(const unique_fd& pidfd_of_server);
   void reap_dead_servers();
+  void ask_for_heir();
+  void accept_heir(pid_t pid, std::vector<unique_fd> fds);
+  void promote_heir();
   void fail_queue(const std::exception_ptr& failure);
 
   server_connection& connection() const noexcept { return *family::get().server; }
@@ -100,6 +109,12 @@ class supervisor final : public runtime_service {
   bool serving_ = true;                                  // false between a server's death and the next one's hello
   int deaths_in_a_row_ = 0;                              // without a child in between
   std::vector<unique_fd> dead_servers_;                  // pidfds, to be reaped
+
+  struct watched_orphan {
+    std::uint32_t slot;
+    unique_fd pidfd;
+  };
+  std::vector<watched_orphan> orphans_;  // children of dead children, dying themselves
 
   unique_fd pidfds_;  // an epoll set of every child's pidfd
   std::optional<fd_watch> control_watch_;

@@ -1,5 +1,7 @@
 #include "brood/runtime/fd_watch.hpp"
 
+#include <stdexcept>
+
 #include "runtime/runtime_state.hpp"
 
 namespace brood {
@@ -29,6 +31,10 @@ fd_watch::fd_watch(runtime& loop, int fd, std::function<void(int)> on_ready) {
 fd_watch::~fd_watch() { handle_->close(); }
 
 void fd_watch::watch(int events) {
+  if (handle_->closing) {
+    if (events != 0) throw std::logic_error("brood: the runtime of this fd_watch has ended");
+    return;
+  }
   if (events == 0) {
     uv_poll_stop(&handle_->uv);
     return;
@@ -39,6 +45,8 @@ void fd_watch::watch(int events) {
   });
 }
 
-void fd_watch::background() noexcept { handle_->keep_alive(false); }
+void fd_watch::background() noexcept {
+  if (!handle_->closing) handle_->keep_alive(false);
+}
 
 }  // namespace brood

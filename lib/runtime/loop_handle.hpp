@@ -12,18 +12,42 @@
 
 namespace brood::detail {
 
-/// Handles of one runtime that are open or still closing.
-struct handle_count {
-  std::size_t open = 0;
+/// The handles of one runtime.
+struct handle_list {
+  struct link {
+    link* next = this;
+    link* previous = this;
+    void (*close)(link&) noexcept = nullptr;
+    void unlink() noexcept {
+      next->previous = previous;
+      previous->next = next;
+      next = previous = this;
+    }
+  };
+
+  void add(link& l) noexcept {
+    ++open;
+    l.next = &head;
+    l.previous = head.previous;
+    l.previous->next = &l;
+    head.previous = &l;
+  }
+  void close_all() noexcept {
+    while (head.next != &head) head.next->close(*head.next);
+  }
+
+  std::size_t open = 0;  // or still closing
+  link head;             // those that are not closing
 };
 
-/// A libuv handle of type `Uv` with what its callbacks need; deleted by its own close callback, so a callback may
-/// close the handle it is called for.
+/// A libuv handle of type `Uv` with what its callbacks need; deleted when both its owner has let go of it by `close`
+/// and its close callback has run: a callback may close the handle it is called for, and a watch may outlive the
+/// runtime, which closes its handle in its place.
 template <class Uv, class Payload>
-struct loop_handle {
+struct loop_handle : handle_list::link {
   Uv uv{};
   Payload payload{};
-  handle_count* count = nullptr;
+  handle_list* list = nullptr;
   bool closing = false;  // a callback that is on its way to a closing handle must do nothing
 
   static loop_handle& of(Uv* handle) noexcept { return *static_cast<loop_handle*>(handle->data); }
@@ -31,25 +55,27 @@ struct loop_handle {
   /// Opens a `Self`, which is this or derived from it. `init` calls the `uv_..._init`, whose name is `call`.
   /// The handle does not keep the loop alive until told to.
   template <class Self = loop_handle, class Init>
-  static Self* open(Payload payload, handle_count& count, const char* call, Init init) {
+  static Self* open(Payload payload, handle_list& list, const char* call, Init init) {
     auto made = std::make_unique<Self>();
     made->payload = std::move(payload);
-    made->count = &count;
+    made->list = &list;
     made->uv.data = static_cast<loop_handle*>(made.get());
     made->destroy_ = [](loop_handle* handle) { delete static_cast<Self*>(handle); };
     if (const int result = init(&made->uv); result < 0) sys::throw_errno(call, -result);
-    ++count.open;
+    made->link::close = [](link& l) noexcept { static_cast<loop_handle&>(l).close_uv(); };
+    list.add(*made);
     made->keep_alive(false);
     return made.release();
   }
 
+  /// The owner lets go of it.
   void close() noexcept {
-    closing = true;
-    uv_close(base(), [](uv_handle_t* handle) {
-      auto* self = static_cast<loop_handle*>(handle->data);
-      --self->count->open;
-      self->destroy_(self);
-    });
+    released_ = true;
+    if (closed_) {
+      destroy_(this);
+    } else if (!closing) {
+      close_uv();
+    }
   }
 
   void keep_alive(bool yes) noexcept { yes ? uv_ref(base()) : uv_unref(base()); }
@@ -57,7 +83,20 @@ struct loop_handle {
  private:
   uv_handle_t* base() noexcept { return reinterpret_cast<uv_handle_t*>(&uv); }
 
+  void close_uv() noexcept {
+    closing = true;
+    unlink();
+    uv_close(base(), [](uv_handle_t* handle) {
+      auto* self = static_cast<loop_handle*>(handle->data);
+      --self->list->open;
+      self->closed_ = true;
+      if (self->released_) self->destroy_(self);
+    });
+  }
+
   void (*destroy_)(loop_handle*) = nullptr;
+  bool released_ = false;  // by its owner
+  bool closed_ = false;    // libuv is done with it
 };
 
 }  // namespace brood::detail

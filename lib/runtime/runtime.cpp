@@ -62,6 +62,7 @@ runtime::state::state(runtime& runtime, uv_loop_s* host_loop) : owner(runtime), 
 
 runtime::state::~state() {
   close_handles();
+  handles.close_all();  // watches that outlive the runtime
   while (handles.open > 0) turn();
   if (own_loop && uv_loop_close(loop) != 0) {
     fmt::print(stderr, "brood: a loop was closed while handles of somebody else were open in it\n");
@@ -103,8 +104,15 @@ void runtime::state::stay_awake(bool yes) noexcept {
   }
 }
 
-void runtime::state::before_poll() noexcept {
+void runtime::state::run_ready() noexcept {
+  const bool outer = std::exchange(in_callback, true);
   owner.run_ready(ready_budget);
+  in_callback = outer;
+}
+
+void runtime::state::before_poll() noexcept {
+  if (guard != nullptr) guard->look();
+  run_ready();
   bool awake = owner.has_ready() || (awaited != nullptr && awaited->running() == 0);
   if (!awake && guard != nullptr) {
     asleep = true;
@@ -117,7 +125,7 @@ void runtime::state::before_poll() noexcept {
 
 void runtime::state::after_poll() noexcept {
   if (std::exchange(asleep, false)) guard->woke_up();
-  owner.run_ready(ready_budget);
+  run_ready();
 }
 
 void runtime::state::measure_turn() noexcept {
@@ -150,7 +158,9 @@ void runtime::state::run_posted_functions() noexcept {
     std::lock_guard guarded(posted_mutex);
     functions.swap(posted);
   }
+  const bool outer = std::exchange(in_callback, true);
   for (auto& function : functions) function();
+  in_callback = outer;
 }
 
 void runtime::state::turn() {
@@ -160,8 +170,13 @@ void runtime::state::turn() {
   inside = false;
 }
 
+void runtime::state::require_outside() const {
+  if (inside || in_callback) {
+    throw std::logic_error("brood: this thread's loop is running already; co_await instead of waiting");
+  }
+}
+
 void runtime::state::run_until_empty(const detail::task_group& group) {
-  if (inside) throw std::logic_error("brood: this thread's loop is running already; co_await instead of waiting");
   awaited = &group;
   while (group.running() > 0) turn();
   awaited = nullptr;
@@ -206,9 +221,13 @@ void runtime::start_task(task<> body, end_handler on_end) {
   state_->wake->keep_alive(true);
 }
 
-void runtime::run() { state_->run_until_empty(state_->tasks); }
+void runtime::run() {
+  state_->require_outside();
+  state_->run_until_empty(state_->tasks);
+}
 
 void runtime::run_task_to_end(task<> body) {
+  state_->require_outside();  // before anything starts: a refused task must not be in the ready queue
   detail::task_group only(nullptr);
   only.start(std::move(body));
   state_->run_until_empty(only);
@@ -217,12 +236,14 @@ void runtime::run_task_to_end(task<> body) {
 void runtime::cancel_all() noexcept { state_->tasks.request_stop(); }
 
 void runtime::shut_down() {
+  state_->require_outside();
   state_->closed = true;
   cancel_all();
   state_->run_until_empty(state_->tasks);
   while (!state_->services.empty()) {
     state_->closing.start(report_end(state_->services.back().service->shut_down(), nullptr));
     state_->run_until_empty(state_->closing);
+    state_->run_until_empty(state_->tasks);  // which the service may have started while it ended
     state_->services.pop_back();
   }
 }

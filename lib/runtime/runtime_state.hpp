@@ -29,6 +29,7 @@ struct runtime::state {
 
   void open_handles();
   void close_handles() noexcept;
+  void run_ready() noexcept;
   void before_poll() noexcept;
   void after_poll() noexcept;
   void stay_awake(bool yes) noexcept;
@@ -38,12 +39,14 @@ struct runtime::state {
   /// One turn of the loop, which sleeps if nothing is ready.
   void turn();
   void run_until_empty(const detail::task_group& group);
+  /// Throws `std::logic_error` from inside the loop, which must not be run again there.
+  void require_outside() const;
 
   runtime& owner;
   executor::scope current;
   std::optional<uv_loop_t> own_loop;
   uv_loop_t* loop;
-  detail::handle_count handles;
+  detail::handle_list handles;
 
   // A turn of a libuv loop is: timers, idle, prepare, poll, check. Ready coroutines run in prepare and in check; idle
   // is active only while some are left, as that keeps poll from sleeping.
@@ -59,6 +62,7 @@ struct runtime::state {
   sleep_guard* guard = nullptr;
   bool asleep = false;
   bool inside = false;  // `turn` is running the loop
+  bool in_callback = false;  // so is a host, and a coroutine or a posted function runs now
   const detail::task_group* awaited = nullptr;  // what `run_until_empty` waits for
   bool closed = false;
 

@@ -5,8 +5,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <stdexcept>
+#include <utility>
 
 #include "brood/coroutine/error.hpp"
 #include "brood/runtime/detail/local_event.hpp"
@@ -22,8 +24,8 @@ void make_nonblocking(int fd) {
   if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) sys::throw_errno("fcntl");
 }
 
-/// write(2) that does not raise SIGPIPE. Only a socket can say so for each call; for a pipe the signal is blocked around
-/// the call and, if it was raised, taken back. The host's own disposition stays as it is.
+/// write(2) that does not raise SIGPIPE. Only a socket can say so for each call; for a pipe the signal is
+/// blocked around the call and, if it was raised, taken back. The host's own disposition stays as it is.
 ssize_t write_quietly(int fd, std::string_view bytes) {
   const ssize_t sent = ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
   if (sent >= 0 || errno != ENOTSOCK) return sent;
@@ -53,7 +55,9 @@ struct waitable_fd {
   detail::local_event ready;
   std::optional<fd_watch> watch;
 
-  waitable_fd(unique_fd opened, int watched) : fd(std::move(opened)), events(watched) { make_nonblocking(fd.get()); }
+  waitable_fd(unique_fd opened, int watched) : fd(std::move(opened)), events(watched) {
+    make_nonblocking(fd.get());
+  }
 
   void require_open() const {
     if (!fd) throw closed("the stream is closed");
@@ -67,7 +71,12 @@ struct waitable_fd {
       });
     }
     watch->watch(events);
-    co_await ready.wait();
+    try {
+      co_await ready.wait();
+    } catch (...) {
+      if (watch) watch->watch(0);  // nobody waits any more, so a host's loop may end
+      throw;
+    }
   }
 
   void close() noexcept {
@@ -79,13 +88,47 @@ struct waitable_fd {
 
 }  // namespace
 
+// The members of `reader` and `writer` are plain functions that hand over the state, so that the tasks they
+// give do not refer to a reader or writer that may be a temporary.
 struct reader::state : waitable_fd {
   using waitable_fd::waitable_fd;
-  std::string buffer;  // read but not yet taken
+  using shared = std::shared_ptr<state>;
+
+  static constexpr std::size_t chunk = 64 * 1024;
+
+  std::string buffer;     // what was read
+  std::size_t taken = 0;  // how much of it was given to somebody
   bool ended = false;
 
+  std::string_view rest() const noexcept { return std::string_view(buffer).substr(taken); }
+
+  std::string take(std::size_t count) {
+    std::string result;
+    if (taken == 0 && count == buffer.size()) {
+      result.swap(buffer);
+    } else {
+      result = rest().substr(0, count);
+      drop(count);
+    }
+    return result;
+  }
+
+  void drop(std::size_t count) noexcept {
+    taken += count;
+    if (taken == buffer.size()) {
+      buffer.clear();
+      taken = 0;
+    }
+  }
+
+  static void require(const shared& self) {
+    if (!self) throw closed("the stream is not open");
+  }
+
   /// Waits for at least one more byte in the buffer; false at the end.
-  static task<bool> fill(std::shared_ptr<state> self, std::size_t most) {
+  static task<bool> fill(shared self, std::size_t most) {
+    // Here and not at every `drop`, so that many short lines are not moved again and again.
+    self->buffer.erase(0, std::exchange(self->taken, 0));
     for (;;) {
       self->require_open();
       if (self->ended) co_return false;
@@ -104,54 +147,53 @@ struct reader::state : waitable_fd {
       }
     }
   }
-};
 
-namespace {
-constexpr std::size_t chunk = 64 * 1024;
-}
+  static task<std::string> read(shared self, std::size_t most) {
+    require(self);
+    if (self->rest().empty() && most > 0) co_await fill(self, std::min(most, chunk));
+    co_return self->take(std::min(most, self->rest().size()));
+  }
+
+  static task<std::optional<std::string>> read_line(shared self, std::size_t longest) {
+    require(self);
+    std::size_t searched = 0;
+    for (;;) {
+      const std::size_t newline = self->rest().find('\n', searched);
+      const std::size_t length = std::min(newline, self->rest().size());
+      if (length > longest) throw std::length_error("brood: a line is longer than its limit");
+      if (newline != std::string_view::npos) {
+        std::string line(self->rest().substr(0, length));
+        self->drop(length + 1);
+        co_return line;
+      }
+      searched = length;
+      const bool more = co_await fill(self, chunk);
+      if (!more) break;
+    }
+    if (self->rest().empty()) co_return std::nullopt;
+    co_return self->take(self->rest().size());
+  }
+
+  static task<std::string> read_all(shared self, std::size_t most) {
+    require(self);
+    bool more = true;
+    while (more) {
+      if (self->rest().size() > most) throw std::length_error("brood: a stream is longer than its limit");
+      more = co_await fill(self, chunk);
+    }
+    co_return self->take(self->rest().size());
+  }
+};
 
 reader::reader(unique_fd fd) : state_(std::make_shared<state>(std::move(fd), fd_watch::readable)) {}
 
-task<std::string> reader::read(std::size_t most) {
-  auto self = state_;
-  if (!self) throw closed("the stream is not open");
-  if (self->buffer.empty()) co_await state::fill(self, std::min(most, chunk));
-  std::string taken = self->buffer.substr(0, most);
-  self->buffer.erase(0, taken.size());
-  co_return taken;
-}
+task<std::string> reader::read(std::size_t most) { return state::read(state_, most); }
 
 task<std::optional<std::string>> reader::read_line(std::size_t longest) {
-  auto self = state_;
-  if (!self) throw closed("the stream is not open");
-  std::size_t searched = 0;
-  for (;;) {
-    const std::size_t newline = self->buffer.find('\n', searched);
-    const std::size_t length = newline == std::string::npos ? self->buffer.size() : newline;
-    if (length > longest) throw std::length_error("brood: a line is longer than its limit");
-    if (newline != std::string::npos) {
-      std::string line = self->buffer.substr(0, newline);
-      self->buffer.erase(0, newline + 1);
-      co_return line;
-    }
-    searched = self->buffer.size();
-    const bool more = co_await state::fill(self, chunk);
-    if (!more) break;
-  }
-  if (self->buffer.empty()) co_return std::nullopt;
-  co_return std::exchange(self->buffer, std::string());
+  return state::read_line(state_, longest);
 }
 
-task<std::string> reader::read_all(std::size_t most) {
-  auto self = state_;
-  if (!self) throw closed("the stream is not open");
-  bool more = true;
-  while (more) {
-    if (self->buffer.size() > most) throw std::length_error("brood: a stream is longer than its limit");
-    more = co_await state::fill(self, chunk);
-  }
-  co_return std::exchange(self->buffer, std::string());
-}
+task<std::string> reader::read_all(std::size_t most) { return state::read_all(state_, most); }
 
 void reader::close() noexcept {
   if (state_) state_->close();
@@ -159,28 +201,29 @@ void reader::close() noexcept {
 
 struct writer::state : waitable_fd {
   using waitable_fd::waitable_fd;
+
+  static task<> write(std::shared_ptr<state> self, std::string bytes) {
+    if (!self) throw closed("the stream is not open");
+    std::string_view rest = bytes;
+    while (!rest.empty()) {
+      self->require_open();
+      const ssize_t count = write_quietly(self->fd.get(), rest);
+      if (count >= 0) {
+        rest.remove_prefix(static_cast<std::size_t>(count));
+      } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+        co_await self->wait();
+      } else if (errno == EPIPE || errno == ECONNRESET) {
+        throw closed("nobody reads the stream any more");
+      } else if (errno != EINTR) {
+        sys::throw_errno("write");
+      }
+    }
+  }
 };
 
 writer::writer(unique_fd fd) : state_(std::make_shared<state>(std::move(fd), fd_watch::writable)) {}
 
-task<> writer::write(std::string bytes) {
-  auto self = state_;
-  if (!self) throw closed("the stream is not open");
-  std::string_view rest = bytes;
-  while (!rest.empty()) {
-    self->require_open();
-    const ssize_t count = write_quietly(self->fd.get(), rest);
-    if (count >= 0) {
-      rest.remove_prefix(static_cast<std::size_t>(count));
-    } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-      co_await self->wait();
-    } else if (errno == EPIPE || errno == ECONNRESET) {
-      throw closed("nobody reads the stream any more");
-    } else if (errno != EINTR) {
-      sys::throw_errno("write");
-    }
-  }
-}
+task<> writer::write(std::string bytes) { return state::write(state_, std::move(bytes)); }
 
 void writer::close() noexcept {
   if (state_) state_->close();

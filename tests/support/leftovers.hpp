@@ -9,7 +9,14 @@
 
 #include "brood/process/current.hpp"
 
-/// Descriptors and children of this process. The fork server is not counted: it belongs to the process, not the test.
+/// The fork server or its heir: they belong to the process, not to the test.
+inline bool is_fork_server(pid_t pid) {
+  std::string name;
+  std::getline(std::ifstream("/proc/" + std::to_string(pid) + "/comm"), name);
+  return name == "brood-server";
+}
+
+/// Descriptors and children of this process, without its fork servers.
 struct leftovers {
   long descriptors = 0;
   std::vector<pid_t> children;  // zombies included
@@ -20,7 +27,7 @@ struct leftovers {
     for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task")) {
       std::ifstream list(thread.path() / "children");
       for (pid_t child; list >> child;) {
-        if (child != brood::fork_server_pid()) result.children.push_back(child);
+        if (!is_fork_server(child)) result.children.push_back(child);
       }
     }
     return result;

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "brood/process/run.hpp"
+#include "brood/process/spawn.hpp"
 #include "preload.hpp"
 
 namespace {
@@ -20,6 +21,18 @@ brood::process_model model_to_test() {
   return brood::process_model::automatic;
 }
 
+void nothing() {}
+
+/// What a process opens once and keeps, so that no test sees it as left behind: libuv's descriptors for signals, and the
+/// heir of the fork server.
+void open_what_stays_open() {
+  brood::runtime loop;
+  loop.run_until_complete([]() -> brood::task<> {
+    auto child = co_await brood::spawn<nothing>();
+    co_await child.join();
+  }());
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -27,6 +40,6 @@ int main(int argc, char** argv) {
   settings.model = model_to_test();
   settings.preload = &test_preload;
   brood::init(argc, argv, settings);
-  brood::runtime().run();  // libuv opens two descriptors for signals at its first loop and keeps them
+  open_what_stays_open();
   return Catch::Session().run(argc, argv);
 }

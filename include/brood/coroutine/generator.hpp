@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "brood/coroutine/detail/compiler_guard.hpp"
 #include "brood/coroutine/detail/scope.hpp"
 
 namespace brood {
@@ -76,6 +77,7 @@ struct generator<T>::promise_type {
   to_consumer final_suspend() const noexcept { return {}; }
   template <std::convertible_to<T> U>
   to_consumer yield_value(U&& v) {
+    detail::require_safe_temporary<U>();
     value.emplace(std::forward<U>(v));
     return {};
   }

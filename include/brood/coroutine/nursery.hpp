@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "brood/coroutine/detail/compiler_guard.hpp"
 #include "brood/coroutine/detail/task_group.hpp"
 #include "brood/coroutine/error.hpp"
 
@@ -14,7 +15,9 @@ class nursery;
 namespace detail {
 template <class Body>
 using nursery_result_t = await_result_t<std::invoke_result_t<Body&, nursery&>>;
-}
+template <class Body>
+task<nursery_result_t<Body>> run_nursery(Body body);
+}  // namespace detail
 
 /// Given to the body of `with_nursery`; see there. Loop thread only.
 /// Lifetime: valid until `with_nursery` returns; tasks in it may start more.
@@ -35,7 +38,8 @@ class nursery {
   template <auto Function, class... Arguments>
   auto spawn(Arguments&&... arguments);
 
-  /// Asks everything in the nursery to stop. The ends that follow from it are not errors.
+  /// Asks everything in the nursery to stop, the body too. The ends that follow from it are not errors; only if the
+  /// body was to give a result and ended without, `with_nursery` throws `cancelled`.
   void cancel() noexcept { group_.request_stop(); }
 
   /// How many tasks are running beside the body.
@@ -43,7 +47,7 @@ class nursery {
 
  private:
   template <class Body>
-  friend task<detail::nursery_result_t<Body>> with_nursery(Body body);
+  friend task<detail::nursery_result_t<Body>> detail::run_nursery(Body body);
 
   explicit nursery(detail::task_scope* outer) : outer_(outer), group_(outer) {}
 
@@ -79,19 +83,16 @@ class nursery {
   std::exception_ptr failure_;
 };
 
-/// Runs `body`, a `task<R>(nursery&)`, and gives its result once it and everything started in the nursery has ended.
-/// The first error, of the body or of anything in the nursery, cancels all the rest and is rethrown when the last of
-/// them has ended. Children that are cancelled get SIGTERM, a grace period, then SIGKILL, and are always reaped.
-/// Cancellation: cancels the body and everything in the nursery, awaits them, then throws `cancelled`.
-/// Lifetime: owns the body, so a lambda's captures live until everything has ended.
+namespace detail {
+
 template <class Body>
-task<detail::nursery_result_t<Body>> with_nursery(Body body) {
-  using R = detail::nursery_result_t<Body>;
-  nursery scope(co_await detail::current_scope());
-  std::optional<detail::value_or_unit<R>> result;
+task<nursery_result_t<Body>> run_nursery(Body body) {
+  using R = nursery_result_t<Body>;
+  nursery scope(co_await current_scope());
+  std::optional<value_or_unit<R>> result;
   scope.group_.start([](nursery& n, Body& b, auto& value) -> task<> {
     try {
-      value.emplace(co_await detail::await_value<R>(b(n)));
+      value.emplace(co_await await_value<R>(b(n)));
     } catch (...) {
       n.fail(std::current_exception());
     }
@@ -99,8 +100,25 @@ task<detail::nursery_result_t<Body>> with_nursery(Body body) {
   co_await scope.group_.join();
   if (scope.failure_) std::rethrow_exception(scope.failure_);
   const bool cancelled_from_outside = scope.outer_ != nullptr && scope.outer_->token.stop_requested();
-  if (!result || (cancelled_from_outside && scope.stopping())) throw cancelled();
-  if constexpr (!std::is_void_v<R>) co_return std::move(*result);
+  if (cancelled_from_outside) throw cancelled();
+  if constexpr (!std::is_void_v<R>) {
+    if (!result) throw cancelled();
+    co_return std::move(*result);
+  }
+}
+
+}  // namespace detail
+
+/// Runs `body`, a `task<R>(nursery&)`, and gives its result once it and everything started in the nursery has ended.
+/// The first error, of the body or of anything in the nursery, cancels all the rest and is rethrown when the last of
+/// them has ended. Children that are cancelled get SIGTERM, a grace period, then SIGKILL, and are always reaped.
+/// Cancellation: cancels the body and everything in the nursery, awaits them, then throws `cancelled`.
+/// Lifetime: owns the body, so a lambda's captures live until everything has ended.
+template <class Body>
+  requires std::invocable<std::decay_t<Body>&, nursery&>
+auto with_nursery(Body&& body) {
+  detail::require_safe_function<Body>();
+  return detail::run_nursery<std::decay_t<Body>>(std::forward<Body>(body));
 }
 
 }  // namespace brood

@@ -24,12 +24,14 @@ class yield_awaiter : public suspension<yield_awaiter> {
   void await_resume() { take(); }
   void start() noexcept { complete(); }
   void abandon() noexcept {}
+  bool give_back() noexcept { return true; }
 };
 
-/// `now + d`, without overflow for "for ever" durations.
+/// `now + d`, without overflow for "for ever" durations; now, if `d` is not positive.
 template <class Rep, class Period>
 clock::time_point time_after(std::chrono::duration<Rep, Period> d) {
   const auto now = clock::now();
+  if (!(d > d.zero())) return now;
   using seconds = std::chrono::duration<double>;
   if (std::chrono::duration_cast<seconds>(d) >= std::chrono::duration_cast<seconds>(clock::time_point::max() - now)) {
     return clock::time_point::max();

@@ -3,6 +3,7 @@
 
 #include <coroutine>
 #include <exception>
+#include <memory>
 #include <utility>
 #include <variant>
 
@@ -42,11 +43,12 @@ struct task_promise : task_promise_base {
   task<T> get_return_object() noexcept;
   void unhandled_exception() noexcept { result.template emplace<2>(std::current_exception()); }
 
-  template <class U>
+  template <class U = T>
     requires std::convertible_to<U&&, T>
   void return_value(U&& value) {
     if constexpr (std::is_reference_v<T>) {
-      result.template emplace<1>(std::addressof(value));
+      T referred = std::forward<U>(value);
+      result.template emplace<1>(std::addressof(referred));
     } else {
       result.template emplace<1>(std::forward<U>(value));
     }

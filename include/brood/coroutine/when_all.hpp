@@ -5,6 +5,7 @@
 #include <tuple>
 #include <vector>
 
+#include "brood/coroutine/detail/compiler_guard.hpp"
 #include "brood/coroutine/detail/task_group.hpp"
 
 namespace brood {
@@ -13,6 +14,7 @@ namespace detail {
 template <class R, class A>
 task<> gather_one(task_group& group, A operation, std::optional<value_or_unit<R>>& value,
                   std::exception_ptr& failure) {
+  if (failure) co_return;  // already decided: what has not begun takes nothing
   try {
     value.emplace(co_await await_value<R>(std::move(operation)));
   } catch (...) {
@@ -34,17 +36,21 @@ task<std::tuple<value_or_unit<await_result_t<A>>...>> gather(std::index_sequence
 
 }  // namespace detail
 
-/// Awaits all operations together; gives a tuple of their results, `std::monostate` for those that give nothing.
+/// Awaits all operations together; gives a tuple of their results, `std::monostate` for those that give nothing
+/// and a `std::reference_wrapper` for those that give a reference.
 /// The first failure cancels the rest, all are awaited, and it is rethrown.
 /// Cancellation: cancels each of them. Lifetime: owns the operations.
-template <detail::awaitable... A>
-auto when_all(A... operations) {
-  return detail::gather(std::index_sequence_for<A...>(), std::move(operations)...);
+template <class... A>
+  requires(detail::awaitable<std::decay_t<A>> && ...)
+auto when_all(A&&... operations) {
+  detail::require_safe_temporary<A...>();
+  return detail::gather(std::index_sequence_for<A...>(), std::forward<A>(operations)...);
 }
 
 /// The same for a vector of operations; gives a vector of their results in the same order, or nothing.
 template <detail::awaitable A>
-task<std::conditional_t<std::is_void_v<detail::await_result_t<A>>, void, std::vector<detail::await_result_t<A>>>>
+task<std::conditional_t<std::is_void_v<detail::await_result_t<A>>, void,
+                        std::vector<detail::value_or_unit<detail::await_result_t<A>>>>>
 when_all(std::vector<A> operations) {
   using R = detail::await_result_t<A>;
   detail::task_group group(co_await detail::current_scope());
@@ -56,7 +62,7 @@ when_all(std::vector<A> operations) {
   co_await group.join();
   if (failure) std::rethrow_exception(failure);
   if constexpr (!std::is_void_v<R>) {
-    std::vector<R> results;
+    std::vector<detail::value_or_unit<R>> results;
     results.reserve(values.size());
     for (auto& value : values) results.push_back(std::move(*value));
     co_return results;

@@ -6,6 +6,7 @@
 #include <variant>
 #include <vector>
 
+#include "brood/coroutine/detail/compiler_guard.hpp"
 #include "brood/coroutine/detail/task_group.hpp"
 
 namespace brood {
@@ -21,6 +22,7 @@ namespace detail {
 
 template <class R, class A, class OnValue>
 task<> race_one(task_group& group, A operation, OnValue on_value, bool& decided, std::exception_ptr& failure) {
+  if (decided) co_return;  // what has not begun takes nothing
   try {
     auto value = co_await await_value<R>(std::move(operation));
     if (!decided) on_value(std::move(value));
@@ -54,10 +56,11 @@ task<std::variant<value_or_unit<await_result_t<A>>...>> race(std::index_sequence
 /// cancelled has taken nothing, so no item is lost; a task of your own that takes something and then ends all the
 /// same has its result dropped.
 /// Cancellation: cancels each of them. Lifetime: owns the operations.
-template <detail::awaitable... A>
-  requires(sizeof...(A) > 0)
-auto when_any(A... operations) {
-  return detail::race(std::index_sequence_for<A...>(), std::move(operations)...);
+template <class... A>
+  requires(sizeof...(A) > 0 && (detail::awaitable<std::decay_t<A>> && ...))
+auto when_any(A&&... operations) {
+  detail::require_safe_temporary<A...>();
+  return detail::race(std::index_sequence_for<A...>(), std::forward<A>(operations)...);
 }
 
 /// The same for a vector. Throws `std::invalid_argument` if it is empty, as nothing could ever end first.

@@ -3,6 +3,7 @@
 
 #include <chrono>
 
+#include "brood/coroutine/detail/compiler_guard.hpp"
 #include "brood/coroutine/sleep.hpp"
 #include "brood/coroutine/task.hpp"
 
@@ -55,9 +56,11 @@ task<await_result_t<A>> run_until(clock::time_point when, A operation) {
 /// An operation that has completed all the same gives its result: nothing is lost. With a limit of zero or less the
 /// operation gets one try without waiting.
 /// Cancellation: cancels the operation. Lifetime: owns it.
-template <class Rep, class Period, detail::awaitable A>
-task<detail::await_result_t<A>> with_timeout(std::chrono::duration<Rep, Period> limit, A operation) {
-  return detail::run_until(detail::time_after(limit), std::move(operation));
+template <class Rep, class Period, class A>
+  requires detail::awaitable<std::decay_t<A>>
+auto with_timeout(std::chrono::duration<Rep, Period> limit, A&& operation) {
+  detail::require_safe_temporary<A>();
+  return detail::run_until(detail::time_after(limit), std::forward<A>(operation));
 }
 
 }  // namespace brood

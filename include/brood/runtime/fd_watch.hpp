@@ -10,7 +10,8 @@ class runtime;
 
 /// Watches one descriptor on one runtime's loop (libuv's `uv_poll_t`; level-triggered).
 /// Lifetime: the descriptor belongs to the caller and may be closed once this is destroyed or `watch(0)` was called.
-/// Destroying it from inside its own callback is allowed. At most one watch for each descriptor.
+/// Destroying it from inside its own callback is allowed, and after the runtime, with which it stops watching.
+/// At most one watch for each descriptor.
 class fd_watch {
  public:
   static constexpr int readable = 1;
@@ -24,6 +25,7 @@ class fd_watch {
   fd_watch& operator=(const fd_watch&) = delete;
 
   /// Which events to watch from now on; 0 for none. While any are watched the loop stays alive, unless `background`.
+  /// Throws `std::logic_error` once the runtime has ended.
   void watch(int events);
   /// A watch that does not keep the loop alive.
   void background() noexcept;

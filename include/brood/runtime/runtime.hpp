@@ -49,6 +49,8 @@ class runtime_service {
 class sleep_guard {
  public:
   virtual ~sleep_guard() = default;
+  /// Each turn of the loop, busy or not: posts what other processes have sent meanwhile.
+  virtual void look() noexcept = 0;
   /// Loop thread, nothing is ready. Announces the sleep to other processes; returns false, and posts what it found,
   /// if there is work after all. Must not block.
   virtual bool about_to_sleep() noexcept = 0;

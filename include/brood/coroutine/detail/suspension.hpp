@@ -15,9 +15,12 @@ namespace brood::detail {
 ///
 ///   started --complete()--> posted --ready queue--> resumed
 ///      \---stop requested: Derived::abandon(), then as above, and `take()` throws `cancelled`
+///   posted --stop requested, Derived::give_back()--> as above, else the event wins
 ///
 /// `Derived` has `void start()`: begins waiting; calls `complete()` once when the event has come, and
-/// `void abandon() noexcept`: leaves whatever it waits in, after which it must not call `complete()`.
+/// `void abandon() noexcept`: leaves whatever it waits in, after which it must not call `complete()`. It may have
+/// `bool give_back() noexcept`: the event has come but the coroutine has not gone on; undoes what the event took, so
+/// that `when_any` drops nothing when two events come at once. Without it what came is kept.
 /// `Node` is what is posted: a ready_node, or a timer_node for those that wait for time.
 template <class Derived, class Node = ready_node>
 class suspension : public Node {
@@ -36,6 +39,7 @@ class suspension : public Node {
       self.waiting_.resume();
     };
     task_scope* scope = scope_of(h);
+    if (scope != nullptr) token_ = scope->token;
     if (scope != nullptr && scope->token.stop_requested()) {
       cancelled_ = true;
       return false;
@@ -61,14 +65,26 @@ class suspension : public Node {
     if (cancelled_) throw cancelled();
   }
 
+  /// What a `Derived` whose event cannot be undone has.
+  bool give_back() noexcept { return false; }
+
   bool was_cancelled() const noexcept { return cancelled_; }
+  bool stop_requested() const noexcept { return token_.stop_requested(); }
+
+  // For those that look again when they are posted, and may have to wait on (they set `run` to a function of theirs).
+  void resume() noexcept { waiting_.resume(); }
+  void wait_on() noexcept { posted_ = false; }
+  void end_cancelled() noexcept { cancelled_ = true; }
   executor& loop() const noexcept { return *loop_; }
 
  private:
   struct on_stop {
     suspension* self;
     void operator()() const noexcept {
-      if (self->posted_) return;  // the event came first: it wins, nothing is lost
+      if (self->posted_) {
+        self->cancelled_ = self->derived().give_back();
+        return;
+      }
       self->derived().abandon();
       self->cancelled_ = true;
       self->complete();
@@ -79,6 +95,7 @@ class suspension : public Node {
 
   std::coroutine_handle<> waiting_;
   executor* loop_ = nullptr;
+  std::stop_token token_;
   std::optional<std::stop_callback<on_stop>> stop_;
   bool posted_ = false;
   bool cancelled_ = false;

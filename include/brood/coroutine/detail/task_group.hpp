@@ -4,6 +4,7 @@
 
 #include <coroutine>
 #include <exception>
+#include <functional>
 #include <utility>
 
 #include "brood/coroutine/detail/scope.hpp"
@@ -63,7 +64,15 @@ class task_group {
     bool await_ready() const noexcept { return group.running_ == 0; }
     void await_suspend(std::coroutine_handle<> h) noexcept {
       handle = h;
-      run = [](ready_node& node) noexcept { static_cast<join_awaiter&>(node).handle.resume(); };
+      run = [](ready_node& node) noexcept {
+        auto& self = static_cast<join_awaiter&>(node);
+        // Somebody may have started one more task since the last one ended.
+        if (self.group.running_ == 0) {
+          self.handle.resume();
+        } else {
+          self.group.joining_ = &self;
+        }
+      };
       group.joining_ = this;
     }
     void await_resume() const noexcept {}
@@ -86,9 +95,21 @@ class task_group {
   join_awaiter* joining_ = nullptr;
 };
 
-/// Where a task of a group leaves its value; `void` becomes `std::monostate`.
+/// Where a task of a group leaves its value; `void` becomes `std::monostate`, `T&` a `std::reference_wrapper<T>`.
 template <class T>
-using value_or_unit = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
+struct storable {
+  using type = T;
+};
+template <>
+struct storable<void> {
+  using type = std::monostate;
+};
+template <class T>
+struct storable<T&> {
+  using type = std::reference_wrapper<T>;
+};
+template <class T>
+using value_or_unit = typename storable<T>::type;
 
 template <class R, class A>
 task<value_or_unit<R>> await_value(A a) {

@@ -51,6 +51,7 @@ class local_event {
       event_.list_.previous = this;
     }
     void abandon() noexcept { link::unlink(); }
+    bool give_back() noexcept { return true; }  // being woken takes nothing
 
    private:
     friend local_event;

@@ -1,0 +1,234 @@
+// arena: shared memory with crash-safe allocation, and the table of the processes that use it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "brood/arena/detail/layout.hpp"
+#include "brood/coroutine/error.hpp"
+
+namespace brood {
+
+/// The arena (or the process table) has no room for what was asked. Nothing has changed.
+class arena_full : public error {
+ public:
+  arena_full() : error("the shared memory arena is full; give brood::options a larger one") {}
+  using error::error;
+};
+
+struct arena_statistics {
+  std::uint64_t bytes_total = 0;     // address space for blocks
+  std::uint64_t bytes_used = 0;      // in allocated blocks, rounding included
+  std::uint64_t bytes_resident = 0;  // pages that really exist, of the whole memfd
+  std::uint64_t blocks = 0;
+  std::uint64_t processes = 0;  // slots in use
+  std::vector<std::pair<std::uint64_t, std::uint64_t>>
+      classes;  // size of a block with its header, blocks in use
+};
+
+namespace detail {
+/// Who is told of a wake, in the process that waits.
+struct waiter {
+  void (*woken)(waiter&) noexcept = nullptr;
+};
+}  // namespace detail
+
+/// One memfd mapped into every process of a family. A sparse file: only pages that were written cost memory,
+/// large freed blocks are punched out again beyond a reserve of warm pages. Crash safety: every change is a
+/// transaction of a `detail::section`, and records the new owner in the same step, so a process that is
+/// killed anywhere leaves each block either free or named in one of its cells. Lifetime: the destructor
+/// unmaps and closes; the memory goes with the last process that maps it.
+class arena {
+ public:
+  /// A new memfd, sealed against shrinking and growing. The caller has no slot yet.
+  /// Throws `std::system_error` with the failing call.
+  static std::unique_ptr<arena> create(std::size_t size);
+  /// Maps an inherited one; owns `fd`. Throws `std::system_error`, or `error` if it is not an arena of this
+  /// version.
+  static std::unique_ptr<arena> attach(int fd);
+  ~arena();
+  arena(const arena&) = delete;
+  arena& operator=(const arena&) = delete;
+
+  int fd() const noexcept { return fd_; }
+  std::size_t size() const noexcept { return size_; }
+  arena_statistics statistics() const;
+
+  // ---- blocks ----
+
+  /// A block of `size` bytes, zeroed if `zero`, recorded in `holder` as `as` in the same atomic step.
+  /// `block_kind` is a tag for checks. Throws `arena_full`.
+  detail::reference allocate(std::uint64_t size, std::uint8_t block_kind, detail::word& holder,
+                             detail::held as, bool zero = false);
+  /// Frees a block, first the references attached to it, and clears `holder` in the same step.
+  void release(detail::reference block, detail::word& holder);
+  /// Payload of an allocated block of this kind; empty if `block` is not one (a hostile or stale reference).
+  std::span<std::byte> payload(detail::reference block, std::uint8_t block_kind) noexcept;
+  std::uint32_t generation_of(detail::reference block) const noexcept;
+
+  // ---- counted references ----
+
+  /// Counts one reference more and records it in `holder`, if `block` is still the object of that kind and
+  /// generation; otherwise false.
+  bool acquire(detail::reference block, std::uint8_t block_kind, std::uint32_t generation,
+               detail::word& holder);
+  /// Counts one less, clears `holder`, and takes the object apart if it was the last.
+  void drop(detail::reference block, detail::word& holder);
+
+  // ---- this process's cells ----
+
+  /// A cell that is empty, for one of the functions above. Throws `arena_full`.
+  detail::word& take_cell();
+  /// Gives an empty cell back.
+  void return_cell(detail::word& cell) noexcept;
+
+  // ---- processes ----
+
+  std::uint32_t reserve_slot();
+  void adopt_slot(std::uint32_t slot);
+  /// Adopts `slot` when this process first needs one: most children never touch shared memory, and its pages would cost
+  /// them more than the rest of their start. Only for a process without handles.
+  void adopt_slot_when_needed(std::uint32_t slot) noexcept { slot_to_adopt_ = slot; }
+  /// In a clone: forgets the slot and the descriptors of the process it was cloned from, which it does not own.
+  void disown() noexcept;
+  void on_death(std::uint32_t slot);
+  std::uint32_t self() const noexcept { return static_cast<std::uint32_t>(me_); }
+  /// generation << 32 | slot, or 0 without a slot.
+  std::uint64_t me() const noexcept { return me_; }
+  bool is_dead(std::uint64_t owner) noexcept;
+  std::vector<std::pair<std::uint32_t, int>> take_orphans();
+  std::size_t sweep_orphans();
+
+  // ---- wait entries ----
+
+  /// An idle entry; `who` is told when it is woken. Throws `arena_full`.
+  detail::wait_entry& take_wait_entry(detail::waiter& who);
+  void return_wait_entry(detail::wait_entry& entry) noexcept;
+  /// Sets the bit that wakes an entry of another process. Idempotent.
+  void deliver(std::uint64_t owner, std::uint64_t home) noexcept;
+  /// Sends the datagram that ends the sleep of `owner`'s loop, if it sleeps (or `always`).
+  void ring(std::uint64_t owner, bool always = false) noexcept;
+  /// Opens the socket for that, so that later no wake fails for want of a descriptor. Called before this process can
+  /// owe anyone a wake. Throws `std::system_error`.
+  void prepare_to_ring();
+  /// Whether that process's loop sleeps, as far as one can know.
+  bool is_asleep(std::uint64_t owner) const noexcept;
+  /// Tells the waiter of every entry whose bit was set since the last call. Bits may be set for nothing.
+  void drain() noexcept;
+  bool anything_woken() const noexcept {
+    return my_slot_ != nullptr && my_slot_->woken.load(std::memory_order_seq_cst) != 0;
+  }
+
+  // ---- addresses ----
+
+  detail::arena_header& header() const noexcept { return *reinterpret_cast<detail::arena_header*>(base_); }
+  std::byte* base() const noexcept { return base_; }
+  /// No check: for references this process got from a section it holds.
+  template <class T>
+  T& at(detail::reference r) const noexcept {
+    return *reinterpret_cast<T*>(base_ + std::uint64_t{r} * detail::granule);
+  }
+  template <class T>
+  detail::reference to_reference(const T& object) const noexcept {
+    return static_cast<detail::reference>(
+        static_cast<std::uint64_t>(reinterpret_cast<const std::byte*>(&object) - base_) / detail::granule);
+  }
+  std::uint64_t offset_of(const detail::word& w) const noexcept {
+    return static_cast<std::uint64_t>(reinterpret_cast<const std::byte*>(&w) - base_);
+  }
+  detail::process_slot& slot_at(std::uint32_t slot) const noexcept;
+  detail::process_slot& my_slot() const noexcept { return *my_slot_; }
+  void require_slot();
+
+  void lock(detail::section& s, detail::section* repair_first);
+  void unlock(detail::section& s) noexcept;
+
+  std::uint64_t rings_sent = 0;  // datagrams this process sent
+
+ private:
+  friend class detail::section_guard;
+
+  arena(int fd, std::size_t size);
+  void map();
+  void lay_out();
+  void lock_contended(detail::section& s, detail::section* repair_first);
+  void replay(detail::section& s) noexcept;
+
+  detail::unit& unit_at(std::uint64_t index) const noexcept;
+  std::uint64_t heap_offset(std::uint64_t unit_index) const noexcept;
+  void push_free(detail::section_guard& g, std::uint64_t index, unsigned order, bool warm);
+  void unlink_free(detail::section_guard& g, std::uint64_t index, unsigned order);
+  void unlink_partial(detail::section_guard& g, std::uint64_t index, unsigned cls);
+  void push_partial(detail::section_guard& g, std::uint64_t index, unsigned cls);
+  std::uint64_t buddy_of_order(detail::section_guard& g, unsigned order);
+  void merge(detail::section_guard& g, std::uint64_t index, unsigned order);
+  detail::reference allocate_small(detail::section_guard& g, unsigned cls, std::uint64_t size,
+                                   std::uint64_t kind, detail::word& holder, detail::held as);
+  detail::reference allocate_large(detail::section_guard& g, std::uint64_t size, std::uint64_t kind,
+                                   detail::word& holder, detail::held as);
+  void free_block(detail::reference block, detail::word& holder);
+  void release_attached(detail::reference block);
+  void punch(std::uint64_t offset, std::uint64_t size) noexcept;
+  detail::block_header* checked_header(detail::reference block) const noexcept;
+
+  detail::word& cell_at(detail::process_slot& s, unsigned chunk, std::uint32_t index) const noexcept;
+  void add_cell_chunk();
+  void add_wait_chunk();
+  void tell(unsigned chunk, std::uint32_t index) noexcept;
+  void reset_local(std::uint32_t slot);
+  void reclaim(std::uint32_t slot);
+  void repair_intents(detail::process_slot& dead);
+  void leave_wait_lists(detail::process_slot& dead);
+  void empty_cells(std::uint32_t slot, bool objects);
+  void free_slot(std::uint32_t slot);
+
+  int fd_ = -1;
+  std::size_t size_ = 0;
+  std::byte* base_ = nullptr;
+  std::uint64_t me_ = 0;
+  detail::process_slot* my_slot_ = nullptr;
+  int ring_socket_ = -1;
+  std::uint32_t slot_to_adopt_ = 0;
+
+  // What is free in this process's own part; nobody else needs to know.
+  std::vector<detail::word*> free_cells_;
+  std::vector<detail::reference> free_waits_;
+  std::vector<detail::waiter*> waiters_;  // by index of the entry
+  unsigned cell_chunks_ = 0;
+  unsigned wait_chunks_ = 0;
+  std::unordered_map<std::uint32_t, detail::word*> children_;  // by slot: the cell that names it
+  std::vector<std::uint32_t> orphans_;
+  std::vector<std::uint32_t> new_orphans_;
+};
+
+namespace detail {
+
+/// What the arena must do for the objects of one kind (a queue, a lock, ...). Kinds register themselves in
+/// the source file that defines them.
+struct object_kind {
+  /// Takes the object apart down to its own block. Called again from the start if the process doing it is
+  /// killed.
+  void (*destroy)(arena&, reference);
+  /// A process died in the middle of changing it: finish what is committed, wake who may wait.
+  void (*repair)(arena&, reference);
+  /// A dead process's cell of kind `leased` or `custom` names it: give back what the cell says, and clear it.
+  void (*give_back)(arena&, word& cell);
+};
+
+inline constexpr std::uint8_t message_block = 1;
+inline constexpr std::uint8_t chunk_block = 2;
+inline constexpr std::uint8_t buffer_block = 3;
+inline constexpr std::uint8_t lease_block = 4;
+inline constexpr std::uint8_t storage_block = 5;
+inline constexpr std::uint8_t first_object_kind = 16;
+inline constexpr std::uint8_t queue_kind = 16;
+
+void register_object_kind(std::uint8_t block_kind, const object_kind& functions) noexcept;
+const object_kind* find_object_kind(std::uint8_t block_kind) noexcept;
+/// Which object a cell of a primitive is about: first word of the payload of the block it names.
+}  // namespace detail
+}  // namespace brood

@@ -1,0 +1,88 @@
+// The process-wide object: this process's mapping of the family's arena.
+#include "brood/arena/family_memory.hpp"
+
+#include <memory>
+#include <stdexcept>
+
+#include "brood/arena/arena.hpp"
+#include "brood/arena/detail/shared_object.hpp"
+#include "brood/arena/detail/wait_operation.hpp"
+#include "brood/arena/detail/wake_port.hpp"
+#include "brood/runtime/runtime.hpp"
+
+namespace brood {
+namespace {
+
+// Never destroyed at exit: handles in static objects may outlive every order of destruction.
+arena* memory = nullptr;
+
+void require_none() {
+  if (memory != nullptr) throw std::logic_error("brood: this process has the family's memory already");
+}
+
+}  // namespace
+
+void family_memory::create(std::size_t bytes) {
+  require_none();
+  memory = arena::create(bytes).release();
+  memory->adopt_slot(memory->reserve_slot());
+  memory->prepare_to_ring();
+}
+
+void family_memory::attach(int memfd) {
+  require_none();
+  memory = arena::attach(memfd).release();
+}
+
+void family_memory::detach() noexcept {
+  detail::forget_objects();
+  delete std::exchange(memory, nullptr);
+}
+
+bool family_memory::exists() noexcept { return memory != nullptr; }
+int family_memory::fd() noexcept { return memory != nullptr ? memory->fd() : -1; }
+
+arena& family_memory::get() {
+  if (memory == nullptr) {
+    throw std::logic_error("brood: no shared memory in this process; call brood::init first thing in main");
+  }
+  return *memory;
+}
+
+std::uint32_t family_memory::reserve_slot() { return get().reserve_slot(); }
+
+void family_memory::adopt_slot(std::uint32_t slot) {
+  get().adopt_slot(slot);
+  detail::adopt_objects();
+}
+
+void family_memory::adopt_slot_when_needed(std::uint32_t slot) {
+  if (detail::has_objects()) {
+    adopt_slot(slot);
+  } else {
+    get().adopt_slot_when_needed(slot);
+  }
+}
+
+void family_memory::disown() noexcept {
+  if (memory != nullptr) memory->disown();
+}
+
+std::uint32_t family_memory::slot() noexcept { return memory != nullptr ? memory->self() : 0; }
+void family_memory::on_death(std::uint32_t slot) { get().on_death(slot); }
+
+std::vector<orphan> family_memory::take_orphans() {
+  std::vector<orphan> orphans;
+  for (const auto& [slot, pid] : get().take_orphans()) orphans.push_back({slot, pid});
+  return orphans;
+}
+
+std::size_t family_memory::sweep_orphans() { return get().sweep_orphans(); }
+
+void family_memory::attach_loop(runtime& loop) { loop.use<detail::wake_port>(); }
+
+namespace detail {
+void ensure_wake_port() { family_memory::attach_loop(runtime::current()); }
+}  // namespace detail
+
+}  // namespace brood

@@ -1,0 +1,421 @@
+// The arena's heap: slabs of small blocks in 64 KiB units, buddies of units above. All changes are
+// transactions of the heap section.
+//
+// Each step leaves a whole heap behind: a split or a merge moves one level and is one transaction, and
+// handing out a block, naming its holder and counting it is one too. So a process killed anywhere leaves at
+// worst blocks unmerged. One heap for the family and not one per process: freed blocks are reused at once
+// while they are in cache, and a child touches the few pages its neighbours use already, where a region of
+// its own would cost it page tables.
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "brood/arena/arena.hpp"
+
+namespace brood {
+
+using detail::block_header;
+using detail::reference;
+using detail::section_guard;
+using detail::unit;
+using detail::unit_bytes;
+using detail::unit_state;
+using detail::word;
+
+namespace {
+
+constexpr std::uint64_t tag_mark = 0x42;
+constexpr std::uint64_t warm_bit = std::uint64_t{1} << 16;
+constexpr std::uint64_t large_bit = std::uint64_t{1} << 16;
+// Pages of freed blocks are kept up to this much, so that a stream of large messages does not fault its pages
+// in anew.
+constexpr std::uint64_t warm_limit = std::uint64_t{256} << 20;
+
+constexpr std::uint64_t make_info(unit_state state, unsigned order_or_class, bool warm = false) {
+  return static_cast<std::uint64_t>(state) | std::uint64_t{order_or_class} << 8 | (warm ? warm_bit : 0);
+}
+constexpr unit_state state_of(std::uint64_t info) { return static_cast<unit_state>(info & 0xff); }
+constexpr unsigned number_of(std::uint64_t info) { return static_cast<unsigned>(info >> 8) & 0xff; }
+constexpr bool is_warm(std::uint64_t info) { return (info & warm_bit) != 0; }
+
+constexpr std::uint64_t make_tag(std::uint64_t kind, unsigned order_or_class, bool large,
+                                 std::uint64_t generation) {
+  return kind | std::uint64_t{order_or_class} << 8 | (large ? large_bit : 0) | tag_mark << 24 |
+         generation << 32;
+}
+
+constexpr std::uint64_t make_link(std::uint64_t previous, std::uint64_t next) {
+  return previous << 32 | next;
+}
+constexpr std::uint64_t next_of(std::uint64_t link) { return link & 0xffffffff; }
+constexpr std::uint64_t previous_of(std::uint64_t link) { return link >> 32; }
+
+struct slab_counts {
+  std::uint64_t free_head, used, cut;
+  explicit slab_counts(std::uint64_t w)
+      : free_head(w & 0xffff), used(w >> 16 & 0xffff), cut(w >> 32 & 0xffff) {}
+  std::uint64_t packed() const { return free_head | used << 16 | cut << 32; }
+};
+
+unsigned class_for(std::uint64_t bytes) {
+  unsigned cls = 0;
+  while (detail::slab_class_bytes[cls] < bytes) ++cls;
+  return cls;
+}
+
+unsigned order_for(std::uint64_t bytes) {
+  const std::uint64_t units = (bytes + unit_bytes - 1) / unit_bytes;
+  return static_cast<unsigned>(std::bit_width(units - 1));
+}
+
+constexpr std::uint64_t order_bytes(unsigned order) { return unit_bytes << order; }
+constexpr std::uint64_t blocks_in_slab(unsigned cls) { return unit_bytes / detail::slab_class_bytes[cls]; }
+
+}  // namespace
+
+unit& arena::unit_at(std::uint64_t index) const noexcept {
+  return reinterpret_cast<unit*>(base_ + header().unit_table)[index];
+}
+std::uint64_t arena::heap_offset(std::uint64_t index) const noexcept {
+  return header().heap + index * unit_bytes;
+}
+
+// ---- free lists of buddies ----
+
+void arena::push_free(section_guard& g, std::uint64_t index, unsigned order, bool warm) {
+  auto& h = header();
+  const std::uint64_t head = g.get(h.orders[order]);
+  g.set(unit_at(index).info, make_info(unit_state::free, order, warm));
+  g.set(unit_at(index).link, make_link(0, head));
+  if (head != 0) g.set(unit_at(head - 1).link, make_link(index + 1, next_of(g.get(unit_at(head - 1).link))));
+  g.set(h.orders[order], index + 1);
+  if (warm) g.add(h.warm_bytes, order_bytes(order));
+}
+
+void arena::unlink_free(section_guard& g, std::uint64_t index, unsigned order) {
+  auto& h = header();
+  const std::uint64_t link = g.get(unit_at(index).link);
+  const std::uint64_t next = next_of(link);
+  const std::uint64_t previous = previous_of(link);
+  if (previous == 0) {
+    g.set(h.orders[order], next);
+  } else {
+    g.set(unit_at(previous - 1).link, make_link(previous_of(g.get(unit_at(previous - 1).link)), next));
+  }
+  if (next != 0) g.set(unit_at(next - 1).link, make_link(previous, next_of(g.get(unit_at(next - 1).link))));
+  if (is_warm(g.get(unit_at(index).info))) g.add(h.warm_bytes, -order_bytes(order));
+}
+
+/// Splits until a free block of exactly `order` heads its list; gives its index, still in the list.
+std::uint64_t arena::buddy_of_order(section_guard& g, unsigned order) {
+  auto& h = header();
+  for (bool merged = false;; merged = true) {
+    unsigned from = order;
+    while (from <= detail::max_order && g.get(h.orders[from]) == 0) ++from;
+    if (from <= detail::max_order) {
+      for (; from > order; --from) {
+        const std::uint64_t index = g.get(h.orders[from]) - 1;
+        const bool warm = is_warm(g.get(unit_at(index).info));
+        unlink_free(g, index, from);
+        push_free(g, index + (std::uint64_t{1} << (from - 1)), from - 1, warm);
+        push_free(g, index, from - 1, warm);
+        g.commit();
+      }
+      return g.get(h.orders[order]) - 1;
+    }
+    if (merged) throw arena_full();
+    // Only warm blocks are kept unmerged; give their pages back and try once more.
+    for (unsigned o = 0; o < detail::max_order; ++o) {
+      for (std::uint64_t at = h.orders[o].load(); at != 0;) {
+        const std::uint64_t index = at - 1;
+        at = next_of(unit_at(index).link.load());
+        if (!is_warm(unit_at(index).info.load())) continue;
+        punch(heap_offset(index), order_bytes(o));
+        g.set(unit_at(index).info, make_info(unit_state::free, o));
+        g.add(h.warm_bytes, -order_bytes(o));
+        g.commit();
+        merge(g, index, o);
+        at = h.orders[o].load();  // the merge may have taken the next one too
+      }
+    }
+  }
+}
+
+/// Joins the cold free block with its cold free buddies as far as it goes.
+void arena::merge(section_guard& g, std::uint64_t index, unsigned order) {
+  auto& h = header();
+  while (order < detail::max_order) {
+    const std::uint64_t buddy = index ^ (std::uint64_t{1} << order);
+    if (buddy + (std::uint64_t{1} << order) > h.units) return;
+    if (g.get(unit_at(buddy).info) != make_info(unit_state::free, order)) return;
+    const std::uint64_t lower = index & buddy;
+    unlink_free(g, index, order);
+    unlink_free(g, buddy, order);
+    g.set(unit_at(index | buddy).info, make_info(unit_state::none, 0));
+    push_free(g, lower, order + 1, false);
+    g.commit();
+    index = lower;
+    ++order;
+  }
+}
+
+void arena::punch(std::uint64_t offset, std::uint64_t bytes) noexcept {
+  // The first page stays: it holds the header, whose tag must be readable as "free".
+  ::madvise(base_ + offset + 4096, bytes - 4096, MADV_REMOVE);
+}
+
+// ---- slabs with free blocks ----
+
+void arena::push_partial(section_guard& g, std::uint64_t index, unsigned cls) {
+  auto& h = header();
+  const std::uint64_t head = g.get(h.partial[cls]);
+  g.set(unit_at(index).link, make_link(0, head));
+  if (head != 0) g.set(unit_at(head - 1).link, make_link(index + 1, next_of(g.get(unit_at(head - 1).link))));
+  g.set(h.partial[cls], index + 1);
+}
+
+void arena::unlink_partial(section_guard& g, std::uint64_t index, unsigned cls) {
+  auto& h = header();
+  const std::uint64_t link = g.get(unit_at(index).link);
+  const std::uint64_t next = next_of(link);
+  const std::uint64_t previous = previous_of(link);
+  if (previous == 0) {
+    g.set(h.partial[cls], next);
+  } else {
+    g.set(unit_at(previous - 1).link, make_link(previous_of(g.get(unit_at(previous - 1).link)), next));
+  }
+  if (next != 0) g.set(unit_at(next - 1).link, make_link(previous, next_of(g.get(unit_at(next - 1).link))));
+}
+
+// ---- blocks ----
+
+reference arena::allocate_small(section_guard& g, unsigned cls, std::uint64_t bytes, std::uint64_t kind,
+                                word& holder, detail::held as) {
+  auto& h = header();
+  if (g.get(h.partial[cls]) == 0) {
+    const std::uint64_t index = buddy_of_order(g, 0);
+    unlink_free(g, index, 0);
+    g.set(unit_at(index).info, make_info(unit_state::slab, cls));
+    g.set(unit_at(index).slab, 0);
+    push_partial(g, index, cls);
+    g.commit();
+  }
+  const std::uint64_t index = g.get(h.partial[cls]) - 1;
+  slab_counts counts(g.get(unit_at(index).slab));
+  const std::uint64_t number = counts.free_head != 0 ? counts.free_head - 1 : counts.cut++;
+  const auto block =
+      static_cast<reference>((heap_offset(index) + number * detail::slab_class_bytes[cls]) / detail::granule);
+  auto& header_of = at<block_header>(block);
+  if (counts.free_head != 0) counts.free_head = header_of.next_free.load(std::memory_order_relaxed);
+  if (++counts.used == blocks_in_slab(cls)) unlink_partial(g, index, cls);
+  g.set(unit_at(index).slab, counts.packed());
+  const std::uint64_t generation = (g.get(h.generation) + 1) & 0xffffffff;
+  header_of.bytes.store(bytes, std::memory_order_relaxed);
+  header_of.references.store(0, std::memory_order_relaxed);
+  header_of.attached.store(0, std::memory_order_relaxed);
+  g.set(header_of.tag, make_tag(kind, cls, false, generation));
+  g.set(h.generation, generation);
+  g.set(holder, detail::make_cell(as, block));
+  g.add(h.blocks, 1);
+  g.add(h.bytes_used, detail::slab_class_bytes[cls]);
+  g.add(h.blocks_of[cls], 1);
+  return block;
+}
+
+reference arena::allocate_large(section_guard& g, std::uint64_t bytes, std::uint64_t kind, word& holder,
+                                detail::held as) {
+  auto& h = header();
+  const unsigned order = order_for(bytes + sizeof(block_header));
+  if (order > detail::max_order) throw arena_full();
+  const std::uint64_t index = buddy_of_order(g, order);
+  const auto block = static_cast<reference>(heap_offset(index) / detail::granule);
+  auto& header_of = at<block_header>(block);
+  unlink_free(g, index, order);
+  const std::uint64_t generation = (g.get(h.generation) + 1) & 0xffffffff;
+  header_of.bytes.store(bytes, std::memory_order_relaxed);
+  header_of.references.store(0, std::memory_order_relaxed);
+  header_of.attached.store(0, std::memory_order_relaxed);
+  g.set(unit_at(index).info, make_info(unit_state::used, order));
+  g.set(header_of.tag, make_tag(kind, order, true, generation));
+  g.set(h.generation, generation);
+  g.set(holder, detail::make_cell(as, block));
+  g.add(h.blocks, 1);
+  g.add(h.bytes_used, order_bytes(order));
+  g.add(h.blocks_of[detail::slab_classes + order], 1);
+  return block;
+}
+
+reference arena::allocate(std::uint64_t bytes, std::uint8_t block_kind, word& holder, detail::held as,
+                          bool zero) {
+  require_slot();
+  const std::uint64_t whole = bytes + sizeof(block_header);
+  if (whole < bytes) throw arena_full();
+  const bool small = whole <= detail::slab_class_bytes[detail::slab_classes - 1];
+  reference block = 0;
+  {
+    section_guard g(*this, header().heap_section);
+    block = small ? allocate_small(g, class_for(whole), bytes, block_kind, holder, as)
+                  : allocate_large(g, bytes, block_kind, holder, as);
+    if (zero)
+      std::memset(static_cast<void*>(base_ + std::uint64_t{block} * detail::granule + sizeof(block_header)),
+                  0, bytes);
+    g.commit();
+  }
+  return block;
+}
+
+void arena::free_block(reference block, word& holder) {
+  auto& h = header();
+  auto& header_of = at<block_header>(block);
+  const std::uint64_t tag = header_of.tag.load(std::memory_order_relaxed);
+  const std::uint64_t offset = std::uint64_t{block} * detail::granule;
+  const std::uint64_t index = (offset - h.heap) / unit_bytes;
+  const unsigned number = number_of(tag);
+  const bool large = (tag & large_bit) != 0;
+  bool warm = true;
+  if (large && h.warm_bytes.load(std::memory_order_relaxed) + order_bytes(number) > warm_limit) {
+    warm = false;  // while the block is still ours: nobody waits for the system call
+    punch(offset, order_bytes(number));
+  }
+  section_guard g(*this, h.heap_section);
+  g.set(header_of.tag, 0);
+  g.set(holder, 0);
+  g.add(h.blocks, -std::uint64_t{1});
+  if (large) {
+    g.add(h.bytes_used, -order_bytes(number));
+    g.add(h.blocks_of[detail::slab_classes + number], -std::uint64_t{1});
+    push_free(g, index, number, warm);
+    g.commit();
+    if (!warm) merge(g, index, number);
+    return;
+  }
+  const std::uint64_t size = detail::slab_class_bytes[number];
+  g.add(h.bytes_used, -size);
+  g.add(h.blocks_of[number], -std::uint64_t{1});
+  slab_counts counts(g.get(unit_at(index).slab));
+  header_of.next_free.store(counts.free_head, std::memory_order_relaxed);
+  counts.free_head = (offset - heap_offset(index)) / size + 1;
+  if (counts.used-- == blocks_in_slab(number)) push_partial(g, index, number);
+  g.set(unit_at(index).slab, counts.packed());
+  g.commit();
+  if (counts.used != 0) return;
+  // An empty slab goes back to the units, unless it is the last of its class with anything free.
+  const std::uint64_t link = g.get(unit_at(index).link);
+  if (next_of(link) == 0 && previous_of(link) == 0) return;
+  unlink_partial(g, index, number);
+  push_free(g, index, 0, true);
+  g.commit();
+}
+
+void arena::release(reference block, word& holder) {
+  release_attached(block);
+  free_block(block, holder);
+}
+
+void arena::release_attached(reference block) {
+  auto& header_of = at<block_header>(block);
+  const std::uint64_t count = header_of.attached.load(std::memory_order_acquire);
+  if (count > header_of.bytes.load() / sizeof(word)) return;
+  auto* attached =
+      reinterpret_cast<word*>(base_ + std::uint64_t{block} * detail::granule + sizeof(block_header));
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const std::uint64_t cell = attached[i].load(std::memory_order_acquire);
+    if (detail::cell_kind(cell) == detail::held::object || detail::cell_kind(cell) == detail::held::dying) {
+      drop(detail::cell_reference(cell), attached[i]);
+    }
+  }
+}
+
+block_header* arena::checked_header(reference block) const noexcept {
+  const auto& h = header();
+  const std::uint64_t offset = std::uint64_t{block} * detail::granule;
+  if (offset < h.heap || offset >= heap_offset(h.units)) return nullptr;
+  const std::uint64_t index = (offset - h.heap) / unit_bytes;
+  const std::uint64_t info = unit_at(index).info.load(std::memory_order_acquire);
+  const std::uint64_t inside = offset - heap_offset(index);
+  if (state_of(info) == unit_state::slab) {
+    const unsigned cls = number_of(info);
+    if (cls >= detail::slab_classes || inside % detail::slab_class_bytes[cls] != 0) return nullptr;
+    const slab_counts counts(unit_at(index).slab.load(std::memory_order_acquire));
+    if (inside / detail::slab_class_bytes[cls] >= counts.cut) return nullptr;
+  } else if (state_of(info) != unit_state::used || inside != 0) {
+    return nullptr;
+  }
+  auto* header_of = &at<block_header>(block);
+  const std::uint64_t tag = header_of->tag.load(std::memory_order_acquire);
+  return (tag >> 24 & 0xff) == tag_mark ? header_of : nullptr;
+}
+
+std::span<std::byte> arena::payload(reference block, std::uint8_t block_kind) noexcept {
+  block_header* header_of = checked_header(block);
+  if (header_of == nullptr) return {};
+  const std::uint64_t tag = header_of->tag.load(std::memory_order_relaxed);
+  if ((tag & 0xff) != block_kind) return {};
+  const unsigned number = number_of(tag);
+  const std::uint64_t room =
+      ((tag & large_bit) != 0 ? order_bytes(std::min(number, detail::max_order))
+                              : detail::slab_class_bytes[std::min(number, detail::slab_classes - 1)]) -
+      sizeof(block_header);
+  const std::uint64_t bytes = header_of->bytes.load(std::memory_order_relaxed);
+  if (bytes > room || std::uint64_t{block} * detail::granule + sizeof(block_header) + bytes > size_)
+    return {};
+  return {reinterpret_cast<std::byte*>(header_of) + sizeof(block_header), bytes};
+}
+
+std::uint32_t arena::generation_of(reference block) const noexcept {
+  return static_cast<std::uint32_t>(at<block_header>(block).tag.load(std::memory_order_relaxed) >> 32);
+}
+
+// ---- counted references ----
+
+bool arena::acquire(reference block, std::uint8_t block_kind, std::uint32_t generation, word& holder) {
+  require_slot();
+  prepare_to_ring();
+  section_guard g(*this, header().heap_section);
+  block_header* header_of = checked_header(block);
+  if (header_of == nullptr) return false;
+  const std::uint64_t tag = header_of->tag.load(std::memory_order_relaxed);
+  if ((tag & 0xff) != block_kind || tag >> 32 != generation) return false;
+  // A fresh object has none yet, and its maker's cell says `block`; one being taken apart can have none
+  // either.
+  const std::uint64_t count = g.get(header_of->references);
+  if (count == 0 && detail::cell_kind(holder.load(std::memory_order_relaxed)) != detail::held::block)
+    return false;
+  g.set(header_of->references, count + 1);
+  g.set(holder, detail::make_cell(detail::held::object, block));
+  g.commit();
+  return true;
+}
+
+void arena::drop(reference block, word& holder) {
+  bool last = detail::cell_kind(holder.load(std::memory_order_relaxed)) == detail::held::dying;
+  if (!last) {
+    section_guard g(*this, header().heap_section);
+    auto& header_of = at<block_header>(block);
+    const std::uint64_t count = g.get(header_of.references);
+    last = count <= 1;
+    g.set(header_of.references, last ? 0 : count - 1);
+    g.set(holder, last ? detail::make_cell(detail::held::dying, block) : 0);
+    g.commit();
+  }
+  if (!last) return;
+  const auto tag = at<block_header>(block).tag.load(std::memory_order_acquire);
+  if (const auto* kind = detail::find_object_kind(static_cast<std::uint8_t>(tag & 0xff)); kind != nullptr) {
+    if (kind->destroy != nullptr) kind->destroy(*this, block);
+  }
+  release(block, holder);
+}
+
+namespace detail {
+namespace {
+const object_kind* object_kinds[256] = {};
+}
+void register_object_kind(std::uint8_t block_kind, const object_kind& functions) noexcept {
+  object_kinds[block_kind] = &functions;
+}
+const object_kind* find_object_kind(std::uint8_t block_kind) noexcept { return object_kinds[block_kind]; }
+}  // namespace detail
+
+}  // namespace brood

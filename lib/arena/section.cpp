@@ -1,0 +1,145 @@
+// Sections: locking with detection of dead holders, the journal and its replay. The states are in
+// section.hpp.
+#include "brood/arena/detail/section.hpp"
+
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <bit>
+#include <cerrno>
+#include <stdexcept>
+
+#include "brood/arena/arena.hpp"
+
+namespace brood {
+namespace {
+
+// Spinning longer than a change takes only keeps the holder from the processor.
+constexpr int spins = 100;
+// A holder that was killed between giving the section up and waking the next, or inside, is noticed after
+// this.
+constexpr long patience_nanoseconds = 2'000'000;
+constexpr std::uint64_t sleepers = std::uint64_t{1} << 31;
+
+/// The half of the word with the slot and the `sleepers` bit, for futex(2), which knows 32 bits.
+std::uint32_t* futex_half(detail::word& w) noexcept {
+  static_assert(std::endian::native == std::endian::little);
+  return reinterpret_cast<std::uint32_t*>(&w);
+}
+
+/// False if the whole patience passed without a wake.
+bool sleep_while(detail::word& w, std::uint64_t value) noexcept {
+  const timespec limit{0, patience_nanoseconds};
+  return ::syscall(SYS_futex, futex_half(w), FUTEX_WAIT, static_cast<std::uint32_t>(value), &limit, nullptr,
+                   0) == 0 ||
+         errno != ETIMEDOUT;
+}
+
+void wake_sleeper(detail::word& w) noexcept {
+  ::syscall(SYS_futex, futex_half(w), FUTEX_WAKE, 1, nullptr, nullptr, 0);
+}
+
+}  // namespace
+
+void arena::lock(detail::section& s, detail::section* repair_first) {
+  detail::kill_point();
+  std::uint64_t expected = 0;
+  if (!s.owner.compare_exchange_strong(expected, me_, std::memory_order_acquire))
+    lock_contended(s, repair_first);
+  detail::kill_point();
+}
+
+void arena::unlock(detail::section& s) noexcept {
+  detail::kill_point();
+  // seq_cst: an exchange is a full barrier on x86, which the wake checks that follow an unlock rely on.
+  const std::uint64_t was = s.owner.exchange(0, std::memory_order_seq_cst);
+  detail::kill_point();
+  if ((was & sleepers) != 0) wake_sleeper(s.owner);
+}
+
+void arena::lock_contended(detail::section& s, detail::section* repair_first) {
+  for (int i = 0; i < spins; ++i) {
+    std::uint64_t owner = s.owner.load(std::memory_order_relaxed);
+    if (owner == 0 && s.owner.compare_exchange_weak(owner, me_, std::memory_order_acquire)) return;
+    detail::cpu_relax();
+  }
+  // The holder lost its processor, or its life. Having slept we cannot know whether others still do, so we
+  // take the section with the bit set; at worst we wake nobody when we leave it.
+  for (;;) {
+    std::uint64_t owner = s.owner.load(std::memory_order_relaxed);
+    if (owner == 0) {
+      if (s.owner.compare_exchange_weak(owner, me_ | sleepers, std::memory_order_acquire)) return;
+      continue;
+    }
+    if ((owner & sleepers) == 0 &&
+        !s.owner.compare_exchange_weak(owner, owner | sleepers, std::memory_order_relaxed)) {
+      continue;
+    }
+    owner |= sleepers;
+    if (sleep_while(s.owner, owner) || !is_dead(owner & ~sleepers)) continue;
+    if (repair_first != nullptr) {
+      lock(*repair_first, nullptr);
+      unlock(*repair_first);
+    }
+    if (s.owner.compare_exchange_strong(owner, me_ | sleepers, std::memory_order_acquire)) {
+      replay(s);
+      return;
+    }
+  }
+}
+
+void arena::replay(detail::section& s) noexcept {
+  const std::uint64_t count = s.pending.load(std::memory_order_acquire);
+  if (count > 0 && count <= detail::journal_capacity) {
+    for (std::uint64_t i = 0; i < count; ++i) {
+      const detail::journal_entry entry = s.journal[i];
+      detail::kill_point();
+      if (entry.offset % 8 != 0 || entry.offset > size_ - 8)
+        continue;  // only a hostile process writes such a thing
+      reinterpret_cast<detail::word*>(base_ + entry.offset)->store(entry.value, std::memory_order_release);
+    }
+  }
+  detail::kill_point();
+  s.pending.store(0, std::memory_order_release);
+}
+
+namespace detail {
+
+section_guard::section_guard(arena& memory, section& s, section* repair_first)
+    : memory_(memory), section_(s) {
+  memory_.lock(s, repair_first);
+}
+section_guard::~section_guard() { memory_.unlock(section_); }
+
+void section_guard::set(word& target, std::uint64_t value) {
+  kill_point();
+  if (count_ == journal_capacity) throw std::logic_error("brood: a transaction is larger than the journal");
+  section_.journal[count_++] = {memory_.offset_of(target), value};
+}
+
+std::uint64_t section_guard::get(const word& target) const noexcept {
+  const std::uint64_t offset = memory_.offset_of(target);
+  for (std::uint32_t i = count_; i-- > 0;) {
+    if (section_.journal[i].offset == offset) return section_.journal[i].value;
+  }
+  return target.load(std::memory_order_relaxed);
+}
+
+void section_guard::commit() noexcept {
+  kill_point();
+  section_.pending.store(count_, std::memory_order_release);
+  for (std::uint32_t i = 0; i < count_; ++i) {
+    kill_point();
+    const journal_entry& entry = section_.journal[i];
+    reinterpret_cast<word*>(memory_.base() + entry.offset)->store(entry.value, std::memory_order_release);
+  }
+  kill_point();
+  section_.pending.store(0, std::memory_order_release);
+  count_ = 0;
+  kill_point();
+}
+
+}  // namespace detail
+}  // namespace brood

@@ -1,0 +1,113 @@
+// This process's counted references, and the register that makes two handles of one object share one of them.
+#include "brood/arena/detail/shared_object.hpp"
+
+#include "brood/arena/family_memory.hpp"
+
+#include <unordered_map>
+#include <utility>
+
+namespace brood::detail {
+namespace {
+
+struct registered {
+  shared_object* object;
+  std::weak_ptr<shared_object> handle;
+};
+
+/// By block; an object that is taken apart has no handles left, so a block is here at most once.
+std::unordered_map<reference, registered>& objects() {
+  static std::unordered_map<reference, registered> all;
+  return all;
+}
+
+thread_local travelling_objects* gathering = nullptr;
+
+}  // namespace
+
+shared_object::shared_object(arena& memory, reference block, std::uint8_t kind, word& cell)
+    : memory_(&memory), name_{block, memory.generation_of(block)}, kind_(kind), cell_(&cell) {
+  memory.acquire(block, kind, name_.generation, cell);
+  objects()[block] = {this, {}};
+}
+
+shared_object::shared_object(arena& memory, object_name name, std::uint8_t kind)
+    : memory_(&memory), name_(name), kind_(kind) {
+  acquire_again();
+  objects()[name.block] = {this, {}};
+}
+
+void shared_object::acquire_again() {
+  word& cell = memory_->take_cell();
+  if (!memory_->acquire(name_.block, kind_, name_.generation, cell)) {
+    memory_->return_cell(cell);
+    throw error("the shared object this handle names does not exist");
+  }
+  cell_ = &cell;
+}
+
+shared_object::~shared_object() {
+  if (const auto found = objects().find(name_.block);
+      found != objects().end() && found->second.object == this) {
+    objects().erase(found);
+  }
+  if (memory_ == nullptr || cell_ == nullptr) return;
+  memory_->drop(name_.block, *cell_);
+  memory_->return_cell(*cell_);
+}
+
+std::shared_ptr<shared_object> find_object(object_name name) {
+  const auto found = objects().find(name.block);
+  if (found == objects().end() || found->second.object->name().generation != name.generation) return nullptr;
+  return found->second.handle.lock();
+}
+
+void remember_object(const std::shared_ptr<shared_object>& object) {
+  objects()[object->name().block].handle = object;
+}
+
+bool has_objects() noexcept { return !objects().empty(); }
+
+held_reference::held_reference(object_name name, std::uint8_t kind) : block_(name.block) {
+  arena& memory = family_memory::get();
+  word& cell = memory.take_cell();
+  if (memory.acquire(name.block, kind, name.generation, cell)) {
+    cell_ = &cell;
+  } else {
+    memory.return_cell(cell);
+  }
+}
+
+held_reference::~held_reference() {
+  if (cell_ == nullptr || !family_memory::exists()) return;
+  arena& memory = family_memory::get();
+  memory.drop(block_, *cell_);
+  memory.return_cell(*cell_);
+}
+
+void adopt_objects() {
+  for (auto& [block, entry] : objects()) {
+    entry.object->cell_ = nullptr;
+    try {
+      entry.object->acquire_again();
+    } catch (const error&) {
+      entry.object->memory_ = nullptr;  // gone before we came; its handles will say so
+    }
+  }
+}
+
+void forget_objects() noexcept {
+  for (auto& [block, entry] : objects()) {
+    entry.object->memory_ = nullptr;
+    entry.object->cell_ = nullptr;
+  }
+  objects().clear();
+}
+
+travelling_objects::travelling_objects() noexcept : outer_(std::exchange(gathering, this)) {}
+travelling_objects::~travelling_objects() { gathering = outer_; }
+
+void travelling_objects::note(std::shared_ptr<shared_object> object) {
+  if (gathering != nullptr) gathering->objects_.push_back(std::move(object));
+}
+
+}  // namespace brood::detail

@@ -1,0 +1,11 @@
+// expect: GCC 12 destroys an aggregate temporary in a co_await expression twice
+#include <string>
+
+#include "brood/process/spawn.hpp"
+
+struct job {
+  std::string path;
+};
+void work(job) {}
+
+brood::task<> f(brood::nursery& n, std::string path) { co_await n.spawn<work>(job{path}); }

@@ -1,0 +1,368 @@
+// The kill fuzz: workers on queues, leases and the arena are ended by SIGKILL at a random step of a random
+// primitive (kill_point.hpp), and cleaned up after. After each round: nobody hung, nothing that was committed
+// is lost or doubled, and the arena's accounts are as before.
+//
+//   kill_fuzz [--kills N] [--seed S]
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "brood/arena/detail/kill_point.hpp"
+#include "brood/channel/queue.hpp"
+#include "brood/runtime/sync_wait.hpp"
+
+#ifndef BROOD_KILL_FUZZ
+#error "build with -DBROOD_KILL_FUZZ"
+#endif
+
+using namespace brood;
+
+namespace {
+
+constexpr int producers = 3;
+constexpr int consumers = 3;
+constexpr int items_each = 150;
+constexpr unsigned round_seconds = 30;
+
+/// What the workers know of each other besides what is tested. In plain shared memory, not in the arena.
+struct scoreboard {
+  std::atomic<int> next[producers];  // the item the producer is putting, or will put
+  std::atomic<std::uint8_t> uncertain[producers][items_each];  // its producer was killed while putting it
+  std::atomic<std::uint8_t> seen[producers][items_each];
+  std::atomic<std::uint64_t> disorder;
+  std::atomic<std::uint64_t> garbage;
+};
+
+scoreboard* board = nullptr;
+std::mt19937_64 chance;
+std::uint64_t kills = 0;
+std::uint64_t seed = 1;
+const char* current_round = "";
+
+std::uint64_t pick(std::uint64_t below) { return chance() % below; }
+
+[[noreturn]] void fail(const std::string& what) {
+  std::fprintf(stderr, "kill_fuzz: %s: %s (seed %llu, after %llu kills)\n", current_round, what.c_str(),
+               static_cast<unsigned long long>(seed), static_cast<unsigned long long>(kills));
+  std::_Exit(1);
+}
+
+template <class F>
+void in_loop(F body) {
+  runtime loop;
+  loop.run_until_complete(body());
+}
+
+// ---- items of three sizes ----
+
+struct small_item {
+  std::uint32_t producer, number;
+  static small_item make(int p, int n) {
+    return {static_cast<std::uint32_t>(p), static_cast<std::uint32_t>(n)};
+  }
+  bool sound() const { return producer < producers && number < items_each; }
+};
+
+struct text_item {
+  std::uint32_t producer = 0, number = 0;
+  std::string text;
+  static std::string text_of(std::uint32_t p, std::uint32_t n) {
+    return std::string((p * 977 + n * 131) % (n % 10 == 0 ? 90'000 : 900), static_cast<char>('a' + n % 26));
+  }
+  static text_item make(int p, int n) {
+    text_item item;
+    item.producer = static_cast<std::uint32_t>(p);
+    item.number = static_cast<std::uint32_t>(n);
+    item.text = text_of(item.producer, item.number);
+    return item;
+  }
+  bool sound() const {
+    return producer < producers && number < items_each && text == text_of(producer, number);
+  }
+};
+
+/// Carries a queue with its number in it.
+struct handle_item {
+  std::uint32_t producer = 0, number = 0;
+  queue<std::uint32_t> inner;
+  static handle_item make(int p, int n) {
+    handle_item item{static_cast<std::uint32_t>(p), static_cast<std::uint32_t>(n), queue<std::uint32_t>(2)};
+    item.inner.try_put(item.number);
+    return item;
+  }
+  bool sound() const { return producer < producers && number < items_each && inner.size() <= 1; }
+};
+
+// ---- workers ----
+
+struct worker {
+  std::uint32_t slot;
+  int producer;  // or -1
+  bool armed;
+};
+
+template <class F>
+pid_t start(std::uint32_t slot, std::uint64_t steps, F body) {
+  std::fflush(nullptr);
+  const pid_t pid = ::fork();
+  if (pid != 0) return pid;
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  int code = 0;
+  try {
+    detail::arm_kill_point(steps);
+    family_memory::adopt_slot(slot);
+    body();
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "worker: %s\n", e.what());
+    code = 1;
+  }
+  ::_exit(code);
+}
+
+template <class Item>
+task<> produce(queue<Item> q, int p) {
+  while (board->next[p] < items_each) {
+    const int n = board->next[p];
+    const Item item = Item::make(p, n);
+    co_await q.put(item);
+    board->next[p] = n + 1;
+  }
+}
+
+template <class Item>
+void note(const Item& item, std::vector<int>& last) {
+  if (!item.sound()) {
+    ++board->garbage;
+    return;
+  }
+  if (static_cast<int>(item.number) <= last[item.producer]) ++board->disorder;
+  last[item.producer] = static_cast<int>(item.number);
+  ++board->seen[item.producer][item.number];
+}
+
+template <class Item>
+task<> consume(queue<Item> q) {
+  std::vector<int> last(producers, -1);
+  while (auto item = co_await q.next()) note(*item, last);
+}
+
+template <class Item>
+task<> consume_leased(queue<Item> q) {
+  for (;;) {
+    std::vector<int> last(producers, -1);  // what comes back is out of order
+    auto item = co_await q.next_leased();
+    if (!item) co_return;
+    note(**item, last);
+    item->done();
+  }
+}
+
+/// 0, or how many kill points the worker may pass: from the first instructions to the whole life.
+std::uint64_t draw_steps() {
+  if (pick(4) == 0) return 0;
+  const std::uint64_t scale = std::uint64_t{1} << (3 + pick(12));
+  return 1 + pick(scale);
+}
+
+template <class Item>
+void run_queue(const char* name, bool leased, std::uint64_t capacity) {
+  current_round = name;
+  std::memset(static_cast<void*>(board), 0, sizeof *board);
+  const auto before = family_memory::get().statistics();
+  std::uint64_t consumer_kills = 0;
+  {
+    const queue<Item> q = capacity == 0 ? queue<Item>(unbounded()) : queue<Item>(capacity);
+    std::vector<std::pair<pid_t, worker>> running;
+    std::uint64_t left = 12 + pick(20);  // kills in this round
+    const auto spawn = [&](int producer) {
+      const std::uint64_t steps = left > 0 ? draw_steps() : 0;
+      const std::uint32_t slot = family_memory::reserve_slot();
+      const pid_t pid = start(slot, steps, [&] {
+        in_loop([&] {
+          return producer >= 0 ? produce(q, producer) : leased ? consume_leased(q) : consume(q);
+        });
+      });
+      running.push_back({pid, {slot, producer, steps != 0}});
+    };
+    for (int i = 0; i < producers; ++i) spawn(i);
+    for (int i = 0; i < consumers; ++i) spawn(-1);
+    int producing = producers;
+    ::alarm(round_seconds);
+    while (!running.empty()) {
+      int status = 0;
+      const pid_t pid = ::waitpid(-1, &status, 0);
+      std::size_t at = 0;
+      while (at < running.size() && running[at].first != pid) ++at;
+      if (at == running.size()) continue;
+      const worker ended = running[at].second;
+      running.erase(running.begin() + static_cast<std::ptrdiff_t>(at));
+      family_memory::on_death(ended.slot);
+      const bool killed = WIFSIGNALED(status);
+      if (killed && WTERMSIG(status) != SIGKILL) fail("a worker crashed");
+      if (!killed && WEXITSTATUS(status) != 0) fail("a worker failed");
+      if (killed) {
+        ++kills;
+        if (left > 0) --left;
+        if (ended.producer < 0) ++consumer_kills;
+        if (ended.producer >= 0 && board->next[ended.producer] < items_each) {
+          board->uncertain[ended.producer][board->next[ended.producer]++] = 1;
+        }
+        spawn(ended.producer);
+      } else if (ended.producer >= 0 && --producing == 0) {
+        const_cast<queue<Item>&>(q).close();
+      }
+    }
+    ::alarm(0);
+    if (q.size() != 0) fail("items were left in the queue");
+  }
+  std::uint64_t lost = 0;
+  std::uint64_t doubled = 0;
+  for (int p = 0; p < producers; ++p) {
+    for (int n = 0; n < items_each; ++n) {
+      const int seen = board->seen[p][n];
+      if (seen == 0 && board->uncertain[p][n] == 0) ++lost;
+      if (seen > 1) doubled += static_cast<std::uint64_t>(seen - 1);
+    }
+  }
+  if (board->garbage != 0) fail("an item was damaged");
+  if (board->disorder != 0) fail("a consumer saw items of one producer out of order");
+  if (leased && lost != 0) fail("a leased item was lost");
+  if (leased && doubled > consumer_kills) fail("a leased item that was done came again");
+  if (!leased && doubled != 0) fail("an item came twice");
+  if (!leased && lost > consumer_kills) fail("more items were lost than consumers killed");
+  const auto after = family_memory::get().statistics();
+  if (after.blocks != before.blocks || after.bytes_used != before.bytes_used) {
+    fail("the arena's accounts do not balance: " + std::to_string(before.blocks) + " blocks before, " +
+         std::to_string(after.blocks) + " after");
+  }
+  if (after.processes != 1) fail("slots of dead processes are left");
+}
+
+/// Blocks and objects, taken and given back.
+void run_arena() {
+  current_round = "arena";
+  const auto before = family_memory::get().statistics();
+  ::alarm(round_seconds);
+  for (int i = 0; i < 10; ++i) {
+    const std::uint32_t slot = family_memory::reserve_slot();
+    const std::uint64_t worker_seed = chance();
+    const pid_t pid = start(slot, draw_steps(), [&] {
+      std::mt19937_64 random(worker_seed);
+      auto& memory = family_memory::get();
+      std::vector<detail::word*> held;
+      for (int n = 0; n < 300; ++n) {
+        if (random() % 3 == 0 && !held.empty()) {
+          detail::word* cell = held.back();
+          held.pop_back();
+          memory.release(detail::cell_reference(cell->load()), *cell);
+          memory.return_cell(*cell);
+        } else {
+          detail::word& cell = memory.take_cell();
+          memory.allocate(random() % (n % 7 == 0 ? 3'000'000 : 20'000), detail::buffer_block, cell,
+                          detail::held::block);
+          held.push_back(&cell);
+        }
+      }
+    });
+    int status = 0;
+    ::waitpid(pid, &status, 0);
+    if (WIFSIGNALED(status)) ++kills;
+    if (WIFEXITED(status) && WEXITSTATUS(status) != 0) fail("a worker failed");
+    family_memory::on_death(slot);
+    const auto after = family_memory::get().statistics();
+    if (after.blocks != before.blocks || after.bytes_used != before.bytes_used || after.processes != 1) {
+      fail("the arena's accounts do not balance");
+    }
+  }
+  ::alarm(0);
+}
+
+/// The one who cleans up is killed while it does.
+void run_successors() {
+  current_round = "clean-up";
+  const auto before = family_memory::get().statistics();
+  ::alarm(round_seconds);
+  {
+    const queue<text_item> q(10);
+    for (int n = 0; n < 5; ++n) q.try_put(text_item::make(0, n));
+    const std::uint32_t slot = family_memory::reserve_slot();
+    const std::uint64_t steps = 1 + pick(std::uint64_t{1} << (3 + pick(9)));
+    const pid_t middle = start(slot, 0, [&] {
+      const std::uint32_t inner_slot = family_memory::reserve_slot();
+      const pid_t inner = start(inner_slot, 0, [&] {
+        in_loop([&]() -> task<> {
+          auto a = co_await q.get_leased();
+          auto b = co_await q.get_leased();
+          queue<text_item> mine(3);
+          mine.try_put(text_item::make(1, 10));
+          ::kill(::getpid(), SIGKILL);
+        });
+      });
+      ::waitpid(inner, nullptr, 0);
+      detail::arm_kill_point(steps);
+      family_memory::on_death(inner_slot);
+    });
+    int status = 0;
+    ::waitpid(middle, &status, 0);
+    if (WIFSIGNALED(status)) ++kills;
+    family_memory::on_death(slot);
+    for (const orphan& o : family_memory::take_orphans()) family_memory::on_death(o.slot);
+    if (q.size() != 5) fail("a lease was not given back");
+    for (std::uint32_t n = 0; n < 5; ++n) {
+      const auto item = q.try_get();
+      if (!item || !item->sound() || item->number != n) fail("items came back in another order");
+    }
+  }
+  ::alarm(0);
+  const auto after = family_memory::get().statistics();
+  if (after.blocks != before.blocks || after.bytes_used != before.bytes_used)
+    fail("the arena's accounts do not balance");
+  if (after.processes != 1) fail("slots of dead processes are left");
+}
+
+void hang(int) {
+  static constexpr char text[] = "kill_fuzz: somebody hangs\n";
+  (void)!::write(2, text, sizeof text - 1);
+  ::abort();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::uint64_t wanted = 300;
+  seed = std::random_device{}();
+  for (int i = 1; i + 1 < argc; i += 2) {
+    if (std::strcmp(argv[i], "--kills") == 0) wanted = std::strtoull(argv[i + 1], nullptr, 10);
+    if (std::strcmp(argv[i], "--seed") == 0) seed = std::strtoull(argv[i + 1], nullptr, 10);
+  }
+  chance.seed(seed);
+  ::signal(SIGALRM, hang);
+  board = static_cast<scoreboard*>(
+      ::mmap(nullptr, sizeof(scoreboard), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  family_memory::create(std::size_t{1} << 30);
+  while (kills < wanted) {
+    run_queue<small_item>("queue of small items", false, 7);
+    run_queue<small_item>("leases of small items", true, 7);
+    run_queue<text_item>("queue of texts", false, 20);
+    run_queue<text_item>("leases of texts, unbounded", true, 0);
+    run_queue<small_item>("unbounded queue", false, 0);
+    run_queue<handle_item>("queue of queues", false, 10);
+    run_queue<handle_item>("leases of queues", true, 10);
+    for (int i = 0; i < 3; ++i) run_arena();
+    for (int i = 0; i < 10; ++i) run_successors();
+  }
+  std::printf(
+      "%llu kills: nobody hung, nothing committed was lost or doubled, the accounts balance (seed %llu)\n",
+      static_cast<unsigned long long>(kills), static_cast<unsigned long long>(seed));
+}
