@@ -101,9 +101,9 @@ TEST_CASE("streams of a spawned program: write, read_line, read, close") {
     co_await sort.stdin_().write("pear\napple\n");
     co_await sort.stdin_().write("fig\n");
     sort.stdin_().close();
-    CHECK((co_await sort.stdout_().read_line() == "apple"));
-    CHECK((co_await sort.stdout_().read_line() == "fig"));
-    CHECK((co_await sort.stdout_().read() == "pear\n"));
+    CHECK(co_await sort.stdout_().read_line() == "apple");
+    CHECK(co_await sort.stdout_().read_line() == "fig");
+    CHECK(co_await sort.stdout_().read() == "pear\n");
     CHECK((co_await sort.stdout_().read()).empty());
     CHECK((co_await sort.join()).success());
     CHECK_FALSE(static_cast<bool>(sort.stderr_()));
@@ -116,10 +116,10 @@ TEST_CASE("an echo server over a program's pipes, stopped by the end of its inpu
     for (int i = 0; i < 200; ++i) {
       const std::string line = "line " + std::to_string(i);
       co_await cat.stdin_().write(line + "\n");
-      CHECK((co_await cat.stdout_().read_line() == line));
+      CHECK(co_await cat.stdout_().read_line() == line);
     }
     cat.stdin_().close();
-    CHECK((co_await cat.stdout_().read_line() == std::nullopt));
+    CHECK(co_await cat.stdout_().read_line() == std::nullopt);
     CHECK((co_await cat.join()).success());
   });
 }
@@ -127,7 +127,7 @@ TEST_CASE("an echo server over a program's pipes, stopped by the end of its inpu
 TEST_CASE("writing to a program that has closed its input fails with closed") {
   run_clean([]() -> brood::task<> {
     auto program = co_await shell("exec <&-; echo closed; sleep 1000").stdin_(brood::piped).stdout_(brood::piped).spawn();
-    CHECK((co_await program.stdout_().read_line() == "closed"));
+    CHECK(co_await program.stdout_().read_line() == "closed");
     CHECK_THROWS_AS(co_await program.stdin_().write("anybody?"), brood::closed);
     program.kill_tree();
     co_await program.join();
@@ -153,7 +153,7 @@ TEST_CASE("a program whose output nobody reads waits: back-pressure") {
     CHECK_THROWS_AS(co_await brood::with_timeout(20ms, program.stderr_().read_line()), brood::timed_out);
     CHECK(program.is_alive());
     CHECK((co_await program.stdout_().read_all()).size() == 9'999'999);
-    CHECK((co_await program.stderr_().read_line() == "done"));
+    CHECK(co_await program.stderr_().read_line() == "done");
     CHECK((co_await program.join()).success());
   });
 }
@@ -164,7 +164,7 @@ TEST_CASE("a read that is cancelled loses nothing") {
     co_await cat.stdin_().write("half a li");
     CHECK_THROWS_AS(co_await brood::with_timeout(5ms, cat.stdout_().read_line()), brood::timed_out);
     co_await cat.stdin_().write("ne\n");
-    CHECK((co_await cat.stdout_().read_line() == "half a line"));
+    CHECK(co_await cat.stdout_().read_line() == "half a line");
     cat.stdin_().close();
     co_await cat.join();
   });

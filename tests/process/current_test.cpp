@@ -122,8 +122,8 @@ TEST_CASE("a grandchild that is detached observes its parent's death") {
     CHECK(first == "alive");
     child.terminate();
     co_await child.join();
-    CHECK((co_await child.stdout_().read_line() == "gone"));
-    CHECK((co_await child.stdout_().read_line() == std::nullopt));
+    CHECK(co_await child.stdout_().read_line() == "gone");
+    CHECK(co_await child.stdout_().read_line() == std::nullopt);
     CHECK(orphans.all_gone());
   });
 }
@@ -156,6 +156,6 @@ TEST_CASE("at least one CPU, and no more than the affinity allows") {
   run_clean([&]() -> brood::task<> {
     const std::vector<int> only{first};
     auto child = co_await brood::spawn<usable_cpus>().cpus(only);
-    CHECK((co_await child.result() == 1));
+    CHECK(co_await child.result() == 1);
   });
 }

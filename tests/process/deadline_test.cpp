@@ -60,7 +60,7 @@ TEST_CASE("a child that runs longer than its deadline is killed, and its status 
 TEST_CASE("a child that ends in time does not hear of its deadline") {
   run_clean([]() -> brood::task<> {
     auto child = co_await brood::spawn<answer>().deadline(1h);
-    CHECK((co_await child.result() == 42));
+    CHECK(co_await child.result() == 42);
     CHECK_FALSE((co_await child.join()).deadline_passed);
     auto killed = co_await brood::spawn<wait_for_ever>().deadline(1h);
     killed.kill();
@@ -96,7 +96,7 @@ TEST_CASE("kill_tree ends a child, its children, theirs, and those in sessions o
   const orphanage orphans;
   run_clean([&]() -> brood::task<> {
     auto child = co_await brood::spawn<have_children>().stdout_(brood::piped);
-    CHECK((co_await child.stdout_().read_line() == "ready"));
+    CHECK(co_await child.stdout_().read_line() == "ready");
     child.kill_tree();
     CHECK((co_await child.join()).exitcode == -SIGKILL);
     CHECK(orphans.all_gone());
@@ -107,11 +107,11 @@ TEST_CASE("kill_tree finds what a thread of the child has started") {
   const orphanage orphans;
   run_clean([&]() -> brood::task<> {
     auto child = co_await brood::spawn<start_from_a_thread>().stdout_(brood::piped);
-    CHECK((co_await child.stdout_().read_line() == "grandchild"));
+    CHECK(co_await child.stdout_().read_line() == "grandchild");
     child.kill_tree();
     co_await child.join();
     // The end of the stream: nobody holds it any more.
-    CHECK((co_await child.stdout_().read_line() == std::nullopt));
+    CHECK(co_await child.stdout_().read_line() == std::nullopt);
     CHECK(orphans.all_gone());
   });
 }

@@ -151,11 +151,11 @@ TEST_CASE("hooks run at the end of a child, last registered first, once") {
     const int codes[] = {0, 6};
     for (const int code : codes) {
       auto child = co_await brood::spawn<say_at_exit>(code).stdout_(brood::piped);
-      CHECK((co_await child.stdout_().read_all() == "registered last\nregistered first\n"));
+      CHECK(co_await child.stdout_().read_all() == "registered last\nregistered first\n");
       CHECK((co_await child.join()).exitcode == code);
     }
     auto throwing = co_await brood::spawn<throw_with_hook>().stdout_(brood::piped).stderr_(brood::null);
-    CHECK((co_await throwing.stdout_().read_all() == "hook\n"));
+    CHECK(co_await throwing.stdout_().read_all() == "hook\n");
     CHECK_THROWS_AS(co_await throwing.result(), brood::remote_error);
   });
 }
@@ -173,7 +173,7 @@ TEST_CASE("a child's hooks are not run by its children that are clones of it a s
 TEST_CASE("what a child has printed is flushed at its end") {
   run_clean([]() -> brood::task<> {
     auto child = co_await brood::spawn<print_buffered>().stdout_(brood::piped);
-    CHECK((co_await child.stdout_().read_all() == "buffered"));
+    CHECK(co_await child.stdout_().read_all() == "buffered");
     co_await child.join();
   });
 }

@@ -52,7 +52,7 @@ brood::task<> expect_failure(Operation operation, int error, std::string step) {
     CHECK_THAT(e.what(), contains_text(step));
   }
   auto next = co_await brood::spawn<square>(3);
-  CHECK((co_await next.result() == 9));
+  CHECK(co_await next.result() == 9);
 }
 
 /// Lowers the soft limit on descriptors to what is in use, while it lives.
@@ -145,7 +145,7 @@ TEST_CASE("no descriptor is left in the parent: for a pipe, for a large argument
       }
     }
     auto next = co_await brood::spawn<square>(3);
-    CHECK((co_await next.result() == 9));
+    CHECK(co_await next.result() == 9);
   });
 }
 
@@ -178,7 +178,7 @@ TEST_CASE("no descriptor is left for a fork server that has to be started again"
       CHECK_THROWS(co_await brood::spawn<square>(2));
     }
     auto next = co_await brood::spawn<square>(3);
-    CHECK((co_await next.result() == 9));
+    CHECK(co_await next.result() == 9);
   });
 }
 

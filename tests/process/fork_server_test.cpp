@@ -57,7 +57,7 @@ void kill_server() {
 
 brood::task<> expect_square(int x) {
   auto child = co_await brood::spawn<square>(x);
-  CHECK((co_await child.result() == x * x));
+  CHECK(co_await child.result() == x * x);
 }
 
 }  // namespace
@@ -116,7 +116,7 @@ TEST_CASE("running children finish with their true statuses") {
     code.stdin_().close();
     program.stdin_().close();
     killed.terminate();
-    CHECK((co_await value.result() == 36));
+    CHECK(co_await value.result() == 36);
     CHECK((co_await code.join()).exitcode == 9);
     CHECK((co_await program.join()).exitcode == 4);
     CHECK((co_await killed.join()).exitcode == -SIGTERM);
@@ -235,7 +235,7 @@ TEST_CASE("children of a server that was started again live in the same world") 
     auto same_key = co_await brood::spawn<has_key>(key);
     CHECK(co_await same_key.result());
     auto there = co_await brood::spawn<directory>();
-    CHECK((co_await there.result() == "/usr"));
+    CHECK(co_await there.result() == "/usr");
     // The mask is the one of init, not the one that this thread has at the moment.
     auto mask = co_await brood::spawn<is_blocked>(int{SIGUSR1});
     CHECK_FALSE(co_await mask.result());
@@ -244,12 +244,12 @@ TEST_CASE("children of a server that was started again live in the same world") 
     unsetenv("BROOD_WORLD");
     std::filesystem::current_path(before);
     auto back = co_await brood::spawn<directory>();
-    CHECK((co_await back.result() == before));
+    CHECK(co_await back.result() == before);
     auto gone = co_await brood::spawn<variable>("BROOD_WORLD");
-    CHECK((co_await gone.result() == std::nullopt));
+    CHECK(co_await gone.result() == std::nullopt);
     if (!every_child_is_a_fresh_image()) {
       auto loaded = co_await brood::spawn<preloaded>();
-      CHECK((co_await loaded.result() == 42));
+      CHECK(co_await loaded.result() == 42);
     }
     const auto limit_after = co_await brood::command("sh", "-c", "ulimit -n").output();
     CHECK(limit_after.out == limit_before.out);

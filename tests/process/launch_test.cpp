@@ -108,9 +108,9 @@ std::string contents_of(const std::filesystem::path& path) {
 TEST_CASE("env sets variables, clear_env leaves only those") {
   run_clean([]() -> brood::task<> {
     auto child = co_await brood::spawn<variable>("BROOD_A").env("BROOD_A", "1").env("BROOD_A", "2");
-    CHECK((co_await child.result() == "2"));
+    CHECK(co_await child.result() == "2");
     auto empty = co_await brood::spawn<variable>("BROOD_A").env("BROOD_A", "");
-    CHECK((co_await empty.result() == ""));
+    CHECK(co_await empty.result() == "");
     auto cleared = co_await brood::spawn<environment>().clear_env().env("BROOD_ONLY", "this");
     const auto seen = co_await cleared.result();
     CHECK(seen == std::map<std::string, std::string>{{"BROOD_ONLY", "this"}});
@@ -126,46 +126,46 @@ TEST_CASE("children see the environment and the directory that the parent has wh
     unsetenv("PATH");
     std::filesystem::current_path("/usr");
     auto late = co_await brood::spawn<variable>("BROOD_LATE");
-    CHECK((co_await late.result() == "late"));
+    CHECK(co_await late.result() == "late");
     auto gone = co_await brood::spawn<variable>("PATH");
-    CHECK((co_await gone.result() == std::nullopt));
+    CHECK(co_await gone.result() == std::nullopt);
     auto own = co_await brood::spawn<variable>("BROOD_LATE").env("BROOD_LATE", "setter");
-    CHECK((co_await own.result() == "setter"));
+    CHECK(co_await own.result() == "setter");
     auto there = co_await brood::spawn<directory>();
-    CHECK((co_await there.result() == "/usr"));
+    CHECK(co_await there.result() == "/usr");
     setenv("PATH", path.c_str(), 1);
     unsetenv("BROOD_LATE");
     std::filesystem::current_path(before);
     auto after = co_await brood::spawn<variable>("BROOD_LATE");
-    CHECK((co_await after.result() == std::nullopt));
+    CHECK(co_await after.result() == std::nullopt);
     auto back = co_await brood::spawn<directory>();
-    CHECK((co_await back.result() == before));
+    CHECK(co_await back.result() == before);
   });
 }
 
 TEST_CASE("a grandchild has the environment of its parent, whatever that one's parent had") {
   run_clean([]() -> brood::task<> {
     auto inherited = co_await brood::spawn<variable_of_grandchild>("BROOD_X").env("BROOD_X", "child");
-    CHECK((co_await inherited.result() == "child"));
+    CHECK(co_await inherited.result() == "child");
     setenv("BROOD_X", "parent", 1);
     auto changed = co_await brood::spawn<changed_variable_of_grandchild>("BROOD_X", "changed");
-    CHECK((co_await changed.result() == "changed"));
+    CHECK(co_await changed.result() == "changed");
     unsetenv("BROOD_X");
     setenv("BROOD_TEST_CONSTANT", "first", 1);
     auto child = co_await brood::spawn<changed_variable_of_grandchild>("BROOD_TEST_CONSTANT", "first")
                      .env("BROOD_TEST_CONSTANT", "second");
-    CHECK((co_await child.result() == "first"));
+    CHECK(co_await child.result() == "first");
     unsetenv("BROOD_TEST_CONSTANT");
     const std::string home = variable("PATH").value_or("");
     auto restored = co_await brood::spawn<changed_variable_of_grandchild>("PATH", home).env("PATH", "/elsewhere");
-    CHECK((co_await restored.result() == home));
+    CHECK(co_await restored.result() == home);
   });
 }
 
 TEST_CASE("cwd sets the directory") {
   run_clean([]() -> brood::task<> {
     auto child = co_await brood::spawn<directory>().cwd("/usr/lib");
-    CHECK((co_await child.result() == "/usr/lib"));
+    CHECK(co_await child.result() == "/usr/lib");
     const auto program = co_await brood::command("pwd").cwd("/usr").output();
     CHECK(program.out == "/usr\n");
   });
@@ -174,11 +174,11 @@ TEST_CASE("cwd sets the directory") {
 TEST_CASE("nice and cpus set priority and affinity") {
   run_clean([]() -> brood::task<> {
     auto child = co_await brood::spawn<priority>().nice(7);
-    CHECK((co_await child.result() == 7));
+    CHECK(co_await child.result() == 7);
     const int last = affinity().back();
     const std::vector<int> only{last};
     auto bound = co_await brood::spawn<affinity>().cpus(only);
-    CHECK((co_await bound.result() == only));
+    CHECK(co_await bound.result() == only);
     const auto program = co_await brood::command("nice").nice(5).output();
     CHECK(program.out == "5\n");
   });
@@ -220,10 +220,10 @@ TEST_CASE("streams: pipes") {
     auto reader = co_await brood::spawn<read_input>().stdin_(brood::piped);
     co_await reader.stdin_().write("some bytes");
     reader.stdin_().close();
-    CHECK((co_await reader.result() == "some bytes"));
+    CHECK(co_await reader.result() == "some bytes");
     auto writer = co_await brood::spawn<write_both>().stdout_(brood::piped).stderr_(brood::piped);
-    CHECK((co_await writer.stdout_().read_all() == "to output\n"));
-    CHECK((co_await writer.stderr_().read_all() == "to error\n"));
+    CHECK(co_await writer.stdout_().read_all() == "to output\n");
+    CHECK(co_await writer.stderr_().read_all() == "to error\n");
     co_await writer.result();
   });
 }
@@ -238,7 +238,7 @@ TEST_CASE("streams: files, created, emptied and appended to") {
     CHECK(contents_of(folder / "out") == "to output\n");
     CHECK(contents_of(folder / "err") == "to error\nto error\n");
     auto reader = co_await brood::spawn<read_input>().stdin_(folder / "out");
-    CHECK((co_await reader.result() == "to output\n"));
+    CHECK(co_await reader.result() == "to output\n");
     const auto copied =
         co_await brood::command("cat").stdin_(folder / "out").stdout_(folder / "copy").cwd(folder.path()).status();
     CHECK(copied.success());
@@ -269,7 +269,7 @@ TEST_CASE("streams: descriptors, null, and the parent's own") {
     dup2(kept, 1);
     close(kept);
     brood::reader output{brood::unique_fd(ends[0])};
-    CHECK((co_await output.read_all() == "to output\nprogram\n"));
+    CHECK(co_await output.read_all() == "to output\nprogram\n");
   });
 }
 
@@ -281,7 +281,7 @@ TEST_CASE("a child that closes its standard input, or all of its streams, ends w
       close(2);
       return open("/dev/null", O_RDONLY);
     }>();
-    CHECK((co_await child.result() == 0));
+    CHECK(co_await child.result() == 0);
     // A queue or a pool of its own works there too: here, a child.
     auto parent = co_await brood::spawn<[]() -> brood::task<std::string> {
       close(0);
@@ -290,7 +290,7 @@ TEST_CASE("a child that closes its standard input, or all of its streams, ends w
       grandchild.stdin_().close();
       co_return co_await grandchild.result();
     }>();
-    CHECK((co_await parent.result() == "through"));
+    CHECK(co_await parent.result() == "through");
   });
 }
 
@@ -300,7 +300,7 @@ TEST_CASE("a FIFO that nobody writes does not keep the others from starting") {
   run_clean([&]() -> brood::task<> {
     auto waiting = co_await brood::command("cat").stdin_(folder / "fifo").stdout_(brood::piped).spawn();
     auto other = co_await brood::spawn<priority>();
-    CHECK((co_await other.result() == 0));
+    CHECK(co_await other.result() == 0);
     waiting.kill();
     co_await waiting.join();
   });

@@ -42,7 +42,7 @@ TEST_CASE("leaving a nursery joins its children") {
     });
     for (int i = 0; i < 10; ++i) {
       CHECK_FALSE(children[static_cast<std::size_t>(i)].is_alive());
-      CHECK((co_await children[static_cast<std::size_t>(i)].result() == i * i));
+      CHECK(co_await children[static_cast<std::size_t>(i)].result() == i * i);
     }
     CHECK(brood::active_children().empty());
   });

@@ -76,8 +76,8 @@ TEST_CASE("children without a name are numbered") {
     auto second = co_await brood::spawn<add>(3, 4);
     CHECK_THAT(first.name(), contains_text("process-"));
     CHECK(first.name() != second.name());
-    CHECK((co_await first.result() == 3));
-    CHECK((co_await second.result() == 7));
+    CHECK(co_await first.result() == 3);
+    CHECK(co_await second.result() == 7);
   });
 }
 
@@ -120,7 +120,7 @@ TEST_CASE("signals to a child that has ended do nothing") {
     child.kill();
     child.interrupt();
     child.kill_tree();
-    CHECK((co_await child.result() == 2));
+    CHECK(co_await child.result() == 2);
     CHECK(child.exitcode() == 0);
   });
 }
@@ -181,7 +181,7 @@ TEST_CASE("a hundred children start and end with 0") {
     std::vector<brood::process<int>> children;
     for (int i = 0; i < many(100); ++i) children.push_back(co_await brood::spawn<add>(i, 1));
     for (std::size_t i = 0; i < children.size(); ++i) {
-      CHECK((co_await children[i].result() == static_cast<int>(i) + 1));
+      CHECK(co_await children[i].result() == static_cast<int>(i) + 1);
       CHECK(children[i].exitcode() == 0);
     }
   });

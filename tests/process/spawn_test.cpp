@@ -95,8 +95,8 @@ TEST_CASE("a function runs in a child and gives its result, as often as it is as
   run_clean([]() -> brood::task<> {
     auto child = co_await brood::spawn<square>(7);
     CHECK(child.pid() != getpid());
-    CHECK((co_await child.result() == 49));
-    CHECK((co_await child.result() == 49));
+    CHECK(co_await child.result() == 49);
+    CHECK(co_await child.result() == 49);
     CHECK(child.exitcode() == 0);
   });
 }
@@ -106,11 +106,11 @@ TEST_CASE("functions that give nothing, cannot throw, are lambdas or coroutines"
     auto nothing = co_await brood::spawn<do_nothing>();
     co_await nothing.result();
     auto no_errors = co_await brood::spawn<square_without_errors>(5);
-    CHECK((co_await no_errors.result() == 25));
+    CHECK(co_await no_errors.result() == 25);
     auto lambda = co_await brood::spawn<[](int a, int b) { return a * b; }>(6, 7);
-    CHECK((co_await lambda.result() == 42));
+    CHECK(co_await lambda.result() == 42);
     auto coroutine = co_await brood::spawn<square_later>(9);
-    CHECK((co_await coroutine.result() == 81));
+    CHECK(co_await coroutine.result() == 81);
     auto empty_coroutine = co_await brood::spawn<do_nothing_later>();
     co_await empty_coroutine.result();
   });
@@ -120,9 +120,9 @@ TEST_CASE("arguments convert to the function's parameters") {
   run_clean([]() -> brood::task<> {
     const std::string text = "ab";
     auto child = co_await brood::spawn<repeat>(text, 3);
-    CHECK((co_await child.result() == "ababab"));
+    CHECK(co_await child.result() == "ababab");
     auto from_literal = co_await brood::spawn<repeat>("cd", short{2});
-    CHECK((co_await from_literal.result() == "cdcd"));
+    CHECK(co_await from_literal.result() == "cdcd");
   });
 }
 
@@ -143,7 +143,7 @@ TEST_CASE("a hundred mebibytes travel to a child and from one") {
     const std::size_t size = std::size_t{100} << 20;
     const std::string text(size, 'b');
     auto there = co_await brood::spawn<length_of>(text);
-    CHECK((co_await there.result() == size));
+    CHECK(co_await there.result() == size);
     auto back = co_await brood::spawn<make_bytes>(size);
     const std::string made = co_await back.result();
     CHECK(made.size() == size);
@@ -184,16 +184,16 @@ TEST_CASE("a plain function in a child waits for children of its own") {
   run_clean([]() -> brood::task<> {
     const std::vector<int> numbers{1, 2, 3};
     auto child = co_await brood::spawn<sum_of_squares_of_children>(numbers);
-    CHECK((co_await child.result() == 14));
+    CHECK(co_await child.result() == 14);
   });
 }
 
 TEST_CASE("a child spawns its children as fresh images") {
   run_clean([]() -> brood::task<> {
     auto child = co_await brood::spawn<square_in_image>(12);
-    CHECK((co_await child.result() == 144));
+    CHECK(co_await child.result() == 144);
     auto image = co_await brood::spawn<square_in_image>(13).start_method(brood::start_method::exec);
-    CHECK((co_await image.result() == 169));
+    CHECK(co_await image.result() == 169);
     auto deep = co_await brood::spawn<descend>(3).start_method(brood::start_method::exec);
     CHECK((co_await deep.result()).size() == 4);
   });

@@ -1,7 +1,4 @@
 // Catch2, version 3 or 2, whichever is installed, and the names that differ between them.
-//
-// `CHECK((co_await text() == "a"))`, with two pairs of parentheses, where the left side is no plain number: Catch2 keeps a
-// reference to it, and GCC 12 destroys what a co_await gave before Catch2 has looked.
 #pragma once
 
 #include <string>
@@ -10,6 +7,13 @@
 #include <catch2/catch_all.hpp>
 #else
 #include <catch2/catch.hpp>
+#endif
+
+#if defined(__GNUC__) && !defined(__clang__)
+// Catch2 mentions each checked expression in __builtin_constant_p, which evaluates nothing, except that GCC 12 carries out
+// a co_await there: the one that is checked would then be the second.
+#undef CATCH_INTERNAL_IGNORE_BUT_WARN
+#define CATCH_INTERNAL_IGNORE_BUT_WARN(...)
 #endif
 
 /// Matches a text that contains `part`: `CHECK_THROWS_WITH(f(), contains_text("closed"))`.
