@@ -399,7 +399,7 @@ void supervisor::hear_hello(std::span<const std::byte> message) {
   }
 }
 
-void supervisor::handle_reply(const launch_reply& reply, unique_fd pidfd) {
+void supervisor::handle_reply(launch_reply reply, unique_fd pidfd) {
   const auto found = children_.find(reply.id);
   if (found == children_.end()) return;
   const std::shared_ptr<child> child = found->second;

@@ -69,7 +69,7 @@ class supervisor final : public runtime_service {
   void flush();
   void read_replies();
   void hear_hello(std::span<const std::byte> message);
-  void handle_reply(const launch_reply& reply, unique_fd pidfd);
+  void handle_reply(launch_reply reply, unique_fd pidfd);  // a copy: reports are read into the same buffer
   void launched(child& child, pid_t pid, unique_fd pidfd);
   void fail_launch(child& child, std::exception_ptr failure);
 
