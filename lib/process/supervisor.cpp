@@ -564,9 +564,10 @@ void supervisor::reap_some() {
   // A child reports before it ends, so the reports of all of these have come.
   read_reports(std::numeric_limits<int>::max());
   for (int i = 0; i < count; ++i) {
-    if (ended[i].data.u64 == server_id) reap_dead_servers();
-    if (ended[i].data.u64 == orphan_id) bury_orphans();
-    const auto found = children_.find(ended[i].data.u64);
+    const std::uint64_t id = ended[i].data.u64;  // a copy: epoll_event is packed
+    if (id == server_id) reap_dead_servers();
+    if (id == orphan_id) bury_orphans();
+    const auto found = children_.find(id);
     if (found == children_.end()) continue;
     const std::shared_ptr<child> child = found->second;
     // Before it is reaped: from then on its pid may become somebody else's.
