@@ -50,14 +50,6 @@ bool shared_memory_of_ours() {
   return false;
 }
 
-bool sockets_of_ours() {
-  std::ifstream list("/proc/net/unix");
-  for (std::string line; std::getline(list, line);) {
-    if (line.find("brood") != std::string::npos && line.find('@') != std::string::npos) return true;
-  }
-  return false;
-}
-
 void kill_parent(const std::string& role, std::size_t least_descendants) {
   const leftovers before = leftovers::now();
   {
@@ -72,7 +64,6 @@ void kill_parent(const std::string& role, std::size_t least_descendants) {
     CHECK(parent.read_all().find("error") == std::string::npos);  // ends, as nobody holds its output any more
     CHECK(files.empty());
     CHECK_FALSE(shared_memory_of_ours());
-    CHECK_FALSE(sockets_of_ours());
   }
   CHECK(leftovers::now() == before);
 }
