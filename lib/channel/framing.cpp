@@ -1,0 +1,85 @@
+#include "channel/framing.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "brood/arena/codec.hpp"
+
+namespace brood::detail {
+
+std::array<std::byte, frame_header_size> frame_header(std::uint64_t size) noexcept {
+  std::array<std::byte, frame_header_size> result;
+  for (std::size_t i = 0; i < result.size(); ++i) result[i] = static_cast<std::byte>(size >> (8 * i));
+  return result;
+}
+
+std::uint64_t frame_reader::announced_size() const noexcept {
+  std::uint64_t size = 0;
+  for (std::size_t i = frame_header_size; i-- > 0;) {
+    size = size << 8 | std::to_integer<std::uint64_t>(buffer_[begin_ + i]);
+  }
+  return size;
+}
+
+std::span<std::byte> frame_reader::space() {
+  if (started_) {
+    // Doubling: no more is taken than has come, and a large message is moved a few times only.
+    if (arrived_ == message_.size()) {
+      message_.resize(static_cast<std::size_t>(std::min(size_, std::max<std::uint64_t>(2 * arrived_, buffer_size))));
+    }
+    return std::span(message_).subspan(static_cast<std::size_t>(arrived_));
+  }
+  if (!buffer_) buffer_ = std::make_unique<std::byte[]>(buffer_size);
+  if (begin_ != 0) {
+    std::memmove(buffer_.get(), buffer_.get() + begin_, buffered());
+    end_ -= std::exchange(begin_, 0);
+  }
+  return {buffer_.get() + end_, buffer_size - end_};
+}
+
+void frame_reader::filled(std::size_t count) noexcept {
+  if (started_) {
+    arrived_ += count;
+  } else {
+    end_ += count;
+  }
+}
+
+bool frame_reader::has_next() const noexcept {
+  if (started_) return arrived_ == size_;
+  if (buffered() < frame_header_size) return false;
+  const std::uint64_t size = announced_size();
+  return size > longest_ || buffered() - frame_header_size >= size;
+}
+
+std::optional<std::vector<std::byte>> frame_reader::next() {
+  if (started_) {
+    if (arrived_ < size_) return std::nullopt;
+    started_ = false;
+    message_.resize(static_cast<std::size_t>(size_));
+    return std::exchange(message_, {});
+  }
+  if (buffered() < frame_header_size) return std::nullopt;
+  const std::uint64_t size = announced_size();
+  if (size > longest_) {
+    throw decode_error(fmt::format("a message of {} bytes, where at most {} are allowed", size, longest_));
+  }
+  const std::byte* body = buffer_.get() + begin_ + frame_header_size;
+  const std::size_t present = buffered() - frame_header_size;
+  if (present >= size) {
+    begin_ += frame_header_size + static_cast<std::size_t>(size);
+    return std::vector(body, body + size);
+  }
+  if (size + frame_header_size <= buffer_size) return std::nullopt;  // the rest comes into the buffer
+  message_.assign(body, body + present);
+  begin_ = end_ = 0;
+  started_ = true;
+  size_ = size;
+  arrived_ = present;
+  return std::nullopt;
+}
+
+}  // namespace brood::detail
