@@ -48,38 +48,41 @@ void frame_reader::filled(std::size_t count) noexcept {
   }
 }
 
-bool frame_reader::has_next() const noexcept {
+bool frame_reader::has_next() {
+  if (!started_) start_large_message();
   if (started_) return arrived_ == size_;
   if (buffered() < frame_header_size) return false;
   const std::uint64_t size = announced_size();
   return size > longest_ || buffered() - frame_header_size >= size;
 }
 
-std::optional<std::vector<std::byte>> frame_reader::next() {
-  if (started_) {
-    if (arrived_ < size_) return std::nullopt;
-    started_ = false;
-    message_.resize(static_cast<std::size_t>(size_));
-    return std::exchange(message_, {});
-  }
-  if (buffered() < frame_header_size) return std::nullopt;
+/// If what the buffer holds is the beginning of a message that the buffer cannot hold, moves it to a place of its own.
+void frame_reader::start_large_message() {
+  if (buffered() < frame_header_size) return;
   const std::uint64_t size = announced_size();
-  if (size > longest_) {
-    throw decode_error(fmt::format("a message of {} bytes, where at most {} are allowed", size, longest_));
-  }
-  const std::byte* body = buffer_.get() + begin_ + frame_header_size;
   const std::size_t present = buffered() - frame_header_size;
-  if (present >= size) {
-    begin_ += frame_header_size + static_cast<std::size_t>(size);
-    return std::vector(body, body + size);
-  }
-  if (size + frame_header_size <= buffer_size) return std::nullopt;  // the rest comes into the buffer
+  if (size > longest_ || size <= buffer_size - frame_header_size || present >= size) return;
+  const std::byte* body = buffer_.get() + begin_ + frame_header_size;
   message_.assign(body, body + present);
   begin_ = end_ = 0;
   started_ = true;
   size_ = size;
   arrived_ = present;
-  return std::nullopt;
+}
+
+std::optional<std::vector<std::byte>> frame_reader::next() {
+  if (!has_next()) return std::nullopt;
+  if (started_) {
+    started_ = false;
+    return std::exchange(message_, {});
+  }
+  const std::uint64_t size = announced_size();
+  if (size > longest_) {
+    throw decode_error(fmt::format("a message of {} bytes, where at most {} are allowed", size, longest_));
+  }
+  const std::byte* body = buffer_.get() + begin_ + frame_header_size;
+  begin_ += frame_header_size + static_cast<std::size_t>(size);
+  return std::vector(body, body + size);
 }
 
 }  // namespace brood::detail

@@ -30,8 +30,8 @@ class frame_reader {
   void filled(std::size_t count) noexcept;
   /// The next message, if it has arrived whole. Throws `decode_error`, now and ever after, at a length above the limit.
   std::optional<std::vector<std::byte>> next();
-  /// Would `next` give a message or throw?
-  bool has_next() const noexcept;
+  /// Would `next` give a message or throw? As `next`, to be asked before `space`.
+  bool has_next();
   /// Has a part of a message arrived? At the end of the stream it is lost.
   bool in_message() const noexcept { return started_ || begin_ != end_; }
 
@@ -40,6 +40,7 @@ class frame_reader {
 
   std::size_t buffered() const noexcept { return end_ - begin_; }
   std::uint64_t announced_size() const noexcept;
+  void start_large_message();
 
   std::uint64_t longest_;
   std::unique_ptr<std::byte[]> buffer_;
