@@ -2,6 +2,10 @@
 #pragma once
 
 #include "brood/arena/codec.hpp"
+#include "brood/channel/connection.hpp"
+#include "brood/channel/pipe.hpp"
+#include "brood/channel/queue.hpp"
+#include "brood/channel/shared_buffer.hpp"
 #include "brood/coroutine/error.hpp"
 #include "brood/coroutine/generator.hpp"
 #include "brood/coroutine/nursery.hpp"

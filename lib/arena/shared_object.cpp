@@ -43,14 +43,16 @@ void shared_object::acquire_again() {
   cell_ = &cell;
 }
 
-shared_object::~shared_object() {
+shared_object::~shared_object() { let_go(); }
+
+void shared_object::let_go() noexcept {
   if (const auto found = objects().find(name_.block);
       found != objects().end() && found->second.object == this) {
     objects().erase(found);
   }
   if (memory_ == nullptr || cell_ == nullptr) return;
   memory_->drop(name_.block, *cell_);
-  memory_->return_cell(*cell_);
+  memory_->return_cell(*std::exchange(cell_, nullptr));
 }
 
 std::shared_ptr<shared_object> find_object(object_name name) {

@@ -675,16 +675,22 @@ void queue_core::give_back(word& cell) {
 
 // ---- the rest ----
 
-void queue_core::close() {
-  queue_state& s = *state_;
-  memory().require_slot();
-  intent named(memory(), name().block);
+void close_queue(arena& memory, reference queue) {
+  queue_state& s = state_at(memory, queue);
+  memory.require_slot();
+  intent named(memory, queue);
   {
-    section_guard g(memory(), s.put_end);
+    section_guard g(memory, s.put_end);
     s.closed.store(1, std::memory_order_release);
   }
-  wake_all(s.getters);
-  wake_all(s.putters);
+  wake_barrier();
+  if (has_waiters(s.getters)) wake(memory, s.getters, unlimited);
+  if (has_waiters(s.putters)) wake(memory, s.putters, unlimited);
+}
+
+void queue_core::wake_waiters() {
+  wake_all(state_->getters);
+  wake_all(state_->putters);
 }
 
 std::uint64_t queue_core::size() const noexcept {

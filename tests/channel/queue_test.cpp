@@ -16,35 +16,13 @@
 #include "brood/runtime/sync_wait.hpp"
 #include "catch.hpp"
 #include "child.hpp"
+#include "memory.hpp"
 
 using namespace brood;
 using namespace std::chrono_literals;
 
-namespace {
-
-/// The family's memory for one test. Everything must be back at its end.
-struct memory {
-  explicit memory(std::size_t bytes = std::size_t{1} << 30) {
-    if (family_memory::exists()) family_memory::detach();
-    family_memory::create(bytes);
-  }
-  ~memory() {
-    const auto s = family_memory::get().statistics();
-    CHECK(s.blocks == chunks);
-    CHECK(s.processes == 1);
-    family_memory::detach();
-  }
-  std::uint64_t chunks = 0;  // this process may have asked for room for its own cells and wait entries
-};
-
-/// A runtime that ends before the memory does.
-template <class F>
-void in_loop(F body) {
-  runtime loop;
-  loop.run_until_complete(body());
-}
-
-}  // namespace
+using test::in_loop;
+using test::memory;
 
 TEST_CASE("constructed and never used") {
   memory m;

@@ -13,6 +13,7 @@
 
 #include "brood/arena/codec.hpp"
 #include "brood/channel/detail/queue_operations.hpp"
+#include "brood/coroutine/detail/compiler_guard.hpp"
 #include "brood/coroutine/task.hpp"
 
 namespace brood {
@@ -77,7 +78,12 @@ class queue {
   queue& operator=(queue&&) noexcept = default;
 
   /// Waits while the queue is full. Throws `closed`. The value is encoded here, so it need not live on.
-  [[nodiscard]] detail::put_operation<T> put(const T& value) const { return {core(), value}; }
+  template <class U = T>
+    requires std::convertible_to<U&&, const T&>
+  [[nodiscard]] detail::put_operation<T> put(U&& value) const {
+    detail::require_safe_temporary<U>();
+    return {core(), value};
+  }
   /// Waits while the queue is empty; gives the item. Throws `closed` when the queue is closed and drained:
   /// nothing in it and nothing on lease, as a lease may come back. (So call `done` before you ask a closed
   /// queue for the next.)
@@ -88,7 +94,10 @@ class queue {
   [[nodiscard]] detail::get_operation<T, true> next() const { return detail::get_operation<T, true>(core()); }
 
   /// False if it is full. Throws `closed`.
-  bool try_put(const T& value) const {
+  template <class U = T>
+    requires std::convertible_to<U&&, const T&>
+  bool try_put(U&& value) const {
+    detail::require_safe_temporary<U>();
     detail::put_message<T> message(*core(), value);
     const auto outcome = message.put(*core_);
     if (outcome == detail::put_outcome::closed) throw closed();
@@ -106,8 +115,11 @@ class queue {
   /// Puts every item in order, waiting as often as the queue is full; wakes consumers by the batch.
   /// Cancellation: those put before it are in the queue.
   template <std::ranges::input_range R>
-  requires std::convertible_to < std::ranges::range_reference_t<R>,
-  const T& > [[nodiscard]] task<> put_many(R range) const { return put_all(*this, std::move(range)); }
+    requires std::convertible_to<std::ranges::range_reference_t<R>, const T&>
+  [[nodiscard]] task<> put_many(R&& range) const {
+    detail::require_safe_temporary<R>();
+    return put_all<std::remove_cvref_t<R>>(*this, std::forward<R>(range));
+  }
   /// Waits for one item, then takes as many more as are there, at most `most`. Throws `closed` as `get`.
   [[nodiscard]] task<std::vector<T>> get_many(std::size_t most) const { return get_several(*this, most); }
 

@@ -26,12 +26,18 @@ class shared_object {
 
   object_name name() const noexcept { return name_; }
   arena& memory() const noexcept { return *memory_; }
+  /// After a fork that came too late to count it, or when the memory went away: nothing of it may be touched.
+  bool is_gone() const noexcept { return memory_ == nullptr; }
 
  protected:
   /// A new object: `block` was allocated into `cell` as `held::block`.
   shared_object(arena& memory, reference block, std::uint8_t kind, word& cell);
   /// An object that exists. Throws `error` if there is no such object any more, or never was.
   shared_object(arena& memory, object_name name, std::uint8_t kind);
+
+  /// Gives this process's reference up now instead of in the destructor. Handles that still share this name
+  /// nothing; the same object may be opened anew.
+  void let_go() noexcept;
 
  private:
   friend void adopt_objects();

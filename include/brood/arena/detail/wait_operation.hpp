@@ -24,37 +24,38 @@ inline bool time_to_yield() noexcept {
 ///   `arena& memory()`.
 /// Fast path: an attempt that succeeds at once suspends nothing, allocates nothing and makes no system call.
 /// A wake only makes it try again, from the ready queue; if another was faster it waits on, at the front. So
-/// a waiter that is cancelled has taken nothing, and passes on the wake it may have had.
+/// a waiter that is cancelled has taken nothing, and passes on the wake it may have had. What an attempt took
+/// the coroutine gets at once: between the two nothing can cancel it, so `when_any` over two that could both
+/// go on drops nothing.
 template <class Derived>
 class wait_operation : public suspension<Derived>, private waiter {
+  using base = suspension<Derived>;
+
  public:
   bool await_ready() {
-    if (!self().attempt()) return false;
-    done_ = true;
-    return !time_to_yield();
+    if (time_to_yield()) return false;
+    tried_ = true;
+    return done_ = self().attempt();
+  }
+
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> h) {
+    return base::await_suspend(h) && !done_;
   }
 
   void start() {
-    if (done_) return this->complete();
-    ensure_wake_port();
     this->run = [](ready_node& node) noexcept {
-      static_cast<wait_operation&>(static_cast<suspension<Derived>&>(node)).try_again();
+      static_cast<wait_operation&>(static_cast<base&>(node)).try_again();
     };
-    this->woken = [](waiter& w) noexcept { static_cast<wait_operation&>(w).on_wake(); };
-    entry_ = &self().memory().take_wait_entry(*this);
-    try {
-      enqueue(self().memory(), self().list(), *entry_, false);
-      if (!self().attempt()) return;
-    } catch (...) {
-      finish(false);
-      throw;
-    }
-    finish(false);  // a wake that came meanwhile was for somebody else
-    done_ = true;
-    this->complete();
+    if (!tried_) return this->complete();  // only let the others run
+    done_ = wait_in_list();
   }
 
   void abandon() noexcept { finish(false); }
+  bool give_back() noexcept {
+    finish(false);
+    return true;
+  }
 
  protected:
   ~wait_operation() = default;
@@ -73,26 +74,43 @@ class wait_operation : public suspension<Derived>, private waiter {
     if (state == static_cast<std::uint64_t>(wait_state::woken)) this->complete();
   }
 
-  void try_again() noexcept {
-    if (done_ || this->was_cancelled()) return this->resume();
+  /// True if the attempt that follows the entry into the list succeeded.
+  bool wait_in_list() {
+    ensure_wake_port();
+    this->woken = [](waiter& w) noexcept { static_cast<wait_operation&>(w).on_wake(); };
+    entry_ = &self().memory().take_wait_entry(*this);
     try {
-      if (self().attempt()) {
-        finish(true);
-        done_ = true;
-      } else if (this->stop_requested()) {
-        finish(false);
-        this->end_cancelled();
-      } else {
-        enqueue(self().memory(), self().list(), *entry_, true);
-        if (!self().attempt()) return this->wait_on();
-        finish(false);
-        done_ = true;
-      }
+      enqueue(self().memory(), self().list(), *entry_, false);
+      if (!self().attempt()) return false;
+    } catch (...) {
+      finish(false);
+      throw;
+    }
+    finish(false);  // a wake that came meanwhile was for somebody else
+    return true;
+  }
+
+  bool attempt_again() {
+    if (self().attempt()) {
+      finish(true);
+      return true;
+    }
+    if (entry_ == nullptr) return wait_in_list();
+    enqueue(self().memory(), self().list(), *entry_, true);
+    if (!self().attempt()) return false;
+    finish(false);
+    return true;
+  }
+
+  void try_again() noexcept {
+    if (this->was_cancelled()) return this->resume();
+    try {
+      if (!attempt_again()) return this->wait_on();
     } catch (...) {
       finish(false);
       failure_ = std::current_exception();
-      done_ = true;
     }
+    done_ = true;
     this->resume();
   }
 
@@ -107,6 +125,7 @@ class wait_operation : public suspension<Derived>, private waiter {
 
   wait_entry* entry_ = nullptr;
   std::exception_ptr failure_;
+  bool tried_ = false;
   bool done_ = false;
 };
 

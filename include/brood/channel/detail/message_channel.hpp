@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <span>
 #include <utility>
 #include <variant>
@@ -93,5 +94,9 @@ class message_channel {
  protected:
   message_channel() = default;
 };
+
+/// The channel of that name in this process: one end of a pipe. Throws `decode_error` if there is none, or if it
+/// does not receive or send as it should.
+std::shared_ptr<message_channel> open_channel(object_name name, bool receives, bool sends);
 
 }  // namespace brood::detail

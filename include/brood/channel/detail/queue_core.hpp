@@ -89,8 +89,19 @@ class outgoing_message {
   /// Room for `size` bytes. Throws `arena_full`.
   std::span<std::byte> prepare(arena& memory, std::uint64_t size, std::size_t inline_bytes,
                                const travelling_objects& objects);
-  std::span<std::byte> inline_room() noexcept { return inline_; }
-  void set_inline(std::size_t size) noexcept { size_ = size; }
+
+  /// The message that `write(std::span<std::byte>)` writes, with the objects whose handles it encodes. `write` gives
+  /// the size; it is called twice if the message turns out to need a block. Throws what it throws, and `arena_full`.
+  template <class Write>
+  void fill(arena& memory, std::size_t inline_bytes, const Write& write) {
+    travelling_objects objects;
+    const std::size_t size = write(std::span<std::byte>(inline_, inline_bytes));
+    if (size <= inline_bytes && objects.objects().empty()) {
+      size_ = size;
+    } else {
+      write(prepare(memory, size, inline_bytes, objects));
+    }
+  }
 
  private:
   friend class queue_core;
@@ -123,6 +134,9 @@ class incoming_message {
   std::uint64_t size_ = 0;
   std::byte inline_[most_inline];
 };
+
+/// What `queue_core::close` does, for one who only has the queue's name. Closing twice is fine.
+void close_queue(arena& memory, reference queue);
 
 enum class put_outcome { done, full, closed };
 enum class take_outcome { done, empty, closed };
@@ -157,7 +171,9 @@ class queue_core final : public shared_object {
   void settle(word& cell);
   void give_back(word& cell);
 
-  void close();
+  void close() { close_queue(memory(), name().block); }
+  /// Makes everyone who waits try again.
+  void wake_waiters();
   bool is_closed() const noexcept { return state_->closed.load(std::memory_order_acquire) != 0; }
   std::uint64_t size() const noexcept;
   std::uint64_t capacity() const noexcept { return state_->capacity; }

@@ -36,14 +36,8 @@ class put_message {
     if constexpr (fits_slot<T>) {
       std::memcpy(message_, &value, sizeof(T));
     } else {
-      travelling_objects objects;
-      const std::size_t size = encode_into(message_.inline_room().first(core.inline_bytes()), value);
-      if (size <= core.inline_bytes() && objects.objects().empty()) {
-        message_.set_inline(size);
-        return;
-      }
-      const auto place = message_.prepare(core.memory(), size, core.inline_bytes(), objects);
-      encode_into(place, value);
+      message_.fill(core.memory(), core.inline_bytes(),
+                    [&value](std::span<std::byte> out) { return encode_into(out, value); });
     }
   }
 
