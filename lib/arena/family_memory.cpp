@@ -56,6 +56,18 @@ void family_memory::adopt_slot(std::uint32_t slot) {
   detail::adopt_objects();
 }
 
+void family_memory::adopt_slot_when_needed(std::uint32_t slot) {
+  if (detail::has_objects()) {
+    adopt_slot(slot);
+  } else {
+    get().adopt_slot_when_needed(slot);
+  }
+}
+
+void family_memory::disown() noexcept {
+  if (memory != nullptr) memory->disown();
+}
+
 std::uint32_t family_memory::slot() noexcept { return memory != nullptr ? memory->self() : 0; }
 void family_memory::on_death(std::uint32_t slot) { get().on_death(slot); }
 

@@ -69,7 +69,8 @@ process_slot& arena::slot_at(std::uint32_t slot) const noexcept {
   return reinterpret_cast<process_slot*>(base_ + header().process_table)[slot];
 }
 
-void arena::require_slot() const {
+void arena::require_slot() {
+  if (slot_to_adopt_ != 0) adopt_slot(std::exchange(slot_to_adopt_, 0));
   if (my_slot_ == nullptr) {
     throw std::logic_error(
         "brood: this process has no place in the family's memory; call brood::init first thing in main");
@@ -92,8 +93,8 @@ std::uint32_t arena::reserve_slot() {
   auto& h = header();
   // Only the first process of a family has no slot yet, and so no cell to name the child in; it holds the
   // section in the name of the slot it is about to get, which nobody else can have.
-  const bool first = my_slot_ == nullptr;
-  if (first && h.slots_cut.load() != 1) require_slot();
+  const bool first = h.slots_cut.load() == 1;
+  if (!first) require_slot();
   if (first) {
     h.slots_cut.store(2);
     slot_at(1).state.store(make_state(1, slot_state::reserved), std::memory_order_release);
@@ -142,6 +143,13 @@ void arena::adopt_slot(std::uint32_t slot) {
   }
   me_ = make_owner(state, slot);
   reset_local(slot);
+}
+
+void arena::disown() noexcept {
+  me_ = 0;
+  my_slot_ = nullptr;
+  ring_socket_ = -1;
+  slot_to_adopt_ = 0;
 }
 
 void arena::reset_local(std::uint32_t slot) {

@@ -1,6 +1,8 @@
 // This process's counted references, and the register that makes two handles of one object share one of them.
 #include "brood/arena/detail/shared_object.hpp"
 
+#include "brood/arena/family_memory.hpp"
+
 #include <unordered_map>
 #include <utility>
 
@@ -63,6 +65,25 @@ std::shared_ptr<shared_object> find_object(object_name name) {
 
 void remember_object(const std::shared_ptr<shared_object>& object) {
   objects()[object->name().block].handle = object;
+}
+
+bool has_objects() noexcept { return !objects().empty(); }
+
+held_reference::held_reference(object_name name, std::uint8_t kind) : block_(name.block) {
+  arena& memory = family_memory::get();
+  word& cell = memory.take_cell();
+  if (memory.acquire(name.block, kind, name.generation, cell)) {
+    cell_ = &cell;
+  } else {
+    memory.return_cell(cell);
+  }
+}
+
+held_reference::~held_reference() {
+  if (cell_ == nullptr || !family_memory::exists()) return;
+  arena& memory = family_memory::get();
+  memory.drop(block_, *cell_);
+  memory.return_cell(*cell_);
 }
 
 void adopt_objects() {

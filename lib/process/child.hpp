@@ -7,8 +7,10 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "brood/arena/codec.hpp"
+#include "brood/arena/detail/shared_object.hpp"
 #include "brood/process/exit_status.hpp"
 #include "brood/runtime/detail/local_event.hpp"
 #include "brood/runtime/stream.hpp"
@@ -39,6 +41,7 @@ class child {
  public:
   std::uint64_t id = 0;
   std::uint32_t slot = 0;
+  std::uint32_t memory_slot = 0;    // its place in the family's memory
   launch_kind kind = launch_kind::function;
   std::string name;
   bool daemon = false;
@@ -60,15 +63,21 @@ class child {
   writer input;
   std::array<reader, 2> outputs;    // standard output, standard error
 
+  std::vector<std::shared_ptr<shared_object>> argument_objects;  // until it has its arguments
+  std::vector<held_reference> result_objects;
+
   std::optional<decltype(child_report::kind)> report;
   bytes report_body;
   sys::mapped_file large_report;    // instead of report_body
+  std::size_t report_begin = 0;     // behind the names of the objects
 
   local_event launched;
   local_event ended;
 
   std::span<const std::byte> reported() const noexcept {
-    return large_report.data() != nullptr ? large_report.contents() : std::span<const std::byte>(report_body);
+    const std::span<const std::byte> whole =
+        large_report.data() != nullptr ? large_report.contents() : std::span<const std::byte>(report_body);
+    return whole.subspan(report_begin);
   }
   void send_signal(int number) noexcept;
   void kill_tree() noexcept;

@@ -4,12 +4,14 @@
 #include <fcntl.h>
 #include <fmt/core.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
+#include "brood/arena/family_memory.hpp"
 #include "brood/process/current.hpp"
 #include "brood/runtime/detail/describe.hpp"
 #include "process/family.hpp"
@@ -47,7 +49,8 @@ void place_descriptors(std::initializer_list<std::pair<int, int>> wanted) {
   place_descriptors({{file.get(), exec_fd::request},
                      {setup.results, exec_fd::results},
                      {setup.parent, exec_fd::parent},
-                     {setup.table_file, exec_fd::spawn_table}});
+                     {setup.table_file, exec_fd::spawn_table},
+                     {family_memory::fd(), exec_fd::arena}});
   close_on_exec_from(exec_fd::end);
   std::string program = family::get().command_line.at(0);
   std::string flag = internal_flag;
@@ -58,11 +61,12 @@ void place_descriptors(std::initializer_list<std::pair<int, int>> wanted) {
 }
 
 void report(int results, const launch_request& request, decltype(child_report::kind) kind,
-            std::span<const std::byte> body) noexcept {
+            std::span<const std::byte> body, std::uint32_t objects = 0) noexcept {
   try {
     child_report message;
     message.kind = kind;
     message.id = request.id;
+    message.objects = objects;
     if (body.size() <= largest_inline_body) {
       sys::send_message(results, {sys::bytes_of(message), body});
       return;
@@ -77,14 +81,46 @@ void report(int results, const launch_request& request, decltype(child_report::k
   }
 }
 
+/// A result that holds handles: their names go first. The objects are kept to the very end, so that the parent finds
+/// them when it has read the report.
+void report_with_objects(int results, const launch_request& request, std::span<const std::byte> result,
+                         const std::vector<std::shared_ptr<shared_object>>& objects) {
+  static_cast<void>(new std::vector(objects));
+  bytes body;
+  for (const auto& object : objects) {
+    const object_in_result entry{object->name(), object->kind()};
+    const auto encoded = sys::bytes_of(entry);
+    body.insert(body.end(), encoded.begin(), encoded.end());
+  }
+  body.insert(body.end(), result.begin(), result.end());
+  report(results, request, child_report::what::value, body, static_cast<std::uint32_t>(objects.size()));
+}
+
+/// What `acknowledge` needs; a function without captures is what a function_entry takes.
+struct {
+  int results = -1;
+  const launch_request* request = nullptr;
+} current;
+
+void acknowledge() {
+  if (current.request->acknowledge) report(current.results, *current.request, child_report::what::has_arguments, {});
+}
+
 /// Runs the function and reports how it ended; gives the exit code.
 int run_function(int results, const launch_request& request, std::span<const std::byte> arguments) {
   using what = decltype(child_report::kind);
+  current = {results, &request};
   what kind = what::exception;
   thrown failure;
   try {
     const function_entry entry = entry_of(request.function);
-    report(results, request, what::value, entry(arguments));
+    const travelling_objects travelling;
+    const bytes result = entry(arguments, &acknowledge);
+    if (travelling.objects().empty()) {
+      report(results, request, what::value, result);
+    } else {
+      report_with_objects(results, request, result, travelling.objects());
+    }
     return 0;
   } catch (const argument_error& e) {
     kind = what::cannot_decode;
@@ -115,18 +151,20 @@ int run_function(int results, const launch_request& request, std::span<const std
   self.daemon = request.daemon;
   self.authkey = request.authkey;
   self.last_name = 0;
+  family_memory::adopt_slot_when_needed(request.memory_slot);
   const auto arguments = body.subspan(request.details_size);
   if (request.confirm) report(results.get(), request, child_report::what::ready, {});
   leave_child(run_function(results.get(), request, arguments));
 }
 
-bytes rehearsed_function(std::span<const std::byte>) { return {}; }
+bytes rehearsed_function(std::span<const std::byte>, void (*)()) { return {}; }
 
 }  // namespace
 
 void rehearse() {
   static_cast<void>(entry_of(token_of(&rehearsed_function)));
   flush_standard_streams();
+  static_cast<void>(has_objects());
   setpgid(0, 0);  // a terminal's signals are not the server's either
 }
 
@@ -134,7 +172,7 @@ void begin_child(const child_setup& setup) noexcept {
   try {
     if (setup.identity != nullptr) setup.identity->renew();
     close(setup.control);
-    prctl(PR_SET_NAME, family::get().program_name);
+    syscall(SYS_prctl, PR_SET_NAME, family::get().program_name, 0, 0, 0);
     if (setup.request.plain && setup.request.kind == launch_kind::function) {
       enter_family(setup);
     } else {
@@ -162,6 +200,7 @@ void begin_executed_child() noexcept {
     static const spawn_table table(exec_fd::spawn_table);
     slot = &table[request.slot];
     close(exec_fd::spawn_table);
+    family_memory::attach(exec_fd::arena);
     const auto body = message.contents().subspan(sizeof request);
     run_child(request, body, unique_fd(exec_fd::results), unique_fd(exec_fd::parent));
   } catch (...) {

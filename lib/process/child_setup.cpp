@@ -89,7 +89,8 @@ void set_scheduling(const launch_options& options) {
 
 /// Ties the child's life to its parent's.
 void enter_family(const child_setup& setup) {
-  require(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0, stage::session);
+  // Raw calls: each function of the C library that a child touches costs it a page fault.
+  require(syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0, stage::session);
   // The parent may have died before the line above. Its pidfd tells for certain, which getppid() does not.
   if (sys::has_ended(setup.parent)) _exit(cannot_start);
   // A group of its own: the whole of what the child starts can be killed together, and a terminal's Ctrl-C reaches

@@ -15,6 +15,7 @@
 #include <iostream>
 #include <utility>
 
+#include "brood/arena/family_memory.hpp"
 #include "brood/process/exit_status.hpp"
 #include "process/fork_server.hpp"
 #include "system/clone.hpp"
@@ -34,8 +35,8 @@ bool has_one_thread() {
   return !error && std::distance(begin(tasks), end(tasks)) == 1;
 }
 
-unique_fd duplicate(const unique_fd& fd, int lowest) {
-  unique_fd copy(fcntl(fd.get(), F_DUPFD_CLOEXEC, lowest));
+unique_fd duplicate(int fd, int lowest) {
+  unique_fd copy(fcntl(fd, F_DUPFD_CLOEXEC, lowest));
   if (!copy) sys::throw_errno("fcntl");
   return copy;
 }
@@ -70,16 +71,18 @@ pid_t clone_server(server_connection& connection, server_ends ends) {
 /// The server from a fresh image of the program, for processes that cannot be cloned.
 pid_t execute_server(server_connection& connection, const server_ends& ends) {
   // Out of the way of the numbers they are to get.
-  const unique_fd control = duplicate(ends.control, exec_fd::end);
-  const unique_fd results = duplicate(connection.results_of_children, exec_fd::end);
-  const unique_fd parent = duplicate(ends.parent, exec_fd::end);
-  const unique_fd table = duplicate(connection.table_file, exec_fd::end);
+  const unique_fd control = duplicate(ends.control.get(), exec_fd::end);
+  const unique_fd results = duplicate(connection.results_of_children.get(), exec_fd::end);
+  const unique_fd parent = duplicate(ends.parent.get(), exec_fd::end);
+  const unique_fd table = duplicate(connection.table_file.get(), exec_fd::end);
+  const unique_fd arena = duplicate(family_memory::fd(), exec_fd::end);
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, control.get(), exec_fd::request);
   posix_spawn_file_actions_adddup2(&actions, results.get(), exec_fd::results);
   posix_spawn_file_actions_adddup2(&actions, parent.get(), exec_fd::parent);
   posix_spawn_file_actions_adddup2(&actions, table.get(), exec_fd::spawn_table);
+  posix_spawn_file_actions_adddup2(&actions, arena.get(), exec_fd::arena);
   // In the world as it was when the family began: what has changed since goes with each launch.
   family& self = family::get();
   posix_spawn_file_actions_addchdir_np(&actions, self.directory.c_str());

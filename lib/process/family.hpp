@@ -41,7 +41,8 @@ struct server_connection {
 
 /// The one process-wide object of this library. Filled by `init`, by the start of a child, and by the first spawn of
 /// a child; used on one thread at a time.
-class family {
+/// Aligned so that it lies in one page: every child writes to it, and a page is what that costs.
+class alignas(1024) family {
  public:
   static family& get() noexcept;
 
@@ -77,6 +78,8 @@ class family {
   std::string name_ = "main";
   std::string parent_name_;
 };
+
+static_assert(sizeof(family) == 1024);
 
 /// Starts this process's fork server if it has none, by cloning this process while it has one thread, else from a
 /// fresh image of the program. Waits until it serves: `preload` and a fraction of a millisecond.

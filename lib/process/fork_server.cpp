@@ -17,6 +17,7 @@
 #include <system_error>
 #include <unordered_map>
 
+#include "brood/arena/family_memory.hpp"
 #include "brood/runtime/detail/describe.hpp"
 #include "process/child_main.hpp"
 #include "process/family.hpp"
@@ -181,7 +182,10 @@ class fork_server {
       reply.pid = start_program(setup, how);
     } else {
       reply.pid = siblings_ ? sys::clone_process(how) : fork_child(how);
-      if (reply.pid == 0) begin_child(setup);
+      if (reply.pid == 0) {
+        close_what_is_others();
+        begin_child(setup);
+      }
     }
     if (reply.pid < 0) {
       reply.failed = errno == EBADMSG ? stage::decode : stage::clone;
@@ -193,6 +197,14 @@ class fork_server {
       reply.error = slot.error;
     }
     return unique_fd(pidfd);
+  }
+
+  /// In a child: the descriptors that the server keeps of its siblings, and of a request that is mapped by now.
+  void close_what_is_others() const noexcept {
+    for (const unique_fd& pidfd : pidfds_) close(pidfd.get());
+    for (const auto& [pidfd, sibling] : relayed_) close(pidfd);
+    if (statuses_) close(statuses_.get());
+    if (request_.body_in_file) close(message_.fds.front().get());
   }
 
   child_setup describe_child(spawn_slot& slot, sys::mapped_file& large) {
@@ -232,13 +244,17 @@ class fork_server {
   }
 
   /// With the C library's own fork, where raw clones are not sound.
-  static pid_t fork_child(const sys::clone_request& how) {
+  pid_t fork_child(const sys::clone_request& how) const {
     int exec_pipe[2] = {-1, -1};
     if (how.wait_for_exec && pipe2(exec_pipe, O_CLOEXEC) != 0) return -1;
     const unique_fd read_end(exec_pipe[0]);
     unique_fd write_end(exec_pipe[1]);
+    const pid_t server = getpid();
     const pid_t child = fork();
     if (child == 0) {
+      // The server's death is this child's, as nobody could tell its end; a server that is dead already sends no signal.
+      if (table_[request_.slot].detached == 0) prctl(PR_SET_PDEATHSIG, SIGKILL);
+      if (getppid() != server) _exit(cannot_start);
       static_cast<void>(write_end.release());  // closed by execve, or with the child
       // The server may be killed before it can write this: the child would be asked for a second time.
       std::atomic_ref(*how.pid_slot).store(getpid(), std::memory_order_release);
@@ -339,7 +355,9 @@ void serve(server_setup setup) noexcept {
   sys::reset_signal_handlers();
   runtime::abandon_after_fork();
   supervisor::abandon_after_fork();
-  close_all_but({setup.control.get(), setup.results.get(), setup.parent.get(), setup.table_file.get()});
+  family_memory::disown();
+  close_all_but({setup.control.get(), setup.results.get(), setup.parent.get(), setup.table_file.get(),
+                 family_memory::fd()});
   // Standard input is nobody's to share: children read /dev/null unless told otherwise.
   fill_standard_streams();
   const unique_fd nothing(open("/dev/null", O_RDONLY | O_CLOEXEC));

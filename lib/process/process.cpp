@@ -64,6 +64,7 @@ task<std::shared_ptr<child>> launch_function(launch_plan plan, function_call cal
   target.kind = plan.method.value_or(usual) == start_method::exec ? launch_kind::exec_function : launch_kind::function;
   target.function = call.function;
   target.arguments = std::move(call.arguments);
+  target.objects = std::move(call.objects);
   return supervisor::current().launch(std::move(plan), std::move(target));
 }
 

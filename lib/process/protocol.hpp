@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "brood/arena/detail/shared_object.hpp"
 #include "brood/process/detail/function_entry.hpp"
 #include "brood/process/launch.hpp"
 #include "system/pidfd.hpp"
@@ -53,6 +54,8 @@ struct launch_request {
   bool own_group = true;          // not for a program that reads the terminal
   bool plain = true;              // nothing but the names was set: the child need not look at the details
   bool daemon = false;
+  bool acknowledge = false;       // the child says when it has its arguments: they hold handles
+  std::uint32_t memory_slot = 0;  // the child's place in the family's memory
   pid_t parent = 0;
   std::array<stream_source, 3> streams{};
   std::uint32_t details_size = 0;
@@ -86,11 +89,18 @@ constexpr std::size_t most_replies = 16;  // in one message
 
 /// From a child that runs a function. Behind it: its result, or an encoded `thrown`.
 struct child_report {
-  enum class what : std::uint8_t { ready, value, exception, cannot_decode, unknown_function } kind = what::ready;
+  enum class what : std::uint8_t { ready, has_arguments, value, exception, cannot_decode, unknown_function } kind = what::ready;
   std::uint64_t id = 0;
   bool body_in_file = false;
+  std::uint32_t objects = 0;  // value: so many `object_in_result` come first in the body
 };
 static_assert(std::is_trivially_copyable_v<child_report>);
+
+/// A shared object that a result holds a handle of. The parent takes a reference before it gives up the child's.
+struct object_in_result {
+  object_name name;
+  std::uint8_t kind = 0;
+};
 
 struct thrown {
   std::string type;
@@ -109,7 +119,8 @@ constexpr int request = 3;       // function: a file with the launch_request and
 constexpr int results = 4;
 constexpr int parent = 5;        // pidfd of the parent
 constexpr int spawn_table = 6;
-constexpr int end = 7;
+constexpr int arena = 7;
+constexpr int end = 8;
 }  // namespace exec_fd
 
 // `PROGRAM --brood-internal function` and `... server DESCRIPTORS`: how such an image is told what it is.

@@ -10,6 +10,7 @@
 #include <csignal>
 #include <string_view>
 
+#include "brood/arena/family_memory.hpp"
 #include "brood/runtime/detail/describe.hpp"
 #include "brood/runtime/signal_watch.hpp"
 #include "process/child_main.hpp"
@@ -46,6 +47,7 @@ void remember_start(family& self, int argc, char** argv, options settings) {
   setrlimit(RLIMIT_NOFILE, &self.descriptor_limit);
   for (int fd = detail::exec_fd::first; fd < detail::exec_fd::end; ++fd) fcntl(fd, F_SETFD, FD_CLOEXEC);
   sys::block_all_signals();
+  family_memory::attach(detail::exec_fd::arena);
   detail::serve({unique_fd(detail::exec_fd::request), unique_fd(detail::exec_fd::results),
                  unique_fd(detail::exec_fd::parent), unique_fd(detail::exec_fd::spawn_table), self.signal_mask});
 }
@@ -110,6 +112,7 @@ void init(int argc, char** argv, options settings) {
     if (argv[2] == std::string_view(detail::internal_function)) detail::begin_executed_child();
     if (argc >= 4 && argv[2] == std::string_view(detail::internal_server)) serve_as_fresh_image(std::stoull(argv[3]));
   }
+  family_memory::create(settings.arena_size);
   detail::ensure_server(self);
 }
 

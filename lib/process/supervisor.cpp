@@ -8,8 +8,10 @@
 
 #include <algorithm>
 #include <cstring>
-#include <numeric>
+#include <limits>
+#include <string_view>
 
+#include "brood/arena/family_memory.hpp"
 #include "brood/coroutine/when_all.hpp"
 #include "brood/coroutine/with_timeout.hpp"
 #include "system/error.hpp"
@@ -29,6 +31,8 @@ constexpr auto grace_period = std::chrono::seconds(2);
 
 // Stands for a dead fork server among the pidfds; children count from 1.
 constexpr std::uint64_t server_id = 0;
+// Stands for a child of a dead child.
+constexpr std::uint64_t orphan_id = std::numeric_limits<std::uint64_t>::max();
 
 // A fork server that dies while it starts the same child again and again is not restarted for ever.
 constexpr int most_deaths_in_a_row = 3;
@@ -83,6 +87,14 @@ unique_fd copy_of(int fd) {
   unique_fd copy(fcntl(fd, F_DUPFD_CLOEXEC, 3));
   if (!copy) sys::throw_errno("brood: cannot start a child: fcntl");
   return copy;
+}
+
+/// Here, as a child would tell too late; setenv(3).
+void require_valid_names(const std::vector<std::pair<std::string, std::string>>& variables) {
+  for (const auto& [name, value] : variables) {
+    const bool valid = !name.empty() && name.find_first_of(std::string_view("=\0", 2)) == std::string::npos;
+    if (!valid) sys::throw_errno(fmt::format("brood: cannot start a child: setenv \"{}\"", name), EINVAL);
+  }
 }
 
 bool is_open(int fd) { return fcntl(fd, F_GETFD) >= 0; }
@@ -180,6 +192,7 @@ task<> end_child(std::shared_ptr<child> child) {
 // --- launching ---
 
 task<std::shared_ptr<child>> supervisor::launch(launch_plan plan, launch_target target) {
+  require_valid_names(plan.options.env);
   auto child = make_child(plan, target);
   queue_.push_back(make_request(child, std::move(plan), std::move(target)));
   children_.emplace(child->id, child);
@@ -220,6 +233,7 @@ std::shared_ptr<child> supervisor::make_child(const launch_plan& plan, const lau
   made->id = ++self.last_id;
   made->slot = take_slot();
   made->kind = target.kind;
+  if (target.kind != launch_kind::program) made->memory_slot = family_memory::reserve_slot();
   made->name = plan.options.name;
   if (made->name.empty()) {
     made->name = target.command.empty() ? fmt::format("process-{}", ++self.last_name) : target.command.front();
@@ -251,6 +265,9 @@ supervisor::outgoing supervisor::make_request(const std::shared_ptr<child>& chil
   request.kind = target.kind;
   request.confirm = child->confirm;
   request.function = target.function;
+  request.acknowledge = !target.objects.empty();
+  request.memory_slot = child->memory_slot;
+  child->argument_objects = std::move(target.objects);
   launch_details details;
   outgoing out;
   out.target = child;
@@ -278,6 +295,7 @@ supervisor::outgoing supervisor::make_request(const std::shared_ptr<child>& chil
     }
   } catch (...) {
     free_slots_.push_back(child->slot);
+    if (child->memory_slot != 0) family_memory::on_death(child->memory_slot);
     throw;
   }
   std::memcpy(out.message.data(), &request, sizeof request);
@@ -377,6 +395,7 @@ void supervisor::hear_hello(std::span<const std::byte> message) {
     ask_for_heir();
   } catch (...) {
     fail_queue(std::current_exception());
+    server_lost();  // so that the next spawn tries again
   }
 }
 
@@ -442,8 +461,40 @@ void supervisor::forget(child& child) {
   children_.erase(child.id);
   connection().table.clear(child.slot);
   free_slots_.push_back(child.slot);
+  child.argument_objects.clear();
+  if (child.memory_slot != 0) end_in_memory(child.memory_slot);
   child.launched.set();
   child.ended.set();
+}
+
+/// Gives back what the child held in the family's memory, and what children of its own did that died with it.
+void supervisor::end_in_memory(std::uint32_t slot) {
+  family_memory::on_death(slot);
+  for (const orphan& left : family_memory::take_orphans()) {
+    if (left.pid == 0) {
+      family_memory::on_death(left.slot);
+      continue;
+    }
+    unique_fd pidfd = sys::open_process(left.pid);
+    if (!pidfd) {
+      family_memory::on_death(left.slot);
+      continue;
+    }
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.u64 = orphan_id;
+    epoll_ctl(pidfds_.get(), EPOLL_CTL_ADD, pidfd.get(), &event);
+    orphans_.push_back({left.slot, std::move(pidfd)});
+  }
+}
+
+void supervisor::bury_orphans() {
+  std::erase_if(orphans_, [this](watched_orphan& orphan) {
+    if (!sys::has_ended(orphan.pidfd.get())) return false;
+    epoll_ctl(pidfds_.get(), EPOLL_CTL_DEL, orphan.pidfd.get(), nullptr);
+    family_memory::on_death(orphan.slot);
+    return true;
+  });
 }
 
 // --- reports ---
@@ -468,12 +519,39 @@ void supervisor::handle_report(std::span<const std::byte> message, std::vector<u
     if (child.pid != 0 && !child.failure && !child.unwanted) child.launched.set();
     return;
   }
+  if (report.kind == child_report::what::has_arguments) {
+    child.argument_objects.clear();
+    return;
+  }
   child.report = report.kind;
-  if (report.body_in_file && !fds.empty()) {
-    child.large_report = sys::map_whole(fds.front().get());
+  if (report.body_in_file) {
+    receive_large_report(child, fds);
   } else {
     const auto body = message.subspan(sizeof report);
     child.report_body.assign(body.begin(), body.end());
+  }
+  hold_objects(child, report.objects);
+}
+
+/// The child may be dying already, but what it holds is its own until it is reaped: time enough to take references.
+void supervisor::hold_objects(child& child, std::size_t count) {
+  const auto body = child.reported();
+  if (count > body.size() / sizeof(object_in_result)) return;
+  for (std::size_t i = 0; i < count; ++i) {
+    object_in_result object;
+    std::memcpy(&object, body.data() + i * sizeof object, sizeof object);
+    child.result_objects.emplace_back(object.name, object.kind);
+  }
+  child.report_begin = count * sizeof(object_in_result);
+}
+
+void supervisor::receive_large_report(child& child, const std::vector<unique_fd>& fds) {
+  try {
+    if (fds.empty()) sys::throw_errno("its descriptor", EMFILE);  // this process is at its limit
+    child.large_report = sys::map_whole(fds.front().get());
+  } catch (const std::system_error& e) {
+    child.failure = std::make_exception_ptr(std::system_error(
+        e.code(), fmt::format("brood: cannot receive the result of {}", child.name)));
   }
 }
 
@@ -487,6 +565,7 @@ void supervisor::reap_some() {
   read_reports(std::numeric_limits<int>::max());
   for (int i = 0; i < count; ++i) {
     if (ended[i].data.u64 == server_id) reap_dead_servers();
+    if (ended[i].data.u64 == orphan_id) bury_orphans();
     const auto found = children_.find(ended[i].data.u64);
     if (found == children_.end()) continue;
     const std::shared_ptr<child> child = found->second;

@@ -22,6 +22,7 @@ struct launch_target {
   launch_kind kind = launch_kind::function;
   function_token function;
   bytes arguments;
+  std::vector<std::shared_ptr<shared_object>> objects;
   std::vector<std::string> command;
 };
 
@@ -73,7 +74,12 @@ class supervisor final : public runtime_service {
   void fail_launch(child& child, std::exception_ptr failure);
 
   void read_reports(int most);
+  void receive_large_report(child& child, const std::vector<unique_fd>& fds);
   void handle_report(std::span<const std::byte> message, std::vector<unique_fd> fds);
+
+  void hold_objects(child& child, std::size_t count);
+  void end_in_memory(std::uint32_t slot);
+  void bury_orphans();
 
   void reap_some();
   void finish(child& child, const sys::ending& ending);
@@ -103,6 +109,12 @@ class supervisor final : public runtime_service {
   bool serving_ = true;                                  // false between a server's death and the next one's hello
   int deaths_in_a_row_ = 0;                              // without a child in between
   std::vector<unique_fd> dead_servers_;                  // pidfds, to be reaped
+
+  struct watched_orphan {
+    std::uint32_t slot;
+    unique_fd pidfd;
+  };
+  std::vector<watched_orphan> orphans_;  // children of dead children, dying themselves
 
   unique_fd pidfds_;  // an epoll set of every child's pidfd
   std::optional<fd_watch> control_watch_;

@@ -50,8 +50,8 @@ TEST_CASE("a nursery constructed and never used starts nothing and frees its bod
 TEST_CASE("an empty nursery ends; a body's result is given") {
   run_here([]() -> task<> {
     co_await brood::with_nursery([](nursery&) -> task<> { co_return; });
-    const auto value =
-        co_await brood::with_nursery([](nursery&) -> task<std::unique_ptr<int>> { co_return std::make_unique<int>(3); });
+    const auto value = co_await brood::with_nursery(
+        [](nursery&) -> task<std::unique_ptr<int>> { co_return std::make_unique<int>(3); });
     CHECK(*value == 3);
     int variable = 1;
     int& reference = co_await brood::with_nursery([&](nursery&) -> task<int&> { co_return variable; });
@@ -89,7 +89,8 @@ TEST_CASE("a task may start more, also when the body has ended") {
   CHECK(ended == 2);
 }
 
-TEST_CASE("a task started from outside, after the last one ended and before the nursery was left, is joined") {
+TEST_CASE(
+    "a task started from outside, after the last one ended and before the nursery was left, is joined") {
   counted_check check;
   int ended = 0;
   run_here([&]() -> task<> {
@@ -190,12 +191,12 @@ TEST_CASE("cancel ends everything and is no error") {
     });
     CHECK(cancelled_count == 1);
     // The body too may be what is cancelled.
+    auto cancel = [](nursery& n) -> task<> {
+      n.cancel();
+      co_return;
+    };
     co_await brood::with_nursery([&](nursery& n) -> task<> {
-      auto cancel = [&]() -> task<> {
-        n.cancel();
-        co_return;
-      };
-      n.start(cancel());
+      n.start(cancel(n));
       co_await for_ever(cancelled_count);
     });
     CHECK(cancelled_count == 2);
@@ -276,9 +277,9 @@ TEST_CASE("nurseries nest; an inner error that is caught leaves the outer one ru
 TEST_CASE("any awaitable can be started; its result is dropped") {
   counted_check check;
   run_here([]() -> task<> {
-    co_await brood::with_nursery([](nursery& n) -> task<> {
+    auto give = []() -> task<counted> { co_return counted(1); };
+    co_await brood::with_nursery([&](nursery& n) -> task<> {
       n.start(brood::sleep_for(1s));
-      auto give = []() -> task<counted> { co_return counted(1); };
       n.start(give());
       co_return;
     });

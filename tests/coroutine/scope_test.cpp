@@ -103,15 +103,15 @@ TEST_CASE("an event that came first wins over a stop, unless it can be given bac
   bool kept = false;
   bool gave_back = false;
   run_here([&]() -> task<> {
+    auto take = [&]() -> task<> {
+      CHECK_THROWS_AS(co_await store::taker(shop), brood::cancelled);
+      gave_back = true;
+    };
+    auto keep = [&]() -> task<> {
+      co_await keeper(place);
+      kept = true;
+    };
     co_await brood::with_nursery([&](brood::nursery& n) -> task<> {
-      auto take = [&]() -> task<> {
-        CHECK_THROWS_AS(co_await store::taker(shop), brood::cancelled);
-        gave_back = true;
-      };
-      auto keep = [&]() -> task<> {
-        co_await keeper(place);
-        kept = true;
-      };
       n.start(take());
       n.start(keep());
       while (place == nullptr) co_await brood::yield();
@@ -129,8 +129,8 @@ TEST_CASE("an event that came first wins over a stop, unless it can be given bac
 TEST_CASE("a stop while suspended leaves what was waited in") {
   store shop;
   run_here([&]() -> task<> {
+    auto take = [&]() -> task<> { co_await store::taker(shop); };
     co_await brood::with_nursery([&](brood::nursery& n) -> task<> {
-      auto take = [&]() -> task<> { co_await store::taker(shop); };
       n.start(take());
       while (shop.waiting == nullptr) co_await brood::yield();
       n.cancel();
@@ -157,13 +157,13 @@ TEST_CASE("a local event wakes its waiters in order, once") {
   std::vector<int> log;
   run_here([&]() -> task<> {
     local_event event;
+    auto wait = [&](int number) -> task<> {
+      co_await event.wait();
+      log.push_back(number);
+      co_await event.wait();
+      log.push_back(number + 10);
+    };
     co_await brood::with_nursery([&](brood::nursery& n) -> task<> {
-      auto wait = [&](int number) -> task<> {
-        co_await event.wait();
-        log.push_back(number);
-        co_await event.wait();
-        log.push_back(number + 10);
-      };
       n.start(wait(1));
       n.start(wait(2));
       co_await brood::yield();
@@ -181,11 +181,11 @@ TEST_CASE("a waiter that was woken and then cancelled is cancelled: being woken 
   int cancelled = 0;
   run_here([&]() -> task<> {
     local_event event;
+    auto wait = [&]() -> task<> {
+      CHECK_THROWS_AS(co_await event.wait(), brood::cancelled);
+      ++cancelled;
+    };
     co_await brood::with_nursery([&](brood::nursery& n) -> task<> {
-      auto wait = [&]() -> task<> {
-        CHECK_THROWS_AS(co_await event.wait(), brood::cancelled);
-        ++cancelled;
-      };
       n.start(wait());
       n.start(wait());
       co_await brood::yield();

@@ -7,6 +7,7 @@
 
 #include "brood/coroutine/sleep.hpp"
 #include "counted.hpp"
+#include "tail_calls.hpp"
 #include "test_loop.hpp"
 
 using brood::task;
@@ -21,14 +22,8 @@ task<> fail(counted) {
   co_return;
 }
 
-// GCC makes symmetric transfer a tail call only when it optimises, and not with AddressSanitizer.
-#if defined(__clang__) || (defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__))
-constexpr int many = 1'000'000;
-constexpr int deep = 100'000;
-#else
-constexpr int many = 1'000;
-constexpr int deep = 1'000;
-#endif
+constexpr int many = transfer_is_a_tail_call ? 1'000'000 : 1'000;
+constexpr int deep = transfer_is_a_tail_call ? 100'000 : 1'000;
 
 task<int> descend(int depth) {
   if (depth == 0) co_return 0;

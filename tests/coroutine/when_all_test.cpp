@@ -51,7 +51,9 @@ TEST_CASE("a when_all constructed and never used starts nothing and frees its op
 TEST_CASE("when_all gives a tuple of all results") {
   counted_check check;
   run_here([]() -> task<> {
-    auto text = []() -> task<std::unique_ptr<std::string>> { co_return std::make_unique<std::string>("text"); };
+    auto text = []() -> task<std::unique_ptr<std::string>> {
+      co_return std::make_unique<std::string>("text");
+    };
     auto [a, b, c] = co_await brood::when_all(give_after(2s, counted(1)), text(), brood::sleep_for(1s));
     CHECK(a.value == 1);
     CHECK(*b == "text");
@@ -96,7 +98,8 @@ TEST_CASE("the first failure of when_all cancels the rest, which are awaited") {
   counted_check check;
   int ended = 0;
   run_here([&]() -> task<> {
-    auto all = brood::when_all(note_end(ended), fail_after(2s, "later"), fail_after(1s, "first"), note_end(ended));
+    auto all =
+        brood::when_all(note_end(ended), fail_after(2s, "later"), fail_after(1s, "first"), note_end(ended));
     CHECK_THROWS_WITH(co_await std::move(all), "first");
     CHECK(ended == 2);
     CHECK(counted::live == 0);

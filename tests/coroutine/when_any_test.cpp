@@ -87,7 +87,8 @@ TEST_CASE("when_any gives the first result, the others are cancelled and awaited
   counted_check check;
   int ended = 0;
   run_here([&]() -> task<> {
-    auto first = co_await brood::when_any(note_end(ended), give_after(1s, counted(7)), give_after(2s, counted(8)));
+    auto first =
+        co_await brood::when_any(note_end(ended), give_after(1s, counted(7)), give_after(2s, counted(8)));
     CHECK(first.index() == 1);
     CHECK(std::get<1>(first).value == 7);
     CHECK(ended == 1);
@@ -148,12 +149,12 @@ TEST_CASE("when_any loses nothing when two complete in the same turn") {
   channel a;
   channel b;
   run_here([&]() -> task<> {
+    auto putter = [&]() -> task<> {
+      while (a.waiting == nullptr || b.waiting == nullptr) co_await brood::yield();
+      b.put(2);
+      a.put(1);
+    };
     co_await brood::with_nursery([&](brood::nursery& n) -> task<> {
-      auto putter = [&]() -> task<> {
-        while (a.waiting == nullptr || b.waiting == nullptr) co_await brood::yield();
-        b.put(2);
-        a.put(1);
-      };
       n.start(putter());
       auto first = co_await brood::when_any(a.get(), b.get());
       CHECK(first.index() == 1);

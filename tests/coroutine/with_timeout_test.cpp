@@ -137,11 +137,11 @@ TEST_CASE("nested timeouts: the shorter one throws, wherever it is") {
 TEST_CASE("cancellation from outside is cancelled, not timed_out") {
   bool was_cancelled = false;
   run_here([&]() -> task<> {
+    auto wait = [&]() -> task<> {
+      CHECK_THROWS_AS(co_await brood::with_timeout(1h, brood::sleep_for(1h)), brood::cancelled);
+      was_cancelled = true;
+    };
     co_await brood::with_nursery([&](brood::nursery& n) -> task<> {
-      auto wait = [&]() -> task<> {
-        CHECK_THROWS_AS(co_await brood::with_timeout(1h, brood::sleep_for(1h)), brood::cancelled);
-        was_cancelled = true;
-      };
       n.start(wait());
       for (int i = 0; i < 5; ++i) co_await brood::yield();
       n.cancel();

@@ -46,7 +46,8 @@ brood::task<brood::process<void>> start_waiting_child() { co_return co_await bro
 
 TEST_CASE("arguments, name, key and pid reach the child, which is active until it is joined") {
   run_clean([]() -> brood::task<> {
-    auto child = co_await brood::spawn<portray>("text", std::vector<int>{1, 2, 3}).name("painter");
+    const std::vector<int> numbers{1, 2, 3};
+    auto child = co_await brood::spawn<portray>("text", numbers).name("painter");
     CHECK(child.name() == "painter");
     CHECK_FALSE(child.daemon());
     CHECK(child.is_alive());
@@ -59,7 +60,7 @@ TEST_CASE("arguments, name, key and pid reach the child, which is active until i
     const auto key = brood::current_process().authkey();
     CHECK(seen.authkey == std::vector<std::byte>(key.begin(), key.end()));
     CHECK(seen.first == "text");
-    CHECK(seen.second == std::vector<int>{1, 2, 3});
+    CHECK(seen.second == numbers);
     co_await child.join();
     CHECK_FALSE(child.is_alive());
     CHECK(child.exitcode() == 0);

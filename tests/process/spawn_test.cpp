@@ -71,7 +71,7 @@ struct counted {
 };
 void keep(counted) { wait_for_end_of_input(); }
 
-int children_that_grandchildren_sum(std::vector<int> numbers) {
+int sum_of_squares_of_children(std::vector<int> numbers) {
   return brood::sync_wait([](std::vector<int> all) -> brood::task<int> {
     std::vector<brood::process<int>> children;
     for (const int n : all) children.push_back(co_await brood::spawn<square>(n));
@@ -182,7 +182,8 @@ TEST_CASE("children spawn children, three levels deep") {
 
 TEST_CASE("a plain function in a child waits for children of its own") {
   run_clean([]() -> brood::task<> {
-    auto child = co_await brood::spawn<children_that_grandchildren_sum>(std::vector<int>{1, 2, 3});
+    const std::vector<int> numbers{1, 2, 3};
+    auto child = co_await brood::spawn<sum_of_squares_of_children>(numbers);
     CHECK(co_await child.result() == 14);
   });
 }

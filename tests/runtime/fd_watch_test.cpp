@@ -124,12 +124,13 @@ TEST_CASE("a callback may destroy another watch that is ready in the same turn")
     std::unique_ptr<fd_watch> watches[2];
     int calls = 0;
     for (int i = 0; i < 2; ++i) {
-      watches[i] = std::make_unique<fd_watch>(runtime::current(), i == 0 ? first.a.get() : second.a.get(), [&](int) {
-        ++calls;
-        watches[0].reset();
-        watches[1].reset();
-        done.set();
-      });
+      watches[i] =
+          std::make_unique<fd_watch>(runtime::current(), i == 0 ? first.a.get() : second.a.get(), [&](int) {
+            ++calls;
+            watches[0].reset();
+            watches[1].reset();
+            done.set();
+          });
     }
     first.ring();
     second.ring();

@@ -1,4 +1,5 @@
-// runtime on the uv_loop_t of a host application: it runs as the host runs the loop, and leaves nothing in it.
+// runtime on the uv_loop_t of a host application: it runs as the host runs the loop, and leaves nothing in
+// it.
 #include <uv.h>
 
 #include <stdexcept>
@@ -100,17 +101,17 @@ TEST_CASE("the destructor drives the host's loop until every task has ended") {
   counted_check check;
   host application;
   int cancelled_count = 0;
+  auto work = [&]() -> task<> {
+    counted here;
+    try {
+      co_await brood::sleep_for(1h);
+    } catch (const brood::cancelled&) {
+      ++cancelled_count;
+      throw;
+    }
+  };
   {
     runtime brood_part(&application.loop);
-    auto work = [&]() -> task<> {
-      counted here;
-      try {
-        co_await brood::sleep_for(1h);
-      } catch (const brood::cancelled&) {
-        ++cancelled_count;
-        throw;
-      }
-    };
     brood_part.start(work(), [](std::exception_ptr) {});
     uv_run(&application.loop, UV_RUN_NOWAIT);
     brood_part.start(work(), [](std::exception_ptr) {});

@@ -289,8 +289,8 @@ TEST_CASE("services are made once and shut down in reverse order") {
     CHECK(&loop.use<upper>() == &service);
     CHECK(loop.find<lower>() != nullptr);
   }
-  CHECK(lower::log ==
-        std::vector<std::string>{"lower made", "upper down", "upper's last task", "lower down", "lower gone"});
+  CHECK(lower::log == std::vector<std::string>{"lower made", "upper down", "upper's last task", "lower down",
+                                               "lower gone"});
 }
 
 TEST_CASE("a runtime can be shut down before it is destroyed") {
@@ -309,7 +309,9 @@ TEST_CASE("a loop of its own raises the soft limit on descriptors to the hard on
   rlimit low = original;
   low.rlim_cur = 64;
   REQUIRE(setrlimit(RLIMIT_NOFILE, &low) == 0);
-  { runtime loop; }
+  {
+    runtime loop;
+  }
   rlimit raised{};
   REQUIRE(getrlimit(RLIMIT_NOFILE, &raised) == 0);
   CHECK(raised.rlim_cur == original.rlim_max);

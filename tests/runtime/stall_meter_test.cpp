@@ -64,7 +64,8 @@ TEST_CASE("the runtime measures what blocks its loop, and not its sleep") {
     }
     co_await brood::sleep_for(1ms);
     const auto blocked = loop.stalls();
-    const auto all = static_cast<std::uint64_t>(std::chrono::nanoseconds(brood::clock::now() - begin).count());
+    const auto all =
+        static_cast<std::uint64_t>(std::chrono::nanoseconds(brood::clock::now() - begin).count());
     CHECK(slept.turns > 0);
     CHECK(slept.longest < 200'000'000);
     CHECK(blocked.longest >= 60'000'000);

@@ -15,6 +15,7 @@
 #include "brood/coroutine/when_any.hpp"
 #include "brood/coroutine/with_timeout.hpp"
 #include "run_clean.hpp"
+#include "tail_calls.hpp"
 
 using namespace std::chrono_literals;
 using brood::reader;
@@ -64,7 +65,9 @@ TEST_CASE("streams constructed and never used close their descriptors") {
   CHECK_FALSE(reader());
   CHECK_FALSE(writer());
   const leftovers before = leftovers::now();
-  { byte_pipe without_a_loop; }
+  {
+    byte_pipe without_a_loop;
+  }
   CHECK(leftovers::now() == before);
 }
 
@@ -150,10 +153,10 @@ TEST_CASE("lines are read one by one; the last may lack its newline") {
   });
 }
 
-TEST_CASE("a hundred thousand lines through a pipe") {
+TEST_CASE("very many lines through a pipe") {
   run_clean([]() -> task<> {
     byte_pipe pipe;
-    constexpr int lines = 100'000;
+    constexpr int lines = transfer_is_a_tail_call ? 100'000 : 1'000;
     auto produce = [&]() -> task<> {
       co_await pipe.out.write(numbers(lines));
       pipe.out.close();

@@ -90,6 +90,11 @@ class arena {
 
   std::uint32_t reserve_slot();
   void adopt_slot(std::uint32_t slot);
+  /// Adopts `slot` when this process first needs one: most children never touch shared memory, and its pages would cost
+  /// them more than the rest of their start. Only for a process without handles.
+  void adopt_slot_when_needed(std::uint32_t slot) noexcept { slot_to_adopt_ = slot; }
+  /// In a clone: forgets the slot and the descriptors of the process it was cloned from, which it does not own.
+  void disown() noexcept;
   void on_death(std::uint32_t slot);
   std::uint32_t self() const noexcept { return static_cast<std::uint32_t>(me_); }
   /// generation << 32 | slot, or 0 without a slot.
@@ -137,7 +142,7 @@ class arena {
   }
   detail::process_slot& slot_at(std::uint32_t slot) const noexcept;
   detail::process_slot& my_slot() const noexcept { return *my_slot_; }
-  void require_slot() const;
+  void require_slot();
 
   void lock(detail::section& s, detail::section* repair_first);
   void unlock(detail::section& s) noexcept;
@@ -187,6 +192,7 @@ class arena {
   std::uint64_t me_ = 0;
   detail::process_slot* my_slot_ = nullptr;
   int ring_socket_ = -1;
+  std::uint32_t slot_to_adopt_ = 0;
 
   // What is free in this process's own part; nobody else needs to know.
   std::vector<detail::word*> free_cells_;

@@ -47,6 +47,11 @@ class family_memory {
   /// anew, so the parent must keep its own until this returned. Throws `std::logic_error` if the slot was not
   /// reserved.
   static void adopt_slot(std::uint32_t slot);
+  /// The same, at the first use of shared memory if the process has no handles yet, as most children never use it.
+  static void adopt_slot_when_needed(std::uint32_t slot);
+  /// In a clone of a process that will not use shared memory itself, such as the fork server: forgets the slot and the
+  /// descriptors that are not its own. The memory stays mapped, for its clones.
+  static void disown() noexcept;
   /// This process's slot; 0 if it has none.
   static std::uint32_t slot() noexcept;
   /// Called once the process of `slot` is reaped (or was never started): takes it out of every wait list,

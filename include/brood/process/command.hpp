@@ -48,14 +48,14 @@ class command : public launch_setters<command> {
     return std::move(*this);
   }
   /// For `output`: what the program reads from its standard input.
-  command&& input(std::string bytes) && {
-    input_ = std::move(bytes);
+  command&& input(std::string text) && {
+    input_ = std::move(text);
     has_input_ = true;
     return std::move(*this);
   }
-  /// For `output`: the most that each of the two outputs may hold; default unlimited.
-  command&& max_output(std::size_t bytes) && {
-    max_output_ = bytes;
+  /// For `output`: the most bytes that each of the two outputs may hold; default unlimited.
+  command&& max_output(std::size_t most) && {
+    max_output_ = most;
     return std::move(*this);
   }
 

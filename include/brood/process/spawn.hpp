@@ -1,9 +1,12 @@
 // spawn<f>(args...): a C++ function in a child process.
 #pragma once
 
+#include <memory>
 #include <utility>
+#include <vector>
 
 #include "brood/coroutine/detail/compiler_guard.hpp"
+#include "brood/arena/detail/shared_object.hpp"
 #include "brood/coroutine/nursery.hpp"
 #include "brood/process/detail/function_entry.hpp"
 #include "brood/process/launch.hpp"
@@ -15,7 +18,18 @@ namespace detail {
 struct function_call {
   function_token function;
   bytes arguments;
+  std::vector<std::shared_ptr<shared_object>> objects;  // that the arguments hold handles of
 };
+
+template <auto Function, class... Arguments>
+function_call make_call(Arguments&&... arguments) {
+  using target = child_function<Function>;
+  static const function_token token = token_of(&target::run);
+  travelling_objects travelling;
+  bytes encoded = target::encode_arguments(std::forward<Arguments>(arguments)...);
+  return {token, std::move(encoded), travelling.objects()};
+}
+
 /// Starts a child; see `spawn`.
 task<std::shared_ptr<child>> launch_function(launch_plan plan, function_call call);
 /// Keeps a child within a nursery: waits for its end; when cancelled ends it (SIGTERM, a grace period, SIGKILL).
@@ -59,19 +73,15 @@ class [[nodiscard("nothing is spawned until this is awaited")]] spawn_operation
 template <auto Function, class... Arguments>
 auto spawn(Arguments&&... arguments) {
   detail::require_safe_temporary<Arguments...>();
-  using target = detail::child_function<Function>;
-  static const detail::function_token token = detail::token_of(&target::run);
-  return spawn_operation<typename target::result>(
-      detail::function_call{token, target::encode_arguments(std::forward<Arguments>(arguments)...)});
+  return spawn_operation<typename detail::child_function<Function>::result>(
+      detail::make_call<Function>(std::forward<Arguments>(arguments)...));
 }
 
 template <auto Function, class... Arguments>
 auto nursery::spawn(Arguments&&... arguments) {
   detail::require_safe_temporary<Arguments...>();
-  using target = detail::child_function<Function>;
-  static const detail::function_token token = detail::token_of(&target::run);
-  return spawn_operation<typename target::result>(
-      detail::function_call{token, target::encode_arguments(std::forward<Arguments>(arguments)...)}, this);
+  return spawn_operation<typename detail::child_function<Function>::result>(
+      detail::make_call<Function>(std::forward<Arguments>(arguments)...), this);
 }
 
 }  // namespace brood

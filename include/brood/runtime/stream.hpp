@@ -19,7 +19,7 @@ namespace brood {
 class reader {
  public:
   reader() = default;
-  /// Takes over `fd` and makes it non-blocking. Throws `std::logic_error` where no loop runs.
+  /// Takes over `fd` and makes it non-blocking. Throws `std::system_error`.
   explicit reader(unique_fd fd);
 
   /// Whatever is there, at least one byte and at most `most`; waits for the first. Empty at the end of the stream.

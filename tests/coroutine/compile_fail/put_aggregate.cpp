@@ -1,8 +1,8 @@
 // expect: GCC 12 destroys an aggregate temporary in a co_await expression twice
 #include <string>
 
-#include "brood/coroutine/task.hpp"
 #include "brood/coroutine/detail/compiler_guard.hpp"
+#include "brood/coroutine/task.hpp"
 
 struct job {
   std::string path;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "brood/arena/arena.hpp"
@@ -25,6 +26,7 @@ class shared_object {
   shared_object& operator=(const shared_object&) = delete;
 
   object_name name() const noexcept { return name_; }
+  std::uint8_t kind() const noexcept { return kind_; }
   arena& memory() const noexcept { return *memory_; }
   /// After a fork that came too late to count it, or when the memory went away: nothing of it may be touched.
   bool is_gone() const noexcept { return memory_ == nullptr; }
@@ -53,10 +55,27 @@ class shared_object {
 /// This process's view of an object, if it has one.
 std::shared_ptr<shared_object> find_object(object_name name);
 void remember_object(const std::shared_ptr<shared_object>& object);
+/// Whether this process has handles to any object.
+bool has_objects() noexcept;
 /// After a fork: counts every object this process has handles to once more, for itself.
 void adopt_objects();
 /// The memory is going away under the handles that are left.
 void forget_objects() noexcept;
+
+/// A counted reference to an object whatever it is: keeps it in existence, without a handle.
+/// For names that came in a message from a process that may be gone a moment later.
+class held_reference {
+ public:
+  /// Empty if there is no such object any more. Throws `arena_full`.
+  held_reference(object_name name, std::uint8_t kind);
+  held_reference(held_reference&& other) noexcept : block_(other.block_), cell_(std::exchange(other.cell_, nullptr)) {}
+  held_reference& operator=(held_reference&&) = delete;
+  ~held_reference();
+
+ private:
+  reference block_;
+  word* cell_ = nullptr;
+};
 
 /// Gathers the objects whose handles are encoded while it lives, so that the message can hold references to
 /// them. Keeps them alive itself too. Scopes nest; the innermost gathers.

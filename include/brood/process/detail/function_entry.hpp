@@ -13,8 +13,8 @@
 
 namespace brood::detail {
 
-/// Runs a function on encoded arguments; gives its encoded result.
-using function_entry = bytes (*)(std::span<const std::byte> arguments);
+/// Runs a function on encoded arguments; gives its encoded result. Calls `decoded` when it has its arguments.
+using function_entry = bytes (*)(std::span<const std::byte> arguments, void (*decoded)());
 
 /// The arguments of a child could not be decoded.
 class argument_error : public error {
@@ -86,8 +86,8 @@ struct child_function {
     return encode_as(std::make_index_sequence<sizeof...(Given)>(), std::forward<Given>(given)...);
   }
 
-  static bytes run(std::span<const std::byte> encoded) {
-    return call(encoded, std::make_index_sequence<std::tuple_size_v<arguments>>());
+  static bytes run(std::span<const std::byte> encoded, void (*decoded)()) {
+    return call(encoded, decoded, std::make_index_sequence<std::tuple_size_v<arguments>>());
   }
 
  private:
@@ -109,8 +109,9 @@ struct child_function {
   }
 
   template <std::size_t... I>
-  static bytes call(std::span<const std::byte> encoded, std::index_sequence<I...>) {
+  static bytes call(std::span<const std::byte> encoded, void (*decoded)(), std::index_sequence<I...>) {
     auto values = decode_arguments<I...>(encoded);
+    decoded();
     auto invoke = [&]() -> returned { return as_function_pointer<F>()(std::move(std::get<I>(values))...); };
     if constexpr (unwrap_task<returned>::is_task) {
       if constexpr (std::is_void_v<result>) {
