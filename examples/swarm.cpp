@@ -128,7 +128,7 @@ class swarm_of_children {
     std::vector<std::string>().swap(share);
     children_.push_back(co_await std::move(spawning)
                             .daemon()
-                            .nice(19)  // thousands compete with one parent for the processor: it comes first
+                            .nice(5)  // thousands compete with one parent for the processor: it comes first
 
                             .stdin_(start_line_.get())
                             .stdout_(step_writer_.get()));

@@ -71,6 +71,18 @@ arena::~arena() {
 
 std::unique_ptr<arena> arena::create(std::size_t bytes) {
   bytes = round_up(std::clamp<std::uint64_t>(bytes, smallest_arena, largest_arena), detail::unit_bytes);
+  // Where address space is limited (`ulimit -v`), as much of it as there is.
+  for (;;) {
+    try {
+      return create_exactly(bytes);
+    } catch (const std::system_error& e) {
+      if (e.code().value() != ENOMEM || bytes / 4 < smallest_arena) throw;
+      bytes = round_up(bytes / 4, detail::unit_bytes);
+    }
+  }
+}
+
+std::unique_ptr<arena> arena::create_exactly(std::uint64_t bytes) {
   const int fd = ::memfd_create("brood", MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (fd < 0) fail("memfd_create");
   std::unique_ptr<arena> made(new arena(fd, bytes));

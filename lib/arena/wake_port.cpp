@@ -1,6 +1,7 @@
 // The wake port: a datagram socket with a random abstract name, and the guard of the loop's sleep.
 #include "brood/arena/detail/wake_port.hpp"
 
+#include <sched.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 
@@ -18,9 +19,18 @@ namespace {
 std::uint64_t port_of_slot = 0;
 std::uint64_t datagrams = 0;
 
+/// Processors this process may use; 1 if that is unknown.
+unsigned usable_processors() noexcept {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (::sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  return static_cast<unsigned>(CPU_COUNT(&set));
+}
+
 }  // namespace
 
-wake_port::wake_port(runtime& loop) : loop_(loop), memory_(family_memory::get()) {
+wake_port::wake_port(runtime& loop)
+    : loop_(loop), memory_(family_memory::get()), spin_(usable_processors()) {
   memory_.require_slot();
   if (port_of_slot == memory_.me()) {
     throw std::logic_error(
@@ -59,11 +69,35 @@ task<> wake_port::shut_down() {
 
 void wake_port::look() noexcept { memory_.drain(); }
 
+bool wake_port::spin() noexcept {
+  constexpr int looks_between_clock_reads = 8;
+  const auto end = clock::now() + spin_.limit();
+  do {
+    for (int i = 0; i < looks_between_clock_reads; ++i) {
+      if (memory_.anything_woken()) return true;
+      cpu_relax();
+    }
+  } while (clock::now() < end);
+  return false;
+}
+
 bool wake_port::about_to_sleep() noexcept {
+  asleep_since_ = {};
+  if (spin_.wanted()) {
+    const bool found = spin();
+    spin_.spun(found);
+    if (found) {
+      memory_.drain();
+      return false;
+    }
+  }
   word& sleeping = memory_.my_slot().sleeping;
   sleeping.store(1, std::memory_order_seq_cst);
   kill_point();
-  if (!memory_.anything_woken()) return true;
+  if (!memory_.anything_woken()) {
+    asleep_since_ = clock::now();
+    return true;
+  }
   sleeping.store(0, std::memory_order_relaxed);
   memory_.drain();
   return false;
@@ -73,12 +107,16 @@ void wake_port::woke_up() noexcept {
   // Before the look: a bit set after it finds `sleeping` set again by the next about_to_sleep, which looks
   // once more.
   memory_.my_slot().sleeping.store(0, std::memory_order_relaxed);
+  if (asleep_since_ != clock::time_point{} && memory_.anything_woken()) {
+    spin_.slept(clock::now() - asleep_since_);
+  }
   memory_.drain();
 }
 
 void wake_port::receive() noexcept {
+  // One: only who ends a sleep sends, so there is rarely a second, and it would make the socket readable again.
   char byte = 0;
-  while (::recv(socket_.get(), &byte, sizeof byte, 0) >= 0) ++datagrams;
+  if (::recv(socket_.get(), &byte, sizeof byte, 0) >= 0) ++datagrams;
 }
 
 std::uint64_t wake_port::wakes() noexcept { return datagrams; }

@@ -122,7 +122,7 @@ const char* name_of(stage s) noexcept {
 
 // --- beginning and end ---
 
-supervisor::supervisor(runtime& loop) : loop_(loop), buffer_(largest_message) {
+supervisor::supervisor(runtime& loop) : loop_(loop), reply_buffer_(largest_message), report_buffer_(largest_message) {
   if (supervisor_of_process != nullptr) {
     throw std::logic_error("brood: children are managed by the runtime of another thread of this process");
   }
@@ -368,16 +368,16 @@ void supervisor::flush() {
 void supervisor::read_replies() {
   for (int i = 0; i < reply_batch && control_watch_; ++i) {
     sys::received message;
-    const auto got = sys::receive_message(connection().control.get(), buffer_, message);
+    const auto got = sys::receive_message(connection().control.get(), reply_buffer_, message);
     if (got == sys::transfer::would_block) return;
     if (got == sys::transfer::gone) return server_lost();
-    const auto* replies = reinterpret_cast<const launch_reply*>(buffer_.data());
+    const auto* replies = reinterpret_cast<const launch_reply*>(reply_buffer_.data());
     if (replies->kind == launch_reply::what::heir) {
       accept_heir(replies->pid, std::move(message.fds));
       continue;
     }
     if (replies->kind == launch_reply::what::hello) {
-      hear_hello(std::span(buffer_).first(message.size));
+      hear_hello(std::span(reply_buffer_).first(message.size));
       continue;
     }
     auto pidfd = message.fds.begin();
@@ -399,7 +399,7 @@ void supervisor::hear_hello(std::span<const std::byte> message) {
   }
 }
 
-void supervisor::handle_reply(const launch_reply& reply, unique_fd pidfd) {
+void supervisor::handle_reply(launch_reply reply, unique_fd pidfd) {
   const auto found = children_.find(reply.id);
   if (found == children_.end()) return;
   const std::shared_ptr<child> child = found->second;
@@ -502,8 +502,8 @@ void supervisor::bury_orphans() {
 void supervisor::read_reports(int most) {
   for (int i = 0; i < most; ++i) {
     sys::received message;
-    if (sys::receive_message(connection().results.get(), buffer_, message) != sys::transfer::done) return;
-    handle_report(std::span(buffer_).first(message.size), std::move(message.fds));
+    if (sys::receive_message(connection().results.get(), report_buffer_, message) != sys::transfer::done) return;
+    handle_report(std::span(report_buffer_).first(message.size), std::move(message.fds));
   }
 }
 

@@ -69,7 +69,7 @@ class supervisor final : public runtime_service {
   void flush();
   void read_replies();
   void hear_hello(std::span<const std::byte> message);
-  void handle_reply(const launch_reply& reply, unique_fd pidfd);
+  void handle_reply(launch_reply reply, unique_fd pidfd);  // a copy: reports are read into the same buffer
   void launched(child& child, pid_t pid, unique_fd pidfd);
   void fail_launch(child& child, std::exception_ptr failure);
 
@@ -120,7 +120,8 @@ class supervisor final : public runtime_service {
   std::optional<fd_watch> control_watch_;
   std::optional<fd_watch> results_watch_;
   std::optional<fd_watch> pidfds_watch_;
-  std::vector<std::byte> buffer_;
+  std::vector<std::byte> reply_buffer_;
+  std::vector<std::byte> report_buffer_;  // another one, as a reply may have to wait for reports
 };
 
 /// Ends one child: SIGTERM, a grace period, SIGKILL to its tree; waits for its end. Cannot be cancelled.

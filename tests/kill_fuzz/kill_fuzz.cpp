@@ -1,4 +1,4 @@
-// The kill fuzz: workers on queues, leases and the arena are ended by SIGKILL at a random step of a random
+// The kill fuzz: workers on queues, leases, pipes, shared buffers and the arena are ended by SIGKILL at a random step of a random
 // primitive (kill_point.hpp), and cleaned up after. After each round: nobody hung, nothing that was committed
 // is lost or doubled, and the arena's accounts are as before.
 //
@@ -19,7 +19,10 @@
 #include <vector>
 
 #include "brood/arena/detail/kill_point.hpp"
+#include "brood/channel/pipe.hpp"
 #include "brood/channel/queue.hpp"
+#include "brood/channel/shared_buffer.hpp"
+#include "brood/coroutine/nursery.hpp"
 #include "brood/runtime/sync_wait.hpp"
 
 #ifndef BROOD_KILL_FUZZ
@@ -42,6 +45,7 @@ struct scoreboard {
   std::atomic<std::uint8_t> seen[producers][items_each];
   std::atomic<std::uint64_t> disorder;
   std::atomic<std::uint64_t> garbage;
+  std::atomic<int> received[2];  // by the sides of a pipe
 };
 
 scoreboard* board = nullptr;
@@ -102,6 +106,50 @@ struct handle_item {
     return item;
   }
   bool sound() const { return producer < producers && number < items_each && inner.size() <= 1; }
+};
+
+/// Carries the end of a pipe whose other end is gone, with the number in the pipe.
+struct end_item {
+  std::uint32_t producer = 0, number = 0;
+  receiver<std::uint32_t> inner;
+  static end_item make(int p, int n) {
+    auto [from, to] = one_way_pipe<std::uint32_t>(2);
+    end_item item{static_cast<std::uint32_t>(p), static_cast<std::uint32_t>(n), from};
+    to.try_send(item.number);
+    return item;
+  }
+  bool sound() const {
+    if (producer >= producers || number >= items_each) return false;
+    try {
+      const auto got = inner.try_recv();
+      if (!got || *got != number) return false;
+      inner.try_recv();
+      return false;
+    } catch (const closed&) {
+      return true;  // also if somebody took the number before this came back from a lease
+    }
+  }
+};
+
+struct buffer_item {
+  std::uint32_t producer = 0, number = 0;
+  shared_buffer buffer;
+  static std::size_t size_of(std::uint32_t p, std::uint32_t n) {
+    return 1 + (p * 977 + n * 131) % (n % 10 == 0 ? 90'000 : 900);
+  }
+  static buffer_item make(int p, int n) {
+    buffer_item item{static_cast<std::uint32_t>(p), static_cast<std::uint32_t>(n), {}};
+    item.buffer = shared_buffer(size_of(item.producer, item.number));
+    std::memset(item.buffer.data(), n, item.buffer.size());
+    return item;
+  }
+  bool sound() const {
+    if (producer >= producers || number >= items_each || buffer.size() != size_of(producer, number)) return false;
+    for (const std::byte b : buffer) {
+      if (b != std::byte(number)) return false;
+    }
+    return true;
+  }
 };
 
 // ---- workers ----
@@ -249,6 +297,82 @@ void run_queue(const char* name, bool leased, std::uint64_t capacity) {
   if (after.processes != 1) fail("slots of dead processes are left");
 }
 
+template <class Item>
+task<> send_all(connection<Item> end, int side) {
+  for (int n = 0; n < items_each; ++n) {
+    const Item item = Item::make(side, n);
+    try {
+      co_await end.send(item);
+    } catch (const closed&) {
+      co_return;
+    }
+  }
+}
+
+template <class Item>
+task<> both_ways(queue<connection<Item>> box, int side) {
+  const auto end = co_await box.get();
+  const auto body = [&](nursery& n) -> task<> {
+    n.start(send_all(end, side));
+    while (board->received[side] < items_each) {
+      const auto item = co_await end.next();
+      if (!item) break;
+      if (!item->sound() || static_cast<int>(item->producer) == side) ++board->garbage;
+      if (static_cast<int>(item->number) != board->received[side]++) ++board->disorder;
+    }
+  };
+  co_await with_nursery(body);
+}
+
+/// Two processes send to each other through a pipe; neither outlives the other's death waiting for it.
+template <class Item>
+void run_pipe(const char* name) {
+  current_round = name;
+  std::memset(static_cast<void*>(board), 0, sizeof *board);
+  const auto before = family_memory::get().statistics();
+  bool any_killed = false;
+  ::alarm(round_seconds);
+  {
+    // Each takes its end out of a message, so that nobody else has it: not this process, and not by `fork`.
+    std::vector<queue<connection<Item>>> boxes{queue<connection<Item>>(1), queue<connection<Item>>(1)};
+    {
+      const auto [a, b] = brood::pipe<Item>(1 + pick(10));
+      boxes[0].try_put(a);
+      boxes[1].try_put(b);
+    }
+    pid_t pids[2];
+    std::uint32_t slots[2];
+    for (int side = 0; side < 2; ++side) {
+      const auto at = static_cast<std::size_t>(side);
+      slots[side] = family_memory::reserve_slot();
+      pids[side] = start(slots[side], draw_steps(), [&] { in_loop([&] { return both_ways(boxes[at], side); }); });
+    }
+    for (int ended = 0; ended < 2; ++ended) {
+      int status = 0;
+      const pid_t pid = ::waitpid(-1, &status, 0);
+      const int side = pid == pids[0] ? 0 : 1;
+      if (WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL) fail("a side crashed");
+      if (WIFEXITED(status) && WEXITSTATUS(status) != 0) fail("a side failed");
+      if (WIFSIGNALED(status)) {
+        ++kills;
+        any_killed = true;
+      }
+      family_memory::on_death(slots[side]);
+      boxes[static_cast<std::size_t>(side)].try_get();  // in case it never took its end
+    }
+  }
+  ::alarm(0);
+  if (board->garbage != 0) fail("an item was damaged");
+  if (board->disorder != 0) fail("an item was lost, doubled or out of order");
+  if (!any_killed && (board->received[0] != items_each || board->received[1] != items_each)) fail("items were lost");
+  const auto after = family_memory::get().statistics();
+  if (after.blocks != before.blocks || after.bytes_used != before.bytes_used) {
+    fail("the arena's accounts do not balance: " + std::to_string(before.blocks) + " blocks before, " +
+         std::to_string(after.blocks) + " after");
+  }
+  if (after.processes != 1) fail("slots of dead processes are left");
+}
+
 /// Blocks and objects, taken and given back.
 void run_arena() {
   current_round = "arena";
@@ -295,6 +419,7 @@ void run_successors() {
   ::alarm(round_seconds);
   {
     const queue<text_item> q(10);
+    const queue<connection<std::uint32_t>> ends(1);
     for (int n = 0; n < 5; ++n) q.try_put(text_item::make(0, n));
     const std::uint32_t slot = family_memory::reserve_slot();
     const std::uint64_t steps = 1 + pick(std::uint64_t{1} << (3 + pick(9)));
@@ -306,6 +431,11 @@ void run_successors() {
           auto b = co_await q.get_leased();
           queue<text_item> mine(3);
           mine.try_put(text_item::make(1, 10));
+          const shared_buffer buffer(100'000);
+          auto [here, there] = brood::pipe<std::uint32_t>();
+          ends.try_put(there);
+          there.close();
+          here.try_send(77u);
           ::kill(::getpid(), SIGKILL);
         });
       });
@@ -319,6 +449,13 @@ void run_successors() {
     family_memory::on_death(slot);
     for (const orphan& o : family_memory::take_orphans()) family_memory::on_death(o.slot);
     if (q.size() != 5) fail("a lease was not given back");
+    const auto end = ends.try_get();
+    if (!end || end->try_recv() != 77u) fail("what was sent is lost");
+    try {
+      end->try_recv();
+      fail("the end of a killed process is not gone");
+    } catch (const closed&) {
+    }
     for (std::uint32_t n = 0; n < 5; ++n) {
       const auto item = q.try_get();
       if (!item || !item->sound() || item->number != n) fail("items came back in another order");
@@ -359,6 +496,16 @@ int main(int argc, char** argv) {
     run_queue<small_item>("unbounded queue", false, 0);
     run_queue<handle_item>("queue of queues", false, 10);
     run_queue<handle_item>("leases of queues", true, 10);
+    run_queue<end_item>("queue of ends", false, 10);
+    run_queue<end_item>("leases of ends", true, 10);
+    run_queue<buffer_item>("queue of buffers", false, 10);
+    run_queue<buffer_item>("leases of buffers", true, 10);
+    for (int i = 0; i < 10; ++i) {
+      run_pipe<small_item>("pipe of small items");
+      run_pipe<text_item>("pipe of texts");
+      run_pipe<end_item>("pipe of ends");
+      run_pipe<buffer_item>("pipe of buffers");
+    }
     for (int i = 0; i < 3; ++i) run_arena();
     for (int i = 0; i < 10; ++i) run_successors();
   }

@@ -28,6 +28,7 @@ struct portrait {
 };
 
 portrait portray(std::string first, std::vector<int> second) {
+  wait_for_end_of_input();
   const auto self = brood::current_process();
   return {self.pid(), self.name(), self.daemon(), {self.authkey().begin(), self.authkey().end()},
           std::move(first), std::move(second)};
@@ -47,12 +48,13 @@ brood::task<brood::process<void>> start_waiting_child() { co_return co_await bro
 TEST_CASE("arguments, name, key and pid reach the child, which is active until it is joined") {
   run_clean([]() -> brood::task<> {
     const std::vector<int> numbers{1, 2, 3};
-    auto child = co_await brood::spawn<portray>("text", numbers).name("painter");
+    auto child = co_await brood::spawn<portray>("text", numbers).name("painter").stdin_(brood::piped);
     CHECK(child.name() == "painter");
     CHECK_FALSE(child.daemon());
     CHECK(child.is_alive());
     CHECK_FALSE(child.exitcode().has_value());
     CHECK(is_active(child.pid()));
+    child.stdin_().close();
     const portrait seen = co_await child.result();
     CHECK(seen.pid == child.pid());
     CHECK(seen.name == "painter");

@@ -83,10 +83,12 @@ TEST_CASE("a second signal ends the program at once, and its children with it") 
 TEST_CASE("detached children survive the application, functions and programs") {
   const orphanage orphans;
   helper_program program("run_app", {"detached"});
+  const pid_t server = std::stoi(program.read_line().value_or("0"));
   const pid_t function = std::stoi(program.read_line().value_or("0"));
   const pid_t command = std::stoi(program.read_line().value_or("0"));
   CHECK(program.read_line() == "application done");
   CHECK(program.wait() == 0);
+  CHECK(waitpid(server, nullptr, __WALL) == server);  // the parent of relayed children
   const pid_t survivors[] = {function, command};
   for (const pid_t survivor : survivors) {
     REQUIRE(survivor > 0);

@@ -7,13 +7,12 @@
 #include <string>
 #include <vector>
 
-#include "brood/process/current.hpp"
+#include "process/family.hpp"
 
-/// The fork server or its heir: they belong to the process, not to the test.
+/// This process's fork server or its heir: they belong to the process, not to the test.
 inline bool is_fork_server(pid_t pid) {
-  std::string name;
-  std::getline(std::ifstream("/proc/" + std::to_string(pid) + "/comm"), name);
-  return name == "brood-server";
+  const auto& connection = brood::detail::family::get().server;
+  return connection && (pid == connection->server || (connection->heir && pid == connection->heir->pid));
 }
 
 /// Descriptors and children of this process, without its fork servers.

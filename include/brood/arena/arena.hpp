@@ -153,6 +153,7 @@ class arena {
   friend class detail::section_guard;
 
   arena(int fd, std::size_t size);
+  static std::unique_ptr<arena> create_exactly(std::uint64_t bytes);
   void map();
   void lay_out();
   void lock_contended(detail::section& s, detail::section* repair_first);

@@ -83,6 +83,7 @@ brood::task<int> application(std::vector<std::string> words) {
   if (role == "detached") {
     auto child = co_await brood::spawn<wait_for_ever>().detached();
     auto program = co_await brood::command("sleep", "1000").detached().stdout_(brood::null).stderr_(brood::null).spawn();
+    tell(std::to_string(brood::fork_server_pid()));
     tell(std::to_string(child.pid()));
     tell(std::to_string(program.pid()));
     tell("application done");

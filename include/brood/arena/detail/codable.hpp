@@ -147,7 +147,7 @@ constexpr auto diagnose() {
   } else if constexpr (std::is_void_v<U>) {
     return offence<T, obstacle::nothing>();
   } else if constexpr (std::is_reference_v<U>) {
-    return offence<T, obstacle::reference>();
+    return offence<T, obstacle::reference_>();
   } else if constexpr (std::is_function_v<std::remove_pointer_t<U>>) {
     return offence<T, obstacle::function>();
   } else if constexpr (std::is_pointer_v<U> || std::is_member_pointer_v<U> || std::is_null_pointer_v<U>) {

@@ -21,7 +21,7 @@ enum class obstacle {
   none,
   nothing,
   pointer,
-  reference,
+  reference_,
   view,
   iterator,
   shared_pointer,
@@ -51,7 +51,7 @@ inline constexpr obstacle named_obstacle<std::span<T, n>> = obstacle::view;
 template <class T>
 inline constexpr obstacle named_obstacle<std::initializer_list<T>> = obstacle::view;
 template <class T>
-inline constexpr obstacle named_obstacle<std::reference_wrapper<T>> = obstacle::reference;
+inline constexpr obstacle named_obstacle<std::reference_wrapper<T>> = obstacle::reference_;
 template <class T>
 inline constexpr obstacle named_obstacle<std::shared_ptr<T>> = obstacle::shared_pointer;
 template <class T>
@@ -83,7 +83,7 @@ struct cannot_travel {
   static_assert(
       Why != obstacle::pointer,
       "brood: a pointer cannot travel to another process: send the value, or std::unique_ptr of it");
-  static_assert(Why != obstacle::reference,
+  static_assert(Why != obstacle::reference_,
                 "brood: a reference cannot travel to another process: send the value");
   static_assert(
       Why != obstacle::view,

@@ -12,6 +12,8 @@
 #include <memory>
 
 #include "brood/arena/arena.hpp"
+#include "brood/arena/detail/idle_spin.hpp"
+#include "brood/coroutine/executor.hpp"
 #include "brood/runtime/fd_watch.hpp"
 #include "brood/runtime/runtime.hpp"
 #include "brood/runtime/unique_fd.hpp"
@@ -35,11 +37,14 @@ class wake_port final : public runtime_service, public sleep_guard {
 
  private:
   void receive() noexcept;
+  bool spin() noexcept;
 
   runtime& loop_;
   arena& memory_;
   unique_fd socket_;
   std::unique_ptr<fd_watch> watch_;
+  idle_spin spin_;
+  clock::time_point asleep_since_{};
 };
 
 }  // namespace brood::detail
