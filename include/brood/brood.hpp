@@ -3,6 +3,7 @@
 
 #include "brood/arena/codec.hpp"
 #include "brood/channel/connection.hpp"
+#include "brood/channel/listener.hpp"
 #include "brood/channel/pipe.hpp"
 #include "brood/channel/queue.hpp"
 #include "brood/channel/shared_buffer.hpp"

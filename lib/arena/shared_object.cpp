@@ -21,6 +21,7 @@ std::unordered_map<reference, registered>& objects() {
 }
 
 thread_local travelling_objects* gathering = nullptr;
+thread_local bool decoding_foreign = false;
 
 }  // namespace
 
@@ -58,6 +59,7 @@ void shared_object::let_go() noexcept {
 }
 
 std::shared_ptr<shared_object> find_object(object_name name) {
+  if (decoding_foreign) throw error("a handle to shared memory, in a message from another family");
   const auto found = objects().find(name.block);
   if (found == objects().end() || found->second.object->name().generation != name.generation) return nullptr;
   return found->second.handle.lock();
@@ -66,6 +68,9 @@ std::shared_ptr<shared_object> find_object(object_name name) {
 void remember_object(const std::shared_ptr<shared_object>& object) {
   objects()[object->name().block].handle = object;
 }
+
+decoding_scope::decoding_scope(bool foreign) noexcept : outer_(std::exchange(decoding_foreign, foreign)) {}
+decoding_scope::~decoding_scope() { decoding_foreign = outer_; }
 
 bool has_objects() noexcept { return !objects().empty(); }
 

@@ -11,8 +11,10 @@
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
+#include <stdexcept>
 #include <typeinfo>
 
+#include "brood/channel/authkey.hpp"
 #include "brood/runtime/runtime.hpp"
 #include "process/family.hpp"
 #include "process/supervisor.hpp"
@@ -64,6 +66,12 @@ const std::string& this_process::name() const noexcept { return family::get().na
 bool this_process::daemon() const noexcept { return family::get().daemon; }
 std::span<const std::byte> this_process::authkey() const noexcept { return family::get().authkey; }
 this_process current_process() noexcept { return {}; }
+
+authkey::authkey() : authkey(family::get().authkey) {
+  if (!family::get().initialized && !family::get().is_child) {
+    throw std::logic_error("brood: this process has no authentication key before brood::init or brood::run");
+  }
+}
 
 pid_t parent::pid() const noexcept { return family::get().parent_pid; }
 const std::string& parent::name() const noexcept { return family::get().parent_name(); }

@@ -37,28 +37,35 @@ namespace detail {
 
 inline constexpr std::size_t any_size = std::numeric_limits<std::size_t>::max();
 
-inline std::span<const std::byte> message_or_closed(const inbound_message* message) {
+inline const inbound_message& message_or_closed(const inbound_message* message) {
   if (message == nullptr) throw closed();
-  return message->bytes();
+  return *message;
+}
+
+/// Throws `decode_error` also for a handle that comes from outside the family.
+template <class T>
+T decode_message(const inbound_message& message) {
+  const decoding_scope scope(message.is_foreign());
+  return decode<T>(message.bytes());
 }
 
 template <class T>
 struct to_value {
-  T operator()(const inbound_message* message) const { return decode<T>(message_or_closed(message)); }
+  T operator()(const inbound_message* message) const { return decode_message<T>(message_or_closed(message)); }
 };
 
 template <class T>
 struct to_optional {
   std::optional<T> operator()(const inbound_message* message) const {
     if (message == nullptr) return std::nullopt;
-    return decode<T>(message->bytes());
+    return decode_message<T>(*message);
   }
 };
 
 struct to_bytes {
   std::size_t most;
   bytes operator()(const inbound_message* message) const {
-    const auto all = message_or_closed(message);
+    const auto all = message_or_closed(message).bytes();
     if (all.size() > most) throw buffer_too_short(all);
     return bytes(all.begin(), all.end());
   }
@@ -67,7 +74,7 @@ struct to_bytes {
 struct to_buffer {
   std::span<std::byte> buffer;
   std::size_t operator()(const inbound_message* message) const {
-    const auto all = message_or_closed(message);
+    const auto all = message_or_closed(message).bytes();
     if (all.size() > buffer.size()) throw buffer_too_short(all);
     std::copy(all.begin(), all.end(), buffer.begin());
     return all.size();

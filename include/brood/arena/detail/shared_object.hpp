@@ -52,7 +52,20 @@ class shared_object {
   word* cell_ = nullptr;
 };
 
-/// This process's view of an object, if it has one.
+/// While one lives, opening any object throws `error`: for decoding what another family wrote, where the name of an object
+/// is at best nonsense. Scopes nest; the innermost counts.
+class decoding_scope {
+ public:
+  explicit decoding_scope(bool foreign) noexcept;
+  ~decoding_scope();
+  decoding_scope(const decoding_scope&) = delete;
+  decoding_scope& operator=(const decoding_scope&) = delete;
+
+ private:
+  bool outer_;
+};
+
+/// This process's view of an object, if it has one. Throws `error` in a foreign `decoding_scope`.
 std::shared_ptr<shared_object> find_object(object_name name);
 void remember_object(const std::shared_ptr<shared_object>& object);
 /// Whether this process has handles to any object.

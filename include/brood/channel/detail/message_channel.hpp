@@ -44,6 +44,8 @@ class inbound_message {
     if (const auto* shared = std::get_if<incoming_message>(&stored_)) return shared->bytes();
     return std::get<std::vector<std::byte>>(stored_);
   }
+  /// Did it come from another family? What never lay in shared memory did.
+  bool is_foreign() const noexcept { return std::holds_alternative<std::vector<std::byte>>(stored_); }
   /// For the channel in shared memory, to take into.
   incoming_message& shared() { return std::get<incoming_message>(stored_); }
 

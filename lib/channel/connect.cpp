@@ -1,0 +1,100 @@
+// The connecting side of a connection between unrelated processes.
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <memory>
+#include <span>
+#include <stdexcept>
+#include <utility>
+#include <vector>
+
+#include "brood/channel/listener.hpp"
+#include "brood/coroutine/sleep.hpp"
+#include "brood/coroutine/with_timeout.hpp"
+#include "channel/fd_waiter.hpp"
+#include "channel/handshake.hpp"
+#include "channel/socket_address.hpp"
+#include "channel/socket_channel.hpp"
+#include "system/error.hpp"
+#include "system/stream_socket.hpp"
+
+namespace brood::detail {
+namespace {
+
+using outcome = sys::stream_result::outcome;
+using namespace std::chrono_literals;
+
+constexpr int most_tries = 5;
+
+task<unique_fd> connected_socket(const address& where) {
+  const sys::endpoint there = endpoint_of(where);
+  for (auto wait = 1ms;; wait = std::min(2 * wait, 64ms)) {
+    unique_fd socket = sys::stream_socket(there);
+    int code = sys::start_connect(socket.get(), there);
+    if (code == EINPROGRESS) {
+      fd_waiter waiter(socket.get());
+      co_await waiter.wait(fd_watch::writable);
+      code = sys::pending_error(socket.get());
+    }
+    if (code == 0) {
+      sys::tune(socket.get());
+      co_return socket;
+    }
+    // A Unix listener's queue is full; nothing tells when it no longer is, connect(2).
+    if (code != EAGAIN) sys::throw_errno("connect " + where.text(), code);
+    co_await sleep_for(wait);
+  }
+}
+
+/// Authenticates both sides; false if the listener dropped the connection without a word, as it does with clients that
+/// are slow while it has many.
+task<bool> authenticate(int socket, const authkey& key) {
+  handshake talk(handshake::role::connect, key.bytes(), fresh_nonce());
+  fd_waiter waiter(socket);
+  while (talk.state() == handshake::status::waiting) {
+    std::byte space[256];
+    const auto got = sys::receive_some(socket, std::span(space).first(std::min(talk.missing(), sizeof space)));
+    if (got.state == outcome::gone) co_return false;
+    if (got.state == outcome::would_block) {
+      co_await waiter.wait(fd_watch::readable);
+      continue;
+    }
+    talk.feed(std::span(space).first(got.count));
+    const std::vector<std::byte> answer = talk.take_output();
+    for (std::span<const std::byte> rest = answer; !rest.empty();) {
+      const auto sent = sys::send_some(socket, rest);
+      if (sent.state == outcome::gone) co_return false;
+      if (sent.state == outcome::would_block) co_await waiter.wait(fd_watch::writable);
+      rest = rest.subspan(sent.count);
+    }
+  }
+  if (talk.state() == handshake::status::refused) throw authentication_error(talk.reason());
+  co_return true;
+}
+
+task<unique_fd> authenticated_socket(const address& where, const authkey& key) {
+  auto wait = 10ms;
+  for (int tries = 1;; ++tries, wait *= 2) {
+    unique_fd socket = co_await connected_socket(where);
+    const bool authenticated = co_await authenticate(socket.get(), key);
+    if (authenticated) co_return socket;
+    if (tries == most_tries) break;
+    socket.reset();
+    co_await sleep_for(wait);  // one that is closing down refuses the next try
+  }
+  throw closed("the listener at " + where.text() + " ends every connection before its authentication");
+}
+
+}  // namespace
+
+task<std::shared_ptr<message_channel>> connect(address where, authkey key, std::uint64_t max_message,
+                                               std::chrono::nanoseconds deadline) {
+  if (where.type() == address::kind::chosen_by_listener) {
+    throw std::invalid_argument("brood: connect needs the address that the listener has chosen");
+  }
+  auto connecting = authenticated_socket(where, key);
+  unique_fd socket = co_await with_timeout(deadline, std::move(connecting));
+  co_return std::make_shared<socket_channel>(std::move(socket), max_message);
+}
+
+}  // namespace brood::detail
