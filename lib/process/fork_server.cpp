@@ -90,9 +90,13 @@ class fork_server {
     if (statuses_ && watched[2].revents != 0) relay_statuses();
   }
 
+  /// The control socket has ended: with the parent, or because the parent has given this server up.
   [[noreturn]] void end() {
+    // A process's descriptors are closed a little before its pidfd tells, do_exit() in kernel/exit.c.
+    constexpr int patience = 2000;  // ms, for a parent that takes long to die
+    pollfd parent{setup_.parent.get(), POLLIN, 0};
     // Children die with their parent by themselves (PR_SET_PDEATHSIG); what they started does not.
-    table_.kill_groups();
+    if (poll(&parent, 1, patience) > 0) table_.kill_groups();
     _exit(0);
   }
 
@@ -126,6 +130,7 @@ class fork_server {
     how.identity = &identity_;
     how.sibling = true;
     how.pidfd = &pidfd;
+    how.pid_slot = &table_[request_.slot].pid;
     launch_reply reply;
     reply.kind = launch_reply::what::heir;
     reply.pid = sys::clone_process(how);

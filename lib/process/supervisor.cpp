@@ -615,6 +615,7 @@ void supervisor::server_lost() {
     dead_servers_.push_back(std::move(pidfd));
   }
   reap_canary(connection());
+  if (!connection().heir) bury_unknown_heir();
   recover_in_flight();
   if (!connection().siblings) take_over_relayed();
   if (++deaths_in_a_row_ > most_deaths_in_a_row) {
@@ -652,15 +653,32 @@ void supervisor::reap_dead_servers() {
 /// heir the server is started over again from a fresh image.
 void supervisor::ask_for_heir() {
   if (!serving_ || connection().heir || !connection().siblings || family::get().is_child) return;
+  if (!heir_slot_) heir_slot_ = take_slot();
+  connection().table.clear(*heir_slot_);
+  connection().table[*heir_slot_].detached = 1;  // the one that kills what is left must not begin with itself
   launch_request request;
   request.kind = launch_kind::heir;
+  request.slot = *heir_slot_;
   static_cast<void>(sys::send_message(connection().control.get(), {sys::bytes_of(request)}));
 }
 
 void supervisor::accept_heir(pid_t pid, std::vector<unique_fd> fds) {
-  if (fds.size() != 2) return;  // at the limit of descriptors
+  if (fds.size() != 2) return bury_unknown_heir();  // at the limit of descriptors
+  connection().table.release_pid(*heir_slot_);
   connection().heir = {std::move(fds[1]), std::move(fds[0]), pid};
   watch_for_death(connection().heir->pidfd);
+}
+
+/// An heir that was made but could not be handed over, as the server died, ends by itself; it is ours to reap.
+void supervisor::bury_unknown_heir() {
+  const pid_t pid = heir_slot_ ? connection().table.pid(*heir_slot_) : 0;
+  if (pid == 0) return;
+  connection().table.release_pid(*heir_slot_);
+  if (unique_fd pidfd = sys::open_process(pid)) {
+    sys::send_signal(pidfd.get(), SIGKILL);
+    watch_for_death(pidfd);
+    dead_servers_.push_back(std::move(pidfd));
+  }
 }
 
 void supervisor::promote_heir() {

@@ -94,6 +94,7 @@ class supervisor final : public runtime_service {
   void reap_dead_servers();
   void ask_for_heir();
   void accept_heir(pid_t pid, std::vector<unique_fd> fds);
+  void bury_unknown_heir();
   void promote_heir();
   void fail_queue(const std::exception_ptr& failure);
 
@@ -109,6 +110,7 @@ class supervisor final : public runtime_service {
   bool serving_ = true;                                  // false between a server's death and the next one's hello
   int deaths_in_a_row_ = 0;                              // without a child in between
   std::vector<unique_fd> dead_servers_;                  // pidfds, to be reaped
+  std::optional<std::uint32_t> heir_slot_;               // where the kernel writes the heir's pid
 
   struct watched_orphan {
     std::uint32_t slot;
