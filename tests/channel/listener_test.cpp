@@ -937,7 +937,7 @@ TEST_CASE("TestIgnoreEINTR: signals do not break connect, accept, send and recei
     itimerval often{{0, 500}, {0, 500}};
     setitimer(ITIMER_REAL, &often, nullptr);
     const std::string big(1 << 20, 'b');
-    for (const char* where : {"tcp:127.0.0.1:0", "unix:@brood-listener-test-eintr"}) {
+    for (const std::string& where : {std::string("tcp:127.0.0.1:0"), abstract_name()}) {
       const listener l(where, key);
       for (int i = 0; i < 20; ++i) {
         const two_ends ends = co_await both_ends(l);
