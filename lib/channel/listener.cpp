@@ -1,5 +1,6 @@
 #include "brood/channel/listener.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <iterator>
 #include <stdexcept>
@@ -158,9 +159,18 @@ std::chrono::nanoseconds listener_core::patience() const noexcept {
   return strangers_.size() < limits_.max_strangers ? limits_.patience : limits_.patience / 10;
 }
 
+/// Where they are many, several at a time, as every turn of a busy machine's loop may take long; but not all, as slow ones
+/// may be good ones on that same machine.
 void listener_core::drop_the_late() noexcept {
   const auto now = clock::now();
-  while (!strangers_.empty() && now - strangers_.front().since >= patience()) strangers_.pop_front();
+  const auto limit = patience();
+  for (std::size_t left = limits_.max_strangers / 4 + 1; left > 0 && !strangers_.empty(); --left) {
+    stranger& oldest = strangers_.front();
+    if (now - oldest.since < limit) break;
+    const std::size_t before = strangers_.size();
+    oldest.go_on();  // what it sent may lie there, unread because this process was busy
+    if (strangers_.size() == before) strangers_.pop_front();
+  }
   rearm();
 }
 

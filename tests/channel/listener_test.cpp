@@ -278,7 +278,10 @@ TEST_CASE("many messages keep their order and their bounds; raw bytes too") {
       ends.connected.close();
     };
     const auto receive = [&]() -> task<> {
-      for (int i = 0; i < count; ++i) REQUIRE(co_await ends.accepted.recv() == std::to_string(i));
+      for (int i = 0; i < count; ++i) {
+        const std::string word = co_await ends.accepted.recv();
+        REQUIRE(word == std::to_string(i));
+      }
       {
         const auto got = co_await ends.accepted.next();
         CHECK_FALSE(got.has_value());
@@ -323,7 +326,8 @@ TEST_CASE("between unrelated processes, started either way round") {
       }
     }
     for (const address& where : every_kind(f)) {
-      auto program = co_await brood::command(peer_program(), "listen", where.text().empty() ? f.at("s").text() : where.text())
+      const std::string place = where.text().empty() ? f.at("s").text() : where.text();
+      auto program = co_await brood::command(peer_program(), "listen", place)
                          .stdin_(brood::piped).stdout_(brood::piped).spawn();
       co_await program.stdin_().write(std::string(key) + "\n");
       const auto told = co_await program.stdout_().read_line();
@@ -933,7 +937,7 @@ TEST_CASE("TestIgnoreEINTR: signals do not break connect, accept, send and recei
     itimerval often{{0, 500}, {0, 500}};
     setitimer(ITIMER_REAL, &often, nullptr);
     const std::string big(1 << 20, 'b');
-    for (const char* where : {"tcp:127.0.0.1:0", "unix:@brood-listener-test-eintr"}) {
+    for (const std::string& where : {std::string("tcp:127.0.0.1:0"), abstract_name()}) {
       const listener l(where, key);
       for (int i = 0; i < 20; ++i) {
         const two_ends ends = co_await both_ends(l);
