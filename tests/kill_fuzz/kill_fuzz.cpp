@@ -420,7 +420,10 @@ void run_successors() {
   {
     const queue<text_item> q(10);
     const queue<connection<std::uint32_t>> ends(1);
-    for (int n = 0; n < 5; ++n) q.try_put(text_item::make(0, n));
+    for (int n = 0; n < 5; ++n) {
+      const auto item = text_item::make(0, n);
+      q.try_put(item);
+    }
     const std::uint32_t slot = family_memory::reserve_slot();
     const std::uint64_t steps = 1 + pick(std::uint64_t{1} << (3 + pick(9)));
     const pid_t middle = start(slot, 0, [&] {
@@ -430,7 +433,8 @@ void run_successors() {
           auto a = co_await q.get_leased();
           auto b = co_await q.get_leased();
           queue<text_item> mine(3);
-          mine.try_put(text_item::make(1, 10));
+          const auto item = text_item::make(1, 10);
+          mine.try_put(item);
           const shared_buffer buffer(100'000);
           auto [here, there] = brood::pipe<std::uint32_t>();
           ends.try_put(there);
