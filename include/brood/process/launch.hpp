@@ -17,10 +17,11 @@ enum class start_method : std::uint8_t {
   exec,         // a fresh image of the same program
 };
 
-/// A limit for the child; setrlimit(2). Soft and hard limit both become it.
+/// A limit for the child; setrlimit(2). Soft and hard limit both become it; the hard limit of
+/// CPU time is a second more, so that SIGXCPU comes before SIGKILL.
 enum class resource : std::uint8_t {
   cpu_time,     // seconds
-  memory,       // bytes of address space
+  memory,       // bytes of private memory (RLIMIT_DATA); shared memory does not count
   files,        // open descriptors
   file_size,    // bytes
   stack,        // bytes
