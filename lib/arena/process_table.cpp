@@ -50,6 +50,8 @@ constexpr std::size_t wait_index(std::uint64_t home) {
   return before + (home & 0xffffff);
 }
 
+int open_ring_socket() noexcept { return ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); }
+
 /// Whether no process of this number runs any more: gone, or a zombie nobody has reaped yet.
 bool process_is_gone(int pid) noexcept {
 #ifndef SYS_pidfd_open
@@ -265,8 +267,23 @@ void arena::deliver(std::uint64_t owner, std::uint64_t home) noexcept {
 
 void arena::prepare_to_ring() {
   if (ring_socket_ >= 0) return;
-  ring_socket_ = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  ring_socket_ = open_ring_socket();
   if (ring_socket_ < 0) sys::throw_errno("socket");
+}
+
+/// A datagram counts against the buffer of its sender until it is read (unix(7), SO_SNDBUF), so a few hundred
+/// sleepers that have not come round yet fill it. The buffer of a new socket is empty, and what was sent through
+/// the old one stays with its receivers.
+void arena::renew_ring_socket() noexcept {
+  const int fresh = open_ring_socket();
+  if (fresh >= 0) {
+    ::close(std::exchange(ring_socket_, fresh));
+    return;
+  }
+  // Not one descriptor left. Losing a wake would be worse than waiting for the first of those that were sent.
+  pollfd room{ring_socket_, POLLOUT, 0};
+  while (::poll(&room, 1, -1) < 0 && errno == EINTR) {
+  }
 }
 
 bool arena::is_asleep(std::uint64_t owner) const noexcept {
@@ -284,8 +301,16 @@ void arena::ring(std::uint64_t owner, bool always) noexcept {
   const std::uint64_t name[2] = {s.port_name[0].load(std::memory_order_acquire), s.port_name[1].load()};
   if (name[0] == 0) return;
   const detail::port_address address(name);
-  // EAGAIN: datagrams are pending, so it will wake. ECONNREFUSED: it is dead. Both are as good as success.
-  if (::sendto(ring_socket_, "", 1, MSG_NOSIGNAL, address.get(), address.length()) == 1) ++rings_sent;
+  const auto send = [&] {
+    return ::sendto(ring_socket_, "", 1, MSG_NOSIGNAL, address.get(), address.length()) == 1;
+  };
+  bool sent = send();
+  if (!sent && errno == EAGAIN) {  // our buffer is full, or its
+    renew_ring_socket();
+    sent = send();
+  }
+  // Still EAGAIN: datagrams are pending at it, so it will wake. ECONNREFUSED: it is dead. Both are as good as success.
+  if (sent) ++rings_sent;
 }
 
 void arena::drain() noexcept {

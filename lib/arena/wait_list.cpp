@@ -2,6 +2,8 @@
 // are in the header.
 #include "brood/arena/detail/wait_list.hpp"
 
+#include <algorithm>
+
 namespace brood::detail {
 namespace {
 
@@ -136,6 +138,8 @@ std::uint64_t wake(arena& memory, wait_list& list, std::uint64_t most) {
   const std::uint64_t outer = intent.load(std::memory_order_relaxed);
   intent.store(memory.to_reference(list), std::memory_order_release);
   kill_point();
+  // Those who are there now: one that finds nothing and comes back is not to be woken again by the same call.
+  most = std::min(most, list.count().load(std::memory_order_relaxed));
   std::uint64_t woken = 0;
   while (woken < most) {
     std::uint64_t owner = 0;

@@ -129,9 +129,9 @@ void repair_queue(arena& memory, reference block) {
   repair(memory, s.putters);
   repair(memory, s.joiners);
   // Whether it owed a wake is unknown: one each, or everybody if the queue was closed.
-  const std::uint64_t most = s.closed.load() != 0 ? unlimited : 1;
-  wake(memory, s.getters, most);
-  wake(memory, s.putters, most);
+  const bool closed = s.closed.load() != 0;
+  wake(memory, s.getters, closed && s.leases().load() == 0 ? unlimited : 1);
+  wake(memory, s.putters, closed ? unlimited : 1);
   if (s.finished().load() >= s.tail().load()) wake(memory, s.joiners, unlimited);
 }
 
@@ -684,7 +684,10 @@ void close_queue(arena& memory, reference queue) {
     s.closed.store(1, std::memory_order_release);
   }
   wake_barrier();
-  if (has_waiters(s.getters)) wake(memory, s.getters, unlimited);
+  // What is out on lease may come back, so who waits goes on waiting; who settles the last lease wakes them.
+  if (s.leases().load(std::memory_order_acquire) == 0 && has_waiters(s.getters)) {
+    wake(memory, s.getters, unlimited);
+  }
   if (has_waiters(s.putters)) wake(memory, s.putters, unlimited);
 }
 

@@ -479,3 +479,55 @@ TEST_CASE("a thousand waiting consumers: one put wakes one process") {
   });
   for (auto& c : consumers) CHECK(c.join() == 0);
 }
+
+TEST_CASE("close wakes a thousand processes of which not one comes round to read its datagram") {
+  memory m;
+  m.chunks = 4;
+  queue<int> q(10);
+  constexpr int count = 1000;
+  std::vector<test::child> consumers;
+  consumers.reserve(count);
+  for (int i = 0; i < count; ++i) {
+    consumers.emplace_back([=] { in_loop([=]() -> task<> { co_await q.next(); }); });
+  }
+  in_loop([&]() -> task<> {
+    while (q.waiting_consumers() < count) co_await yield();
+    for (const auto& c : consumers) ::kill(c.pid(), SIGSTOP);
+    q.close();
+    for (const auto& c : consumers) ::kill(c.pid(), SIGCONT);
+  });
+  for (auto& c : consumers) CHECK(c.join() == 0);
+}
+
+TEST_CASE("a closed queue with a lease out wakes who waits when the lease is settled, and not before") {
+  memory m;
+  queue<int> q(10);
+  queue<int> start(10);
+  queue<int> ended(10);
+  constexpr int count = 8;
+  std::vector<test::child> consumers;
+  consumers.reserve(count);
+  for (int i = 0; i < count; ++i) {
+    consumers.emplace_back([=] {
+      in_loop([=]() -> task<> {
+        co_await start.next();
+        const auto item = co_await q.next_leased();
+        co_await ended.put(item.has_value() ? 1 : 0);
+      });
+    });
+  }
+  in_loop([&]() -> task<> {
+    co_await q.put(1);
+    auto lease = co_await q.get_leased();
+    start.close();
+    while (q.waiting_consumers() < count) co_await yield();
+    q.close();
+    CHECK(q.waiting_consumers() == count);
+    lease.done();
+    for (int i = 0; i < count; ++i) {
+      const int had_item = co_await ended.get();
+      CHECK(had_item == 0);
+    }
+  });
+  for (auto& c : consumers) CHECK(c.join() == 0);
+}

@@ -180,6 +180,7 @@ class arena {
   void add_cell_chunk();
   void add_wait_chunk();
   void tell(unsigned chunk, std::uint32_t index) noexcept;
+  void renew_ring_socket() noexcept;
   void reset_local(std::uint32_t slot);
   void reclaim(std::uint32_t slot);
   void repair_intents(detail::process_slot& dead);

@@ -68,7 +68,8 @@ void enqueue(arena& memory, wait_list& list, wait_entry& entry, bool at_front);
 bool leave(arena& memory, wait_list& list, wait_entry& entry);
 /// `for_others`: the wake was not used, or there is more: wakes the next.
 void settle_wake(arena& memory, wait_list& list, bool for_others);
-/// Wakes the first `most` waiters; gives how many.
+/// Wakes the first `most` of those who wait now; gives how many. To wake everybody is for what stays true, so that
+/// nobody who was woken waits on.
 std::uint64_t wake(arena& memory, wait_list& list, std::uint64_t most);
 /// Finishes what a dead process left half done.
 void repair(arena& memory, wait_list& list);
