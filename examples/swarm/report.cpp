@@ -55,6 +55,7 @@ void print_table(const tally& total, const figures& measured) {
   row("not counted", grouped(total.problems.size()));
   row("children", grouped(measured.children));
   row("peak children alive", grouped(measured.peak_alive));
+  row("children killed", grouped(measured.killed));
   row("spawns per second",
       fmt::format("{:.0f}", static_cast<double>(measured.children) / measured.spawn_seconds));
   row("memory per child", fmt::format("{:.0f} KiB", measured.memory_per_child_kib));

@@ -32,10 +32,11 @@ class progress_line {
 struct figures {
   std::size_t children = 0;
   std::size_t peak_alive = 0;
-  double spawn_seconds = 0;         // until the last child stood at the start line
-  double count_seconds = 0;         // from the start to the last result
+  std::size_t killed = 0;
+  double spawn_seconds = 0;         // until the last child waited for work
+  double count_seconds = 0;         // from the first batch to the last child's end
   double memory_per_child_kib = 0;  // of the whole system
-  brood::stall_statistics stalls;   // from the first spawn to the last result
+  brood::stall_statistics stalls;   // from the first spawn to the last child's end
 };
 
 void print_problems(const std::vector<problem>& problems);

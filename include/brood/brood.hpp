@@ -2,6 +2,7 @@
 #pragma once
 
 #include "brood/arena/codec.hpp"
+#include "brood/channel/queue.hpp"
 #include "brood/coroutine/error.hpp"
 #include "brood/coroutine/generator.hpp"
 #include "brood/coroutine/nursery.hpp"
