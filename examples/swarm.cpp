@@ -1,6 +1,7 @@
-// swarm [--children N] [--chaos] [FOLDER...]: thousands of children, alive at once, hash every file of some folders
-// and count its words. The parent hands out the files through one queue, on lease, and gathers typed results through
-// another. With --chaos a tenth of the children is killed meanwhile, and every file still counts once.
+// swarm [--children N] [--chaos] [FOLDER...]: thousands of children, alive at once, hash every file of some
+// folders and count its words. The parent hands out the files through one queue, on lease, and gathers typed
+// results through another. With --chaos a tenth of the children is killed meanwhile, and every file still
+// counts once.
 #include "brood/brood.hpp"
 
 #include <fmt/format.h>
@@ -68,8 +69,7 @@ class swarm_of_children {
   std::string describe() const {
     if (measured_.children == 0) return fmt::format("spawned {} of {} children", children_.size(), number_);
     const double percent =
-        work_.bytes == 0 ? 100
-                         : 100.0 * static_cast<double>(total_.bytes) / static_cast<double>(work_.bytes);
+        work_.bytes == 0 ? 100 : 100.0 * static_cast<double>(total_.bytes) / static_cast<double>(work_.bytes);
     return fmt::format("{} of {} files, {:.1f} MB, {:.0f} %, {} children", total_.files, work_.files,
                        static_cast<double>(total_.bytes) / 1e6, std::min(percent, 100.0), number_ - dead());
   }
@@ -79,8 +79,8 @@ class swarm_of_children {
   bool complete() const noexcept { return counted_batches_ == counted_.size(); }
 
  private:
-  /// Daemons, so that nothing goes on when the parent gives up; nice, as thousands compete with one parent for the
-  /// processor: it comes first.
+  /// Daemons, so that nothing goes on when the parent gives up; nice, as thousands compete with one parent
+  /// for the processor: it comes first.
   brood::task<> spawn_some() {
     constexpr std::size_t at_a_time = 64;
     std::vector<brood::spawn_operation<void>> batch;
@@ -90,8 +90,8 @@ class swarm_of_children {
     for (auto& child : co_await brood::when_all(std::move(batch))) children_.push_back(std::move(child));
   }
 
-  /// Closed, the queue ends those who wait for more: once every batch is done with, as one that is on lease may come
-  /// back.
+  /// Closed, the queue ends those who wait for more: once every batch is done with, as one that is on lease
+  /// may come back.
   brood::task<> hand_out() {
     co_await todo_.put_many(std::span<const swarm::batch>(work_.batches));
     todo_.close();
@@ -112,8 +112,8 @@ class swarm_of_children {
     results_.close();
   }
 
-  /// A child that is killed between its `put` and its `done` leaves its result here, and its batch to another child:
-  /// a lease promises that a batch is dealt with at least once. Its index makes that once.
+  /// A child that is killed between its `put` and its `done` leaves its result here, and its batch to another
+  /// child: a lease promises that a batch is dealt with at least once. Its index makes that once.
   void take(swarm::batch_result result) {
     if (counted_[result.index]) return;
     counted_[result.index] = true;

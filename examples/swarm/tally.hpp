@@ -44,9 +44,9 @@ struct batch_result {
   tally found;
 };
 
-/// What each child runs: takes batches until there are no more. A batch is on lease until its result is in the other
-/// queue, so that it goes to another child if this one dies. Lines and words are those of `wc` in the C locale. What
-/// cannot be read is a problem in the result.
+/// What each child runs: takes batches until there are no more. A batch is on lease until its result is in
+/// the other queue, so that it goes to another child if this one dies. Lines and words are those of `wc` in
+/// the C locale. What cannot be read is a problem in the result.
 brood::task<> count_batches(brood::queue<batch> todo, brood::queue<batch_result> results);
 
 /// Once in the fork server: loads the cryptographic library for all children.

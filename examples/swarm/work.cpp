@@ -15,7 +15,7 @@ namespace {
 /// Opening a file costs about as much as reading this many bytes.
 constexpr std::uint64_t cost_of_opening = 16 * 1024;
 /// Smaller batches cost messages, larger ones are many for the last child to end with.
-const std::uint64_t cost_of_batch = std::getenv("BATCH") ? std::atoi(std::getenv("BATCH")) * 1024 : 256 * 1024;
+constexpr std::uint64_t cost_of_batch = 256 * 1024;
 
 struct listed_file {
   std::string path;
@@ -56,8 +56,8 @@ class listing {
   }
 };
 
-/// The largest first: no division among children that each take the next one when they are free takes longer than the
-/// best by more than a third (R. L. Graham, "Bounds on multiprocessing timing anomalies", 1969).
+/// The largest first: no division among children that each take the next one when they are free takes longer
+/// than the best by more than a third (R. L. Graham, "Bounds on multiprocessing timing anomalies", 1969).
 std::vector<batch> make_batches(std::vector<listed_file> files) {
   std::sort(files.begin(), files.end(), [](const auto& a, const auto& b) { return a.size > b.size; });
   std::vector<batch> batches;
