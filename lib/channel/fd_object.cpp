@@ -47,8 +47,10 @@ void destroy_fd(arena& memory, reference block) {
   std::memcpy(&state, payload.data(), sizeof state);
   if (state.ticket == 0) return;
   if (fd_depot* depot = own_depot(state.port)) return depot->forget(state.ticket);
+  kill_point();
   try {
     ask_to_forget(state);
+    kill_point();
   } catch (const std::system_error&) {
   }
 }
@@ -97,11 +99,13 @@ std::shared_ptr<fd_object> fd_object::create(arena& memory, unique_fd fd, std::u
   std::shared_ptr<fd_object> object;
   try {
     ticket = depot.keep(std::move(fd));
+    kill_point();
     const reference block =
         memory.allocate(sizeof(fd_state) + unread.size(), fd_kind, cell, held::block, true);
     std::byte* payload = memory.payload(block, fd_kind).data();
     const fd_state state{depot.port(), ticket, longest_message, unread.size()};
     if (!unread.empty()) std::memcpy(payload + sizeof state, unread.data(), unread.size());
+    kill_point();
     std::memcpy(payload, &state, sizeof state);
     object = std::make_shared<fd_object>(memory, block, cell);
   } catch (...) {
