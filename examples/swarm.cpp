@@ -199,9 +199,7 @@ brood::task<int> count_folders(std::vector<std::string> folders, std::size_t num
 }  // namespace
 
 int main(int argc, char** argv) {
-  brood::options settings;
-  settings.preload = swarm::load_library;
-  return brood::run(argc, argv, settings, [&]() -> brood::task<int> {
+  return brood::run(argc, argv, [&]() -> brood::task<int> {
     CLI::App arguments("Hashes and counts every file of some folders, in thousands of children at once.");
     std::size_t children = 2000;
     bool chaos = false;

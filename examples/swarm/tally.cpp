@@ -1,7 +1,7 @@
 #include "swarm/tally.hpp"
 
 #include <fcntl.h>
-#include <openssl/evp.h>
+#include <nettle/sha2.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,38 +14,20 @@
 namespace swarm {
 namespace {
 
-/// Fetched by name once a process, as that costs more than hashing a small file.
-const EVP_MD* sha256_algorithm() {
-  static const EVP_MD* const algorithm = EVP_MD_fetch(nullptr, "SHA256", nullptr);
-  if (algorithm == nullptr) throw std::runtime_error("OpenSSL offers no SHA-256");
-  return algorithm;
-}
-
 class sha256 {
  public:
-  sha256() : context_(EVP_MD_CTX_new()) {
-    if (context_ == nullptr) throw std::bad_alloc();
-    restart();
-  }
-  ~sha256() { EVP_MD_CTX_free(context_); }
-  sha256(const sha256&) = delete;
-  sha256& operator=(const sha256&) = delete;
-
-  void restart() { require(EVP_DigestInit_ex(context_, sha256_algorithm(), nullptr)); }
-  void take(std::span<const std::uint8_t> bytes) {
-    require(EVP_DigestUpdate(context_, bytes.data(), bytes.size()));
-  }
+  sha256() { restart(); }
+  void restart() { sha256_init(&context_); }
+  void take(std::span<const std::uint8_t> bytes) { sha256_update(&context_, bytes.size(), bytes.data()); }
+  /// Begins anew.
   digest finish() {
     digest result;
-    require(EVP_DigestFinal_ex(context_, result.data(), nullptr));
+    sha256_digest(&context_, result.size(), result.data());
     return result;
   }
 
  private:
-  static void require(int success) {
-    if (success != 1) throw std::runtime_error("SHA-256 failed");
-  }
-  EVP_MD_CTX* context_;
+  sha256_ctx context_;
 };
 
 /// What each byte does to a word.
@@ -170,11 +152,6 @@ brood::task<> count_batches(brood::queue<batch> todo, brood::queue<batch_result>
     co_await results.put(result);
     leased->done();
   }
-}
-
-void load_library() {
-  sha256 hash;
-  hash.finish();
 }
 
 }  // namespace swarm

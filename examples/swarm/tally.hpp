@@ -49,7 +49,4 @@ struct batch_result {
 /// the C locale. What cannot be read is a problem in the result.
 brood::task<> count_batches(brood::queue<batch> todo, brood::queue<batch_result> results);
 
-/// Once in the fork server: loads the cryptographic library for all children.
-void load_library();
-
 }  // namespace swarm
