@@ -117,8 +117,9 @@ class fork_server {
     replies_.push_back(reply);
     if (child && !siblings_) remember(reply.pid, child.get());
     if (child) pidfds_.push_back(std::move(child));
-    // A program takes the server as long as ten functions: its parent should not wait for the next one's.
-    if (replies_.size() == most_replies || request_.kind != launch_kind::function) send_replies();
+    // A program takes the server as long as ten functions: its parent should not wait for many more of them.
+    const std::size_t most = request_.kind == launch_kind::function ? most_replies : most_replies / 4;
+    if (replies_.size() >= most) send_replies();
   }
 
   /// Clones this server. The clone returns from here like the original, but listens to a control socket of its own,
