@@ -87,8 +87,10 @@ class idle_children {
   /// CPU seconds of this process for one exit: from the end of the child to its status.
   brood::task<double> exit_cost(int exits) {
     std::vector<double> costs;
-    for (int i = 0; i < exits; ++i) {
-      auto& victim = processes_[processes_.size() / 2 + static_cast<std::size_t>(i)];
+    const auto chosen = static_cast<std::size_t>(exits);
+    const std::size_t first = (processes_.size() - chosen) / 2;
+    for (std::size_t i = 0; i < chosen; ++i) {
+      auto& victim = processes_[first + i];
       victim.terminate();
       const double begin = bench::cpu_clock();
       const auto status = co_await victim.join();
