@@ -2,7 +2,6 @@
 #include "process/child_main.hpp"
 
 #include <fcntl.h>
-#include <fmt/core.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -15,6 +14,8 @@
 #include "brood/process/current.hpp"
 #include "brood/runtime/detail/describe.hpp"
 #include "process/family.hpp"
+#include "runtime/log.hpp"
+#include "runtime/trace_file.hpp"
 #include "system/memory_file.hpp"
 #include "system/signals.hpp"
 #include "system/socket.hpp"
@@ -76,7 +77,7 @@ void report(int results, const launch_request& request, decltype(child_report::k
     const int fd = file.get();
     sys::send_message(results, {sys::bytes_of(message)}, {&fd, 1});
   } catch (const std::exception& e) {
-    fmt::print(stderr, "brood: {} could not report its result: {}\n", family::get().name(), e.what());
+    log_error("{} could not report its result: {}", family::get().name(), e.what());
     leave_child(1);
   }
 }
@@ -115,7 +116,9 @@ int run_function(int results, const launch_request& request, std::span<const std
   try {
     const function_entry entry = entry_of(request.function);
     const travelling_objects travelling;
+    const auto begin = clock::now();
     const bytes result = entry(arguments, &acknowledge);
+    if (trace_file* trace = trace_file::current()) trace->stretch(getpid(), "function", begin, clock::now());
     if (travelling.objects().empty()) {
       report(results, request, what::value, result);
     } else {
@@ -134,8 +137,8 @@ int run_function(int results, const launch_request& request, std::span<const std
   } catch (...) {
     failure.type = describe(std::current_exception());
   }
-  fmt::print(stderr, "brood: {} (pid {}) failed: {}{}{}\n", family::get().name(), getpid(), failure.type,
-             failure.type.empty() || failure.what.empty() ? "" : ": ", failure.what);
+  log_error("{} (pid {}) failed: {}{}{}", family::get().name(), getpid(), failure.type,
+            failure.type.empty() || failure.what.empty() ? "" : ": ", failure.what);
   report(results, request, kind, encode(failure));
   return 1;
 }
@@ -152,6 +155,7 @@ int run_function(int results, const launch_request& request, std::span<const std
   self.authkey = request.authkey;
   self.last_name = 0;
   family_memory::adopt_slot_when_needed(request.memory_slot);
+  if (request.traced) trace_file::join(decode<launch_details>(self.encoded_details).trace);
   const auto arguments = body.subspan(request.details_size);
   if (request.confirm) report(results.get(), request, child_report::what::ready, {});
   leave_child(run_function(results.get(), request, arguments));

@@ -17,6 +17,7 @@
 #include "process/family.hpp"
 #include "process/fork_server.hpp"
 #include "process/supervisor.hpp"
+#include "runtime/log.hpp"
 #include "system/error.hpp"
 #include "system/signals.hpp"
 
@@ -28,6 +29,8 @@ using detail::family;
 void remember_start(family& self, int argc, char** argv, options settings) {
   self.initialized = true;
   self.settings = settings;
+  detail::logging = {detail::chosen_log_level(settings.log), [] -> const std::string& { return family::get().name(); }};
+  detail::add_snapshot_source(detail::supervisor::count_children);
   self.command_line.assign(argv, argv + argc);
   if (self.command_line.empty()) self.command_line.emplace_back("brood");
   detail::note_world(self);
@@ -113,7 +116,11 @@ void init(int argc, char** argv, options settings) {
     if (argc >= 4 && argv[2] == std::string_view(detail::internal_server)) serve_as_fresh_image(std::stoull(argv[3]));
   }
   family_memory::create(settings.arena_size);
+  const auto begin = clock::now();
   detail::ensure_server(self);
+  detail::log_debug("the fork server {} serves after {:.3f} ms; children are made by {}", self.server->server,
+                    std::chrono::duration<double, std::milli>(clock::now() - begin).count(),
+                    settings.model == process_model::exec ? "exec" : self.server->siblings ? "clone" : "fork");
 }
 
 namespace detail {

@@ -1,18 +1,19 @@
 // What a test may have left behind: compared before and after.
 #pragma once
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <ostream>
 #include <string>
 #include <vector>
 
-#include "process/family.hpp"
+#include "brood/process/current.hpp"
 
 /// This process's fork server or its heir: they belong to the process, not to the test.
 inline bool is_fork_server(pid_t pid) {
-  const auto& connection = brood::detail::family::get().server;
-  return connection && (pid == connection->server || (connection->heir && pid == connection->heir->pid));
+  const auto servers = brood::detail::fork_servers();
+  return std::find(servers.begin(), servers.end(), pid) != servers.end();
 }
 
 /// Descriptors and children of this process, without its fork servers.

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "brood/arena/codec.hpp"
+#include "brood/export.hpp"
 
 namespace brood {
 
@@ -15,7 +16,7 @@ namespace brood {
 ///   tcp:127.0.0.1:5000           an IPv4 address; tcp:[::1]:5000 an IPv6 address; tcp:localhost:5000 is 127.0.0.1
 /// Names of hosts are not looked up. Port 0, and an address made by default, let the listener choose; ask its
 /// `address()` then. A value; it can travel in messages.
-class address {
+class BROOD_API address {
  public:
   enum class kind : std::uint8_t { chosen_by_listener, unix_path, unix_abstract, tcp };
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "brood/coroutine/task.hpp"
+#include "brood/export.hpp"
 #include "brood/process/launch.hpp"
 #include "brood/process/process.hpp"
 
@@ -32,7 +33,7 @@ struct command_output {
 ///
 /// Each throws `std::system_error` with the errno and the stage (`chdir`, `execve`, ...) if the program cannot be
 /// started.
-class command : public launch_setters<command> {
+class BROOD_API command : public launch_setters<command> {
  public:
   template <class... Arguments>
   explicit command(std::string program, Arguments&&... arguments)

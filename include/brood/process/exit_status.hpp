@@ -6,6 +6,7 @@
 #include <string>
 
 #include "brood/coroutine/error.hpp"
+#include "brood/export.hpp"
 
 namespace brood {
 
@@ -34,10 +35,10 @@ struct exit_status {
 };
 
 /// "exited with 3", "was killed by SIGKILL (9) when its deadline passed".
-std::string describe(const exit_status& status);
+BROOD_API std::string describe(const exit_status& status);
 
 /// A child ended without giving its result.
-class child_died : public error {
+class BROOD_API child_died : public error {
  public:
   child_died(const std::string& name, int pid, const exit_status& status);
   const exit_status& status() const noexcept { return status_; }
@@ -49,7 +50,7 @@ class child_died : public error {
 };
 
 /// An exception that was thrown in another process.
-class remote_error : public error {
+class BROOD_API remote_error : public error {
  public:
   remote_error(std::string type, const std::string& what, std::string process_name, int pid, std::string trace);
   /// The exception's type as written in C++, such as "std::out_of_range".
@@ -68,7 +69,7 @@ class remote_error : public error {
 };
 
 /// A child was asked for a function that its program image does not hold.
-class unknown_function : public error {
+class BROOD_API unknown_function : public error {
  public:
   using error::error;
 };
