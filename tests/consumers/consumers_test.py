@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Builds and runs a small program against the library in each way that the README promises.
+"""Builds and runs a small program against the library in each way that the README promises, from the files that stand there.
 
 usage: consumers_test.py WAY --source FOLDER --build FOLDER --work FOLDER -- COMPILER [ARGUMENT...]
 
@@ -11,12 +11,21 @@ import argparse
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 EXPECTED = "49\nbrood: cannot start /nonexistent: execve: No such file or directory\ncannot decode\n"
+
+
+def from_readme(given, name):
+    """The file of that name: the fence whose first line ends with it."""
+    found = re.search(rf"^```\w+ {re.escape(name)}\n(.*?)^```$", (given.source / "README.md").read_text(), re.M | re.S)
+    if not found:
+        sys.exit(f"the README shows no {name}")
+    return found[1]
 
 
 def run(*argv, **settings):
@@ -50,10 +59,11 @@ def by_pkg_config(compiler, folder, file, *options):
     check(folder / "program", LD_LIBRARY_PATH=str(file.parents[1]))
 
 
-def by_cmake(compiler, folder, file):
+def by_cmake(given, compiler, folder, file):
     if shutil.which("cmake") is None:
         return print("no cmake here: not tried")
-    shutil.copytree(HERE / "cmake", folder / "cmake")
+    (folder / "cmake").mkdir()
+    (folder / "cmake" / "CMakeLists.txt").write_text(from_readme(given, "CMakeLists.txt"))
     shutil.copy(HERE / "program.cpp", folder / "cmake")
     environment = {**os.environ, "PKG_CONFIG_PATH": str(file.parent), "CXX": compiler[0],
                    "CXXFLAGS": " ".join(compiler[1:])}
@@ -84,7 +94,7 @@ def kinds(given):
     needed = run("objdump", "-p", given.work / "program")
     if "libbrood.so.0" not in needed:
         sys.exit("the program does not ask for libbrood.so.0")
-    by_cmake(given.compiler, given.work, shared)
+    by_cmake(given, given.compiler, given.work, shared)
     for library in libraries.glob("libbrood.so*"):
         library.unlink()
     by_pkg_config(given.compiler, given.work, shared, "--static")
@@ -94,7 +104,9 @@ def kinds(given):
 
 def subproject(given):
     folder = given.work / "consumer"
-    shutil.copytree(HERE / "subproject", folder)
+    (folder / "subprojects").mkdir(parents=True)
+    for name in ("meson.build", "subprojects/brood.wrap"):
+        (folder / name).write_text(from_readme(given, name))
     shutil.copy(HERE / "program.cpp", folder)
     (folder / "subprojects" / "brood").symlink_to(given.source)  # as if the wrap file had fetched it
     build = folder / "build"

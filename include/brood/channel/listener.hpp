@@ -42,6 +42,7 @@ inline constexpr std::uint64_t default_max_message = std::uint64_t{1} << 30;
 /// it. (A process that is killed leaves the file; a new listener of the same user replaces it.)
 class BROOD_API listener {
  public:
+  /// Whom it lets in.
   struct options {
     /// TCP from other machines: without it a TCP address other than loopback throws `std::invalid_argument`.
     bool allow_remote = false;

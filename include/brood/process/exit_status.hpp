@@ -14,7 +14,7 @@ namespace brood {
 struct resource_usage {
   std::chrono::microseconds user_time{};
   std::chrono::microseconds system_time{};
-  std::uint64_t peak_memory = 0;  // bytes resident
+  std::uint64_t peak_memory = 0;  ///< bytes resident
   std::uint64_t minor_faults = 0;
   std::uint64_t major_faults = 0;
   std::uint64_t voluntary_switches = 0;
@@ -23,12 +23,12 @@ struct resource_usage {
 
 /// How a process ended.
 struct exit_status {
-  int exitcode = 0;              // as in Python: `-N` for a process that signal N ended
-  int signal = 0;                // the signal that ended it, or 0
+  int exitcode = 0;              ///< as in Python: `-N` for a process that signal N ended
+  int signal = 0;                ///< the signal that ended it, or 0
   bool core_dumped = false;
-  bool deadline_passed = false;  // killed because it ran longer than its `.deadline(d)`
-  bool known = true;             // false: the host application reaped the child first and the kernel keeps no status;
-                                 // `exitcode` is then 255
+  bool deadline_passed = false;  ///< killed because it ran longer than its `.deadline(d)`
+  bool known = true;             ///< false: the host application reaped the child first and the kernel keeps no status;
+                                 ///< `exitcode` is then 255
   resource_usage usage;
 
   bool success() const noexcept { return known && exitcode == 0; }

@@ -13,20 +13,20 @@ namespace brood {
 
 /// How a child that runs a function comes to be.
 enum class start_method : std::uint8_t {
-  fork_server,  // a copy of the fork server, as it was when `preload` had run
-  exec,         // a fresh image of the same program
+  fork_server,  ///< a copy of the fork server, as it was when `preload` had run
+  exec,         ///< a fresh image of the same program
 };
 
 /// A limit for the child; setrlimit(2). Soft and hard limit both become it; the hard limit of
 /// CPU time is a second more, so that SIGXCPU comes before SIGKILL.
 enum class resource : std::uint8_t {
-  cpu_time,     // seconds
-  memory,       // bytes of private memory (RLIMIT_DATA); shared memory does not count
-  files,        // open descriptors
-  file_size,    // bytes
-  stack,        // bytes
-  core,         // bytes of core dump
-  processes,    // of this user
+  cpu_time,     ///< seconds
+  memory,       ///< bytes of private memory (RLIMIT_DATA); shared memory does not count
+  files,        ///< open descriptors
+  file_size,    ///< bytes
+  stack,        ///< bytes
+  core,         ///< bytes of core dump
+  processes,    ///< of this user
 };
 
 /// Where a standard stream of a child leads.

@@ -17,10 +17,10 @@ namespace brood {
 
 /// How children that run functions are made.
 enum class process_model : std::uint8_t {
-  automatic,  // the first of the following that works here
-  siblings,   // the fork server clones children of the parent itself (CLONE_PARENT); statuses survive the server
-  relay,      // the fork server forks children of its own and passes their statuses on
-  exec,       // every child is a fresh image of the program
+  automatic,  ///< the first of the following that works here
+  siblings,   ///< the fork server clones children of the parent itself (CLONE_PARENT); statuses survive the server
+  relay,      ///< the fork server forks children of its own and passes their statuses on
+  exec,       ///< every child is a fresh image of the program
 };
 
 /// Settings of the whole family, given once at its beginning.
@@ -31,7 +31,7 @@ struct options {
   process_model model = process_model::automatic;
   /// Address space for the shared memory of the family, in bytes; memory is used only as it is touched.
   std::size_t arena_size = std::size_t{64} << 30;
-  log_level log = log_level::errors;  // of the whole family; the environment variable BROOD_LOG wins
+  log_level log = log_level::errors;  ///< of the whole family; the environment variable BROOD_LOG wins
 };
 
 /// First thing in `main` of a program that has a loop of its own or that only waits with `sync_wait`: starts the fork
