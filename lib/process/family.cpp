@@ -156,6 +156,12 @@ void reap_canary(const server_connection& connection) noexcept {
   if (canary > 0) waitpid(canary, nullptr, __WALL);
 }
 
+void end_server(pid_t server) noexcept {
+  ::kill(server, SIGKILL);
+  while (waitpid(server, nullptr, __WALL) < 0 && errno == EINTR) {
+  }
+}
+
 void accept_hello(server_connection& connection, std::span<const std::byte> message) {
   launch_reply hello;
   std::memcpy(&hello, message.data(), sizeof hello);
@@ -180,6 +186,11 @@ void start_server(server_connection& connection, bool by_clone) {
   connection.server =
       by_clone ? clone_server(connection, std::move(ends)) : execute_server(connection, ends);
   connection.server_pidfd = sys::open_process(connection.server);
+  if (connection.server_pidfd) return;
+  const int error = errno;
+  end_server(std::exchange(connection.server, 0));
+  connection.control.reset();
+  sys::throw_errno("brood: cannot start the fork server: pidfd_open", error);
 }
 
 void ensure_server(family& self) {

@@ -89,6 +89,8 @@ void ensure_server(family& self);
 void start_server(server_connection& connection, bool by_clone);
 /// Reaps the process with which a server has tried its clones, if there is one. It ends at once.
 void reap_canary(const server_connection& connection) noexcept;
+/// Kills a server of this process that nobody is to use, and reaps it.
+void end_server(pid_t server) noexcept;
 /// Takes a server's first message; throws if it says that it cannot serve.
 void accept_hello(server_connection& connection, std::span<const std::byte> message);
 

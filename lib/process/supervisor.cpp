@@ -709,16 +709,17 @@ void supervisor::accept_heir(pid_t pid, std::vector<unique_fd> fds) {
   watch_for_death(connection().heir->pidfd);
 }
 
-/// An heir that was made but could not be handed over, as the server died, ends by itself; it is ours to reap.
+/// An heir that was made but could not be handed over, as the server died or a descriptor was wanting. It is ours to
+/// reap; as nobody knows it, it does nothing but wait for its end.
 void supervisor::bury_unknown_heir() {
   const pid_t pid = heir_slot_ ? connection().table.pid(*heir_slot_) : 0;
   if (pid == 0) return;
   connection().table.release_pid(*heir_slot_);
-  if (unique_fd pidfd = sys::open_process(pid)) {
-    sys::send_signal(pidfd.get(), SIGKILL);
-    watch_for_death(pidfd);
-    dead_servers_.push_back(std::move(pidfd));
-  }
+  unique_fd pidfd = sys::open_process(pid);
+  if (!pidfd) return end_server(pid);  // not one descriptor to wait for it with
+  sys::send_signal(pidfd.get(), SIGKILL);
+  watch_for_death(pidfd);
+  dead_servers_.push_back(std::move(pidfd));
 }
 
 void supervisor::promote_heir() {

@@ -41,9 +41,14 @@ ending from_siginfo(const siginfo_t& info, const rusage& usage) noexcept {
 /// Nothing while the process has ended but whoever reaps it has not done: the kernel tells only then.
 std::optional<ending> kept_by_kernel(int pidfd) noexcept {
   pidfd_info info{};
-  info.mask = info_exit;
   ending result;
-  if (ioctl(pidfd, get_info, &info) != 0) return result;
+  // Twice: it looks for its record of the end first and for the process next, which may be released between the two.
+  bool answered = false;
+  for (int attempt = 0; attempt < 2 && !answered; ++attempt) {
+    info.mask = info_exit;
+    answered = ioctl(pidfd, get_info, &info) == 0;
+  }
+  if (!answered) return result;
   if ((info.mask & info_exit) == 0) return std::nullopt;
   result.known = true;
   result.signaled = WIFSIGNALED(info.exit_code);
