@@ -112,11 +112,12 @@ pid_t fork_server_pid() noexcept { return family::get().server ? family::get().s
 
 namespace detail {
 
-std::vector<pid_t> fork_servers() {
-  std::vector<pid_t> found;
+fork_server_count fork_servers() {
+  fork_server_count found;
   if (const auto& connection = family::get().server) {
-    if (connection->server != 0) found.push_back(connection->server);
-    if (connection->heir) found.push_back(connection->heir->pid);
+    if (connection->server != 0) found.pids.push_back(connection->server);
+    if (connection->heir) found.pids.push_back(connection->heir->pid);
+    found.descriptors = (connection->control ? 1 : 0) + (connection->server_pidfd ? 1 : 0) + (connection->heir ? 2 : 0);
   }
   return found;
 }

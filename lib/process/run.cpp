@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstdlib>
 #include <string_view>
 
 #include "brood/arena/family_memory.hpp"
@@ -29,7 +30,7 @@ using detail::family;
 void remember_start(family& self, int argc, char** argv, options settings) {
   self.initialized = true;
   self.settings = settings;
-  detail::logging = {detail::chosen_log_level(settings.log), [] -> const std::string& { return family::get().name(); }};
+  detail::logging = {detail::chosen_log_level(settings.log), []() -> const std::string& { return family::get().name(); }};
   detail::add_snapshot_source(detail::supervisor::count_children);
   self.command_line.assign(argv, argv + argc);
   if (self.command_line.empty()) self.command_line.emplace_back("brood");
@@ -53,6 +54,14 @@ void remember_start(family& self, int argc, char** argv, options settings) {
   family_memory::attach(detail::exec_fd::arena);
   detail::serve({unique_fd(detail::exec_fd::request), unique_fd(detail::exec_fd::results),
                  unique_fd(detail::exec_fd::parent), unique_fd(detail::exec_fd::spawn_table), self.signal_mask});
+}
+
+/// What BROOD_TRACE names. Only this family's: a program that it starts would write over the file.
+std::string take_trace_path() {
+  const char* variable = std::getenv("BROOD_TRACE");
+  std::string path = variable != nullptr ? variable : "";
+  unsetenv("BROOD_TRACE");
+  return path;
 }
 
 /// The application under a scope that signals stop.
@@ -129,8 +138,10 @@ std::vector<std::string> command_line() { return family::get().command_line; }
 
 int run_application(int argc, char** argv, const options& settings, std::function<task<int>()> application) {
   try {
+    const std::string trace = take_trace_path();
     init(argc, argv, settings);
     runtime loop;
+    if (!trace.empty()) loop.trace(trace);
     cancellable_application cancellable(loop);
     return loop.run_until_complete(cancellable.run(application()));
   } catch (const std::exception& e) {

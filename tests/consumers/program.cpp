@@ -13,7 +13,7 @@ brood::task<> app() {
     std::printf("%s\n", e.what());
   }
   try {
-    brood::decode<std::string>({});
+    static_cast<void>(brood::decode<std::string>({}));
   } catch (const brood::decode_error&) {  // one that this program's own code throws, from a template
     std::printf("cannot decode\n");
   }

@@ -39,10 +39,12 @@ class BROOD_API command : public launch_setters<command> {
   explicit command(std::string program, Arguments&&... arguments)
       : words_{std::move(program), std::string(std::forward<Arguments>(arguments))...} {}
 
+  /// One more argument.
   command&& arg(std::string argument) && {
     words_.push_back(std::move(argument));
     return std::move(*this);
   }
+  /// One more argument for each element.
   template <class Range>
   command&& args(const Range& arguments) && {
     for (const auto& argument : arguments) words_.emplace_back(argument);

@@ -56,8 +56,12 @@ BROOD_API void at_exit(std::function<void()> hook);
 BROOD_API pid_t fork_server_pid() noexcept;
 
 namespace detail {
-/// The fork server and its heir, as far as they run.
-BROOD_API std::vector<pid_t> fork_servers();
+/// The fork server and its heir, as far as there are any, and how many descriptors this process keeps of them.
+struct fork_server_count {
+  std::vector<pid_t> pids;
+  long descriptors = 0;
+};
+BROOD_API fork_server_count fork_servers();
 BROOD_API void flush_standard_streams() noexcept;
 /// The end of a child: joins its own children, runs the hooks, flushes, ends with `code`.
 [[noreturn]] BROOD_API void leave_child(int code) noexcept;

@@ -31,6 +31,7 @@ struct exit_status {
                                  ///< `exitcode` is then 255
   resource_usage usage;
 
+  /// Whether it exited with 0, as far as one can know.
   bool success() const noexcept { return known && exitcode == 0; }
 };
 

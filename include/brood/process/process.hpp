@@ -30,7 +30,9 @@ class BROOD_API process_handle {
   /// The process id. Stays the child's own until its end has been observed here.
   pid_t pid() const noexcept;
   const std::string& name() const noexcept;
+  /// Whether it is terminated, and not joined, when `run` ends.
   bool daemon() const noexcept;
+  /// Whether its end has not been observed yet.
   bool is_alive() const noexcept;
   /// Nothing while it runs; `-N` if signal N ended it.
   std::optional<int> exitcode() const noexcept;

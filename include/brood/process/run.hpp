@@ -28,6 +28,7 @@ struct options {
   /// Run once in the fork server, before the first child: what it loads, thousands of children share copy-on-write.
   /// A plain function, as it must be found again in a fresh image. It must not leave threads running.
   void (*preload)() = nullptr;
+  /// How children that run functions are made.
   process_model model = process_model::automatic;
   /// Address space for the shared memory of the family, in bytes; memory is used only as it is touched.
   std::size_t arena_size = std::size_t{64} << 30;
@@ -69,6 +70,7 @@ BROOD_API std::vector<std::string> command_line();
 /// Calls `init`, starts a loop, runs `application`, a `task<int>` or `task<>` that takes nothing or the command line
 /// (a `std::vector<std::string>`), and returns its exit code once it and every child that is no daemon have ended;
 /// daemons are terminated. An escaping exception is printed and returns 1.
+/// The environment variable BROOD_TRACE names a file for a trace of it all; see `runtime::trace`.
 /// SIGINT and SIGTERM cancel the application, and then the children that are left; a second one ends the process.
 template <class Application>
 int run(int argc, char** argv, Application application, const options& settings = {}) {

@@ -82,6 +82,7 @@ class BROOD_API runtime final : public executor {
 
   /// The runtime of this thread, running or not. Throws `std::logic_error` where there is none.
   static runtime& current();
+  /// The same, or null.
   static runtime* current_or_null() noexcept;
 
   using end_handler = std::function<void(std::exception_ptr)>;
@@ -140,6 +141,7 @@ class BROOD_API runtime final : public executor {
 
   /// Starts measuring from now. Costs two readings of the clock each turn of the loop. Own loop only.
   void measure_stalls();
+  /// Since `measure_stalls`; zeros without it.
   stall_statistics stalls() const;
 
   /// Writes what the family does from now on to `path`, as a Chrome trace (JSON; ui.perfetto.dev opens it): the starts
@@ -151,6 +153,7 @@ class BROOD_API runtime final : public executor {
   /// What is alive now. Costs a look at each process's place in the shared memory and at each queue.
   brood::snapshot snapshot();
 
+  /// libuv's loop: the host's, or its own.
   uv_loop_s* loop() const noexcept;
 
  private:
