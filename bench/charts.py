@@ -57,6 +57,8 @@ def draw_lines(path, machine, title, x_title, y_title, x_labels, series, log_y=T
     if log_y:
         commands += ["set logscale y", "set format y '%.0s %c'"]
     plots, peer = [], 0
+    # A peer with one point is no line; it stands in the chart of its group.
+    series = {who: values for who, values in series.items() if who[0] != "peers" or values.count(None) < len(values) - 1}
     for number, ((role, name), values) in enumerate(series.items()):
         commands += data_block(f"d{number}", [(i, "?" if value is None else value) for i, value in enumerate(values)])
         style = f"lc rgb '{OURS}' lw 3 pt 7"

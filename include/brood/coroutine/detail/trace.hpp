@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string_view>
+#include <utility>
 
 #include "brood/coroutine/executor.hpp"
 #include "brood/export.hpp"
@@ -22,9 +23,16 @@ class BROOD_API trace_sink {
 /// This process's; null while nobody watches.
 BROOD_API extern trace_sink* tracing;
 
-/// Measures from `begin` to `end`, if somebody watches at both.
+/// Measures from `begin` to `end`, if somebody watches at both. What moves takes the measuring along.
 class trace_span {
  public:
+  trace_span() = default;
+  trace_span(trace_span&& other) noexcept : begin_(std::exchange(other.begin_, {})) {}
+  trace_span& operator=(trace_span&& other) noexcept {
+    begin_ = std::exchange(other.begin_, {});
+    return *this;
+  }
+
   void begin() noexcept {
     if (tracing != nullptr) [[unlikely]] begin_ = clock::now();
   }
