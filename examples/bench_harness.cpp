@@ -65,15 +65,21 @@ struct contestant {
  private:
   std::vector<double> all(double sample::* which) const {
     std::vector<double> values;
+    values.reserve(samples.size());
     for (const sample& one : samples) values.push_back(one.*which);
     return values;
   }
 };
 
+brood::command shell_of(const std::string& command, const settings& how) {
+  const brood::stdio output = how.show_output ? brood::inherit : brood::null;
+  brood::command shell = brood::command("/bin/sh", "-c", command).stdin_(brood::null).stdout_(output).stderr_(output);
+  if (how.cpus.empty()) return shell;
+  return std::move(shell).cpus(how.cpus);
+}
+
 brood::task<sample> run_once(const std::string& command, const settings& how) {
-  auto shell = brood::command("/bin/sh").arg("-c").arg("exec " + command).stdin_(brood::null);
-  if (!how.cpus.empty()) std::move(shell).cpus(how.cpus);
-  if (!how.show_output) std::move(shell).stdout_(brood::null).stderr_(brood::null);
+  brood::command shell = shell_of(command, how);
   const auto begin = brood::clock::now();
   const brood::exit_status status = co_await std::move(shell).status();
   const std::chrono::duration<double> time = brood::clock::now() - begin;
@@ -169,6 +175,7 @@ brood::task<int> application(std::vector<std::string> command_line) {
     co_return arguments.exit(e);
   }
   std::vector<contestant> contestants;
+  contestants.reserve(chosen.commands.size());
   for (const auto& command : chosen.commands) contestants.push_back({command, {}});
   co_await measure(contestants, chosen);
   show(contestants);

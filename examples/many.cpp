@@ -93,20 +93,24 @@ class run_of_jobs {
     co_return result;
   }
 
+  brood::command command_of(const job& job) const {
+    brood::command plain = brood::command(job.words.front()).args(std::span(job.words).subspan(1)).stdin_(brood::null);
+    if (settings_.deadline <= 0) return plain;
+    return std::move(plain).deadline(std::chrono::duration<double>(settings_.deadline));
+  }
+
   brood::task<> attempt(const job& job, outcome& result) {
     result.error.clear();
-    brood::command command(job.words.front());
-    auto ready = std::move(command).args(std::span(job.words).subspan(1)).stdin_(brood::null);
-    if (settings_.deadline > 0) std::move(ready).deadline(std::chrono::duration<double>(settings_.deadline));
+    brood::command command = command_of(job);
     try {
       if (settings_.group) {
-        const brood::command_output output = co_await std::move(ready).output();
+        const brood::command_output output = co_await std::move(command).output();
         result.status = output.status;
         std::fwrite(output.out.data(), 1, output.out.size(), stdout);
         std::fflush(stdout);
         std::fwrite(output.err.data(), 1, output.err.size(), stderr);
       } else {
-        result.status = co_await std::move(ready).status();
+        result.status = co_await std::move(command).status();
       }
     } catch (const std::system_error& e) {
       result.error = e.what();

@@ -28,6 +28,7 @@ std::string filled(const std::string& word, const std::string& line, int& count)
 std::vector<std::string> words_of(const std::vector<std::string>& pattern, const std::string& line) {
   if (pattern.empty()) return {"/bin/sh", "-c", line};
   std::vector<std::string> words;
+  words.reserve(pattern.size() + 1);
   int places = 0;
   for (const auto& word : pattern) words.push_back(filled(word, line, places));
   if (places == 0) words.push_back(line);
