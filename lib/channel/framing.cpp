@@ -28,7 +28,8 @@ std::span<std::byte> frame_reader::space() {
   if (started_) {
     // Doubling: no more is taken than has come, and a large message is moved a few times only.
     if (arrived_ == message_.size()) {
-      message_.resize(static_cast<std::size_t>(std::min(size_, std::max<std::uint64_t>(2 * arrived_, buffer_size))));
+      message_.resize(
+          static_cast<std::size_t>(std::min(size_, std::max<std::uint64_t>(2 * arrived_, buffer_size))));
     }
     return std::span(message_).subspan(static_cast<std::size_t>(arrived_));
   }
@@ -48,6 +49,26 @@ void frame_reader::filled(std::size_t count) noexcept {
   }
 }
 
+std::vector<std::byte> frame_reader::unread() const {
+  if (!started_) return std::vector(buffer_.get() + begin_, buffer_.get() + end_);
+  const auto header = frame_header(size_);
+  std::vector<std::byte> all(header.begin(), header.end());
+  all.insert(all.end(), message_.begin(), message_.begin() + static_cast<std::ptrdiff_t>(arrived_));
+  return all;
+}
+
+void frame_reader::fill(std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const auto room = space();
+    const std::size_t count = std::min(room.size(), bytes.size());
+    if (count == 0) throw error("more bytes than a reader can have left");
+    std::memcpy(room.data(), bytes.data(), count);
+    filled(count);
+    bytes = bytes.subspan(count);
+    has_next();  // a large message gets a place of its own
+  }
+}
+
 bool frame_reader::has_next() {
   if (!started_) start_large_message();
   if (started_) return arrived_ == size_;
@@ -56,7 +77,8 @@ bool frame_reader::has_next() {
   return size > longest_ || buffered() - frame_header_size >= size;
 }
 
-/// If what the buffer holds is the beginning of a message that the buffer cannot hold, moves it to a place of its own.
+/// If what the buffer holds is the beginning of a message that the buffer cannot hold, moves it to a place of
+/// its own.
 void frame_reader::start_large_message() {
   if (buffered() < frame_header_size) return;
   const std::uint64_t size = announced_size();

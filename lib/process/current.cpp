@@ -37,7 +37,7 @@ std::optional<double> cgroup_quota() {
   return std::nullopt;
 }
 
-void run_exit_hooks() noexcept {
+[[gnu::hot]] void run_exit_hooks() noexcept {
   auto& hooks = family::get().exit_hooks;
   while (!hooks.empty()) {
     const auto hook = std::move(hooks.back());
@@ -47,14 +47,14 @@ void run_exit_hooks() noexcept {
 }
 
 /// True while std::cout has no buffer of its own but writes to stdout, as it does unless sync_with_stdio(false).
-bool cout_is_stdout() {
+[[gnu::hot]] bool cout_is_stdout() {
   const std::streambuf& buffer = *std::cout.rdbuf();
   return typeid(buffer) == typeid(__gnu_cxx::stdio_sync_filebuf<char>);
 }
 
-[[noreturn]] void end_child_process(int code) noexcept {
+[[noreturn, gnu::hot]] void end_child_process(int code) noexcept {
   run_exit_hooks();
-  detail::trace_file::flush();
+  if (detail::tracing != nullptr) [[unlikely]] detail::trace_file::flush();
   detail::flush_standard_streams();
   // Not exit(): the static destructors of the image are the parent's affair. By number, as this call would be the only
   // one to look up `_exit`, which costs a child more than the rest of its end.
@@ -122,7 +122,7 @@ fork_server_count fork_servers() {
   return found;
 }
 
-void flush_standard_streams() noexcept {
+[[gnu::hot]] void flush_standard_streams() noexcept {
   if (!cout_is_stdout()) {
     std::cout.flush();
     std::cerr.flush();
@@ -130,7 +130,7 @@ void flush_standard_streams() noexcept {
   std::fflush(nullptr);
 }
 
-void leave_child(int code) noexcept {
+[[gnu::hot]] void leave_child(int code) noexcept {
   if (runtime* loop = runtime::current_or_null()) loop->shut_down();
   end_child_process(code);
 }
