@@ -122,6 +122,20 @@ SPAWN = [
     ),
 ]
 
+# A list of commands by the example `many`, eight at a time; the limit is that of programs above. Counted from the start of
+# the runner, so a short list is dominated by that: 5 ms for ours, 200 for GNU parallel.
+LISTS = [
+    Benchmark(
+        "lists.bin_true", "1/s", "higher",
+        brood=c("list_runner.py {build}/../examples/many --count {n} --jobs 8", 1000, 5000),
+        peers={
+            "xargs -P": c("list_runner.py xargs --count {n} --jobs 8", 1000, 5000),
+            "GNU parallel": c("list_runner.py parallel --count {n} --jobs 8", 300, 2000, rounds=3),
+        },
+        limit={"posix_spawn on every core": c(f"bare_spawn posix-spawn --every-core --count {{n}} {PROGRAMS}", 500, 5000)},
+    ),
+]
+
 # `children.memory` says what it counts at `memory_in_use_kib` in measure.hpp. The exit cost is the parent's CPU time from
 # the death of a child to its status, the median of `--exits` of them. Python cannot follow to 10,000: each of its forks
 # takes 1.6 MiB, and each start polls all children alive (it was not ready after five minutes).
@@ -309,4 +323,4 @@ CODEC = [
     ),
 ]
 
-BENCHMARKS = SPAWN + CHILDREN + LOOP + QUEUE + PIPE + CODEC
+BENCHMARKS = SPAWN + LISTS + CHILDREN + LOOP + QUEUE + PIPE + CODEC

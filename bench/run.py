@@ -161,12 +161,12 @@ def show(benchmark: Benchmark, entries: list[Entry]) -> None:
     sys.stdout.flush()
 
 
-def result(benchmark: Benchmark, entries: list[Entry]) -> dict:
+def result(benchmark: Benchmark, entries: list[Entry], machine: str) -> dict:
     def medians(role: str) -> dict[str, float]:
         return {entry.name: entry.median for entry in entries if entry.role == role and entry.median is not None}
 
     return {"id": benchmark.id, "unit": benchmark.unit, "better": benchmark.better, "brood": entries[0].median,
-            "peers": medians("peer"), "limit": medians("limit")}
+            "peers": medians("peer"), "limit": medians("limit"), "machine": machine}
 
 
 def write_results(path: pathlib.Path, measured: dict[str, dict]) -> None:
@@ -202,11 +202,15 @@ def compiler_of(build_dir: pathlib.Path) -> str:
         return "unknown"
 
 
-def show_machine(build_dir: pathlib.Path, quick: bool, rounds: int) -> None:
+def machine_name() -> str:
     with open("/proc/cpuinfo") as info:
         models = [line.split(":", 1)[1].strip() for line in info if line.startswith("model name")]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    print(f"machine   {len(os.sched_getaffinity(0))} x {models[0] if models else platform.machine()}, {memory:.0f} GiB")
+    return f"{len(os.sched_getaffinity(0))} x {models[0] if models else platform.machine()}, {memory:.0f} GiB"
+
+
+def show_machine(build_dir: pathlib.Path, quick: bool, rounds: int) -> None:
+    print(f"machine   {machine_name()}")
     print(f"kernel    {platform.system()} {platform.release()}, {' '.join(platform.libc_ver())}")
     print(f"compiler  {compiler_of(build_dir)}")
     peers = [first_line("/usr/bin/python3", "--version"), first_line("node", "--version").replace("v", "node ", 1)]
@@ -249,11 +253,12 @@ def main() -> int:
     limit_descriptors()
     show_machine(build_dir, args.quick, rounds)
     runner = Runner(build_dir, args.quick)
+    machine = f"{machine_name()}, {platform.system()} {platform.release()}"
     failures = []
     for benchmark in chosen:
         entries = measure(runner, benchmark, rounds)
         show(benchmark, entries)
-        write_results(args.output, {benchmark.id: result(benchmark, entries)})
+        write_results(args.output, {benchmark.id: result(benchmark, entries, machine)})
         failures += [f"{benchmark.id}: {entry.name}" for entry in entries if entry.failed]
     print(f"\nwrote {args.output}")
     if failures:

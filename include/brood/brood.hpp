@@ -23,6 +23,8 @@
 #include "brood/process/process.hpp"
 #include "brood/process/run.hpp"
 #include "brood/process/spawn.hpp"
+#include "brood/runtime/log.hpp"
 #include "brood/runtime/runtime.hpp"
+#include "brood/runtime/snapshot.hpp"
 #include "brood/runtime/stream.hpp"
 #include "brood/runtime/sync_wait.hpp"

@@ -16,6 +16,14 @@ namespace {
 // Never destroyed at exit: handles in static objects may outlive every order of destruction.
 arena* memory = nullptr;
 
+void count_memory(runtime&, snapshot& counted) {
+  if (memory == nullptr) return;
+  const arena_statistics now = memory->statistics();
+  counted.arena = {now.bytes_total, now.bytes_used, now.bytes_resident, now.blocks, now.processes};
+  counted.waiters = memory->waiting();
+  detail::count_objects(counted);
+}
+
 void require_none() {
   if (memory != nullptr) throw std::logic_error("brood: this process has the family's memory already");
 }
@@ -25,6 +33,7 @@ void require_none() {
 void family_memory::create(std::size_t bytes) {
   require_none();
   memory = arena::create(bytes).release();
+  detail::add_snapshot_source(count_memory);
   memory->adopt_slot(memory->reserve_slot());
   memory->prepare_to_ring();
 }
@@ -32,6 +41,7 @@ void family_memory::create(std::size_t bytes) {
 void family_memory::attach(int memfd) {
   require_none();
   memory = arena::attach(memfd).release();
+  detail::add_snapshot_source(count_memory);
 }
 
 void family_memory::detach() noexcept {

@@ -158,6 +158,7 @@ void arena::reset_local(std::uint32_t slot) {
   my_slot_ = &slot_at(slot);
   free_cells_.clear();
   free_waits_.clear();
+  waits_total_ = 0;
   waiters_.clear();
   children_.clear();
   orphans_.clear();
@@ -169,6 +170,7 @@ void arena::reset_local(std::uint32_t slot) {
     entry.owner.store(me_, std::memory_order_relaxed);
     entry.home.store(i, std::memory_order_relaxed);
     free_waits_.push_back(to_reference(entry));
+    ++waits_total_;
   }
   if (ring_socket_ >= 0) ::close(ring_socket_);
   ring_socket_ = -1;
@@ -219,6 +221,7 @@ void arena::add_wait_chunk() {
     entry.owner.store(me_, std::memory_order_relaxed);
     entry.home.store(std::uint64_t{chunk} << 24 | i, std::memory_order_relaxed);
     free_waits_.push_back(first + i);
+    ++waits_total_;
   }
 }
 

@@ -65,6 +65,15 @@ std::shared_ptr<shared_object> find_object(object_name name) {
   return found->second.handle.lock();
 }
 
+void count_objects(snapshot& counted) {
+  for (auto& [block, entry] : objects()) {
+    const auto kept = entry.handle.lock();
+    if (kept == nullptr || kept->is_gone()) continue;
+    const object_kind* kind = find_object_kind(kept->kind());
+    if (kind != nullptr && kind->count != nullptr) kind->count(*kept, counted);
+  }
+}
+
 void remember_object(const std::shared_ptr<shared_object>& object) {
   objects()[object->name().block].handle = object;
 }

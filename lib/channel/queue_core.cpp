@@ -7,6 +7,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "brood/runtime/snapshot.hpp"
+
 namespace brood::detail {
 namespace {
 
@@ -135,7 +137,13 @@ void repair_queue(arena& memory, reference block) {
   if (s.finished().load() >= s.tail().load()) wake(memory, s.joiners, unlimited);
 }
 
-const object_kind queue_functions{destroy_queue, repair_queue, nullptr};
+void count_queue(shared_object& object, snapshot& counted) {
+  auto& queue = static_cast<queue_core&>(object);
+  counted.queues.push_back({queue.size(), queue.capacity(), queue.getters().count().load(std::memory_order_relaxed),
+                            queue.putters().count().load(std::memory_order_relaxed)});
+}
+
+const object_kind queue_functions{destroy_queue, repair_queue, nullptr, count_queue};
 
 void put_back(arena& memory, queue_state& s, word& cell) {
   const reference block = cell_reference(cell.load(std::memory_order_acquire));

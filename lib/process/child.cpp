@@ -1,6 +1,7 @@
 #include "process/child.hpp"
 
 #include "process/process_tree.hpp"
+#include "runtime/log.hpp"
 
 namespace brood::detail {
 
@@ -11,6 +12,7 @@ void deadline_timer::start(clock::time_point when, child& owner) {
   run = [](ready_node& node) noexcept {
     child& late = *static_cast<deadline_timer&>(static_cast<timer_node&>(node)).owner_;
     late.deadline_passed = true;
+    log_debug("the deadline of {} ({}) has passed", late.name, late.pid);
     late.kill_tree();
   };
   loop_->start_timer(*this);

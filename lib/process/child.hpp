@@ -53,6 +53,9 @@ class child {
   bool signalled = false;           // its owner sent it a signal that ends it
   std::optional<std::chrono::nanoseconds> time_limit;
 
+  clock::time_point requested_at = clock::now();
+  clock::time_point launched_at{};
+
   pid_t pid = 0;
   unique_fd pidfd;                  // until it is reaped
   std::exception_ptr failure;       // why it could not be launched

@@ -2,7 +2,6 @@
 #include "process/child_main.hpp"
 
 #include <fcntl.h>
-#include <fmt/core.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -15,6 +14,8 @@
 #include "brood/process/current.hpp"
 #include "brood/runtime/detail/describe.hpp"
 #include "process/family.hpp"
+#include "runtime/log.hpp"
+#include "runtime/trace_file.hpp"
 #include "system/memory_file.hpp"
 #include "system/signals.hpp"
 #include "system/socket.hpp"
@@ -76,7 +77,7 @@ void place_descriptors(std::initializer_list<std::pair<int, int>> wanted) {
     const int fd = file.get();
     sys::send_message(results, {sys::bytes_of(message)}, {&fd, 1});
   } catch (const std::exception& e) {
-    fmt::print(stderr, "brood: {} could not report its result: {}\n", family::get().name(), e.what());
+    log_error("{} could not report its result: {}", family::get().name(), e.what());
     leave_child(1);
   }
 }
@@ -112,7 +113,9 @@ void report_with_objects(int results, const launch_request& request, std::span<c
   try {
     const function_entry entry = entry_of(request.function);
     const travelling_objects travelling;
+    const auto begin = tracing != nullptr ? clock::now() : clock::time_point();  // which an untraced child need not touch
     const bytes result = entry(arguments, &acknowledge);
+    if (tracing != nullptr) [[unlikely]] trace_file::current()->stretch(getpid(), "function", begin, clock::now());
     if (travelling.objects().empty()) {
       report(results, request, what::value, result);
     } else {
@@ -131,8 +134,8 @@ void report_with_objects(int results, const launch_request& request, std::span<c
   } catch (...) {
     failure.type = describe(std::current_exception());
   }
-  fmt::print(stderr, "brood: {} (pid {}) failed: {}{}{}\n", family::get().name(), getpid(), failure.type,
-             failure.type.empty() || failure.what.empty() ? "" : ": ", failure.what);
+  log_error("{} (pid {}) failed: {}{}{}", family::get().name(), getpid(), failure.type,
+            failure.type.empty() || failure.what.empty() ? "" : ": ", failure.what);
   report(results, request, kind, encode(failure));
   return 1;
 }
@@ -149,6 +152,7 @@ void report_with_objects(int results, const launch_request& request, std::span<c
   self.authkey = request.authkey;
   self.last_name = 0;
   family_memory::adopt_slot_when_needed(request.memory_slot);
+  if (request.traced) trace_file::join(decode<launch_details>(self.encoded_details).trace);
   const auto arguments = body.subspan(request.details_size);
   if (request.confirm) report(results.get(), request, child_report::what::ready, {});
   leave_child(run_function(results.get(), request, arguments));

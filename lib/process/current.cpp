@@ -18,6 +18,7 @@
 #include "brood/runtime/runtime.hpp"
 #include "process/family.hpp"
 #include "process/supervisor.hpp"
+#include "runtime/trace_file.hpp"
 #include "system/pidfd.hpp"
 
 namespace brood {
@@ -53,6 +54,7 @@ std::optional<double> cgroup_quota() {
 
 [[noreturn, gnu::hot]] void end_child_process(int code) noexcept {
   run_exit_hooks();
+  if (detail::tracing != nullptr) [[unlikely]] detail::trace_file::flush();
   detail::flush_standard_streams();
   // Not exit(): the static destructors of the image are the parent's affair. By number, as this call would be the only
   // one to look up `_exit`, which costs a child more than the rest of its end.
@@ -109,6 +111,16 @@ void at_exit(std::function<void()> hook) { family::get().exit_hooks.push_back(st
 pid_t fork_server_pid() noexcept { return family::get().server ? family::get().server->server : 0; }
 
 namespace detail {
+
+fork_server_count fork_servers() {
+  fork_server_count found;
+  if (const auto& connection = family::get().server) {
+    if (connection->server != 0) found.pids.push_back(connection->server);
+    if (connection->heir) found.pids.push_back(connection->heir->pid);
+    found.descriptors = (connection->control ? 1 : 0) + (connection->server_pidfd ? 1 : 0) + (connection->heir ? 2 : 0);
+  }
+  return found;
+}
 
 [[gnu::hot]] void flush_standard_streams() noexcept {
   if (!cout_is_stdout()) {

@@ -23,6 +23,7 @@
 #include "process/family.hpp"
 #include "process/program_start.hpp"
 #include "process/supervisor.hpp"
+#include "runtime/trace_file.hpp"
 #include "system/clone.hpp"
 #include "system/error.hpp"
 #include "system/memory_file.hpp"
@@ -362,6 +363,7 @@ void serve(server_setup setup) noexcept {
   sys::reset_signal_handlers();
   runtime::abandon_after_fork();
   supervisor::abandon_after_fork();
+  trace_file::abandon();
   family_memory::disown();
   close_all_but({setup.control.get(), setup.results.get(), setup.parent.get(), setup.table_file.get(),
                  family_memory::fd()});

@@ -16,6 +16,7 @@
 #include "brood/arena/detail/shared_object.hpp"
 #include "brood/process/detail/function_entry.hpp"
 #include "brood/process/launch.hpp"
+#include "runtime/trace_file.hpp"
 #include "system/pidfd.hpp"
 
 namespace brood::detail {
@@ -54,6 +55,7 @@ struct launch_request {
   bool own_group = true;          // not for a program that reads the terminal
   bool plain = true;              // nothing but the names was set: the child need not look at the details
   bool daemon = false;
+  bool traced = false;            // the details say where the child is to write its trace
   bool acknowledge = false;       // the child says when it has its arguments: they hold handles
   std::uint32_t memory_slot = 0;  // the child's place in the family's memory
   pid_t parent = 0;
@@ -70,6 +72,7 @@ struct launch_details {
   std::array<std::string, 3> stream_paths;  // for stream_source::file and append
   std::vector<std::string> command;         // program and arguments
   std::string parent_name;
+  trace_target trace;                       // if `traced`
 };
 
 /// From the fork server; several may come in one message, with the pidfds of those that have one.

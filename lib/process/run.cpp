@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstdlib>
 #include <string_view>
 
 #include "brood/arena/family_memory.hpp"
@@ -17,6 +18,7 @@
 #include "process/family.hpp"
 #include "process/fork_server.hpp"
 #include "process/supervisor.hpp"
+#include "runtime/log.hpp"
 #include "system/error.hpp"
 #include "system/signals.hpp"
 
@@ -28,6 +30,8 @@ using detail::family;
 void remember_start(family& self, int argc, char** argv, options settings) {
   self.initialized = true;
   self.settings = settings;
+  detail::logging = {detail::chosen_log_level(settings.log), []() -> const std::string& { return family::get().name(); }};
+  detail::add_snapshot_source(detail::supervisor::count_children);
   self.command_line.assign(argv, argv + argc);
   if (self.command_line.empty()) self.command_line.emplace_back("brood");
   detail::note_world(self);
@@ -50,6 +54,14 @@ void remember_start(family& self, int argc, char** argv, options settings) {
   family_memory::attach(detail::exec_fd::arena);
   detail::serve({unique_fd(detail::exec_fd::request), unique_fd(detail::exec_fd::results),
                  unique_fd(detail::exec_fd::parent), unique_fd(detail::exec_fd::spawn_table), self.signal_mask});
+}
+
+/// What BROOD_TRACE names. Only this family's: a program that it starts would write over the file.
+std::string take_trace_path() {
+  const char* variable = std::getenv("BROOD_TRACE");
+  std::string path = variable != nullptr ? variable : "";
+  unsetenv("BROOD_TRACE");
+  return path;
 }
 
 /// The application under a scope that signals stop.
@@ -113,7 +125,11 @@ void init(int argc, char** argv, options settings) {
     if (argc >= 4 && argv[2] == std::string_view(detail::internal_server)) serve_as_fresh_image(std::stoull(argv[3]));
   }
   family_memory::create(settings.arena_size);
+  const auto begin = clock::now();
   detail::ensure_server(self);
+  detail::log_debug("the fork server {} serves after {:.3f} ms; children are made by {}", self.server->server,
+                    std::chrono::duration<double, std::milli>(clock::now() - begin).count(),
+                    settings.model == process_model::exec ? "exec" : self.server->siblings ? "clone" : "fork");
 }
 
 namespace detail {
@@ -122,8 +138,10 @@ std::vector<std::string> command_line() { return family::get().command_line; }
 
 int run_application(int argc, char** argv, const options& settings, std::function<task<int>()> application) {
   try {
+    const std::string trace = take_trace_path();
     init(argc, argv, settings);
     runtime loop;
+    if (!trace.empty()) loop.trace(trace);
     cancellable_application cancellable(loop);
     return loop.run_until_complete(cancellable.run(application()));
   } catch (const std::exception& e) {

@@ -14,6 +14,8 @@
 #include "brood/arena/family_memory.hpp"
 #include "brood/coroutine/when_all.hpp"
 #include "brood/coroutine/with_timeout.hpp"
+#include "runtime/log.hpp"
+#include "runtime/trace_file.hpp"
 #include "system/error.hpp"
 #include "system/socket.hpp"
 
@@ -152,6 +154,12 @@ supervisor& supervisor::current() { return runtime::current().use<supervisor>();
 
 void supervisor::abandon_after_fork() noexcept { supervisor_of_process = nullptr; }
 
+void supervisor::count_children(runtime& loop, snapshot& counted) {
+  const auto* self = loop.find<supervisor>();
+  if (self == nullptr) return;
+  for (const auto& [id, child] : self->children_) ++(child->pid != 0 ? counted.children : counted.starting);
+}
+
 std::vector<std::shared_ptr<child>> supervisor::children() const {
   std::vector<std::shared_ptr<child>> result;
   for (const auto& [id, child] : children_) {
@@ -277,6 +285,10 @@ supervisor::outgoing supervisor::make_request(const std::shared_ptr<child>& chil
     details.options.name = child->name;
     details.command = std::move(target.command);
     details.parent_name = family::get().name();
+    if (const trace_file* trace = trace_file::current(); trace != nullptr && child->kind != launch_kind::program) {
+      request.traced = true;
+      details.trace = trace->target();
+    }
     add_changes_since_start(family::get(), details.options);
     request.plain = out.fds.empty() && is_plain(details.options, request.streams);
     request.daemon = child->daemon;
@@ -422,6 +434,10 @@ void supervisor::handle_reply(launch_reply reply, unique_fd pidfd) {
 void supervisor::launched(child& child, pid_t pid, unique_fd pidfd) {
   child.pid = pid;
   child.pidfd = std::move(pidfd);
+  if (child.launched_at == clock::time_point()) {
+    child.launched_at = clock::now();
+    tell_of_start(child);
+  }
   if (child.pidfd && !child.relayed) {
     epoll_event event{};
     event.events = EPOLLIN;
@@ -452,7 +468,28 @@ void supervisor::launched(child& child, pid_t pid, unique_fd pidfd) {
 
 void supervisor::fail_launch(child& child, std::exception_ptr failure) {
   child.failure = std::move(failure);
+  log_debug("{} could not be started", child.name);
   forget(child);
+}
+
+void supervisor::tell_of_start(const child& child) noexcept {
+  log_debug("started {} ({}) in {:.3f} ms", child.name, child.pid,
+            std::chrono::duration<double, std::milli>(child.launched_at - child.requested_at).count());
+  trace_file* trace = trace_file::current();
+  if (trace == nullptr) return;
+  trace->name_process(child.pid, child.name);
+  trace->span("spawn", child.name, &child, child.requested_at, child.launched_at);
+}
+
+void supervisor::tell_of_end(const child& child) noexcept {
+  if (child.pid == 0) return;
+  log_debug("{} ({}) {}", child.name, child.pid, describe(*child.status));
+  trace_file* trace = trace_file::current();
+  if (trace == nullptr) return;
+  const resource_usage& used = child.status->usage;
+  trace->stretch(child.pid, child.name, child.launched_at, clock::now(),
+                 fmt::format(R"("end":"{}","user_us":{},"system_us":{},"peak_bytes":{})", describe(*child.status),
+                             used.user_time.count(), used.system_time.count(), used.peak_memory));
 }
 
 void supervisor::forget(child& child) {
@@ -588,6 +625,7 @@ void supervisor::finish(child& child, const sys::ending& ending) {
   if (child.confirm && !child.failure && !child.unwanted) {
     child.failure = std::make_exception_ptr(child_died(child.name, child.pid, *child.status));
   }
+  tell_of_end(child);
   forget(child);
 }
 
@@ -605,6 +643,8 @@ void supervisor::watch_server() {
 }
 
 void supervisor::server_lost() {
+  log_debug("the fork server {} has died; {}", connection().server,
+            connection().heir ? "its heir takes over" : "the next spawn starts another");
   serving_ = false;
   control_watch_.reset();
   connection().control.reset();

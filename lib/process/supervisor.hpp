@@ -34,6 +34,8 @@ class supervisor final : public runtime_service {
   ~supervisor() override;
   static supervisor& current();
   static void abandon_after_fork() noexcept;
+  /// For `runtime::snapshot`.
+  static void count_children(runtime& loop, snapshot& counted);
 
   /// Launches a child. Cancellation: a child that was made all the same is killed, and its end awaited.
   task<std::shared_ptr<child>> launch(launch_plan plan, launch_target target);
@@ -84,6 +86,8 @@ class supervisor final : public runtime_service {
   void reap_some();
   void finish(child& child, const sys::ending& ending);
   void forget(child& child);
+  void tell_of_start(const child& child) noexcept;
+  void tell_of_end(const child& child) noexcept;
 
   void watch_server();
   void server_lost();

@@ -1,14 +1,18 @@
 // The runtime drives an executor from five libuv handles; see runtime_state.hpp for what each does.
 #include "brood/runtime/runtime.hpp"
 
-#include <fmt/core.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
-#include <cstdio>
+#include <algorithm>
+
+#include <array>
 #include <stdexcept>
 
 #include "brood/runtime/detail/describe.hpp"
+#include "runtime/log.hpp"
 #include "runtime/runtime_state.hpp"
+#include "runtime/trace_file.hpp"
 #include "system/error.hpp"
 
 namespace brood {
@@ -32,6 +36,17 @@ void check_uv(int result, const char* call) {
   if (result < 0) sys::throw_errno(call, -result);
 }
 
+// What the storeys above add to a snapshot: the memory, the children, and room for more.
+std::array<void (*)(runtime&, snapshot&), 4> snapshot_sources{};
+
+void end_trace() noexcept {
+  try {
+    detail::trace_file::end();
+  } catch (const std::exception& e) {
+    detail::log_error("the trace is not complete: {}", e.what());
+  }
+}
+
 task<> report_end(task<> body, runtime::end_handler on_end) {
   std::exception_ptr failure;
   try {
@@ -42,7 +57,7 @@ task<> report_end(task<> body, runtime::end_handler on_end) {
   if (on_end) {
     on_end(failure);
   } else if (failure) {
-    fmt::print(stderr, "brood: a started task failed: {}\n", detail::describe(failure));
+    detail::log_error("a started task failed: {}", detail::describe(failure));
   }
 }
 
@@ -65,7 +80,7 @@ runtime::state::~state() {
   handles.close_all();  // watches that outlive the runtime
   while (handles.open > 0) turn();
   if (own_loop && uv_loop_close(loop) != 0) {
-    fmt::print(stderr, "brood: a loop was closed while handles of somebody else were open in it\n");
+    detail::log_error("a loop was closed while handles of somebody else were open in it");
   }
 }
 
@@ -246,6 +261,30 @@ void runtime::shut_down() {
     state_->run_until_empty(state_->tasks);  // which the service may have started while it ended
     state_->services.pop_back();
   }
+  if (std::exchange(state_->traces, false)) end_trace();
+}
+
+void runtime::trace(const std::filesystem::path& path) {
+  detail::trace_file::begin(path);
+  state_->traces = true;
+  const std::string unknown = "main";
+  const auto name = detail::logging.process_name;
+  detail::trace_file::current()->name_process(getpid(), name != nullptr ? name() : unknown);
+}
+
+snapshot runtime::snapshot() {
+  brood::snapshot counted;
+  counted.tasks = state_->tasks.running();
+  for (const auto add : snapshot_sources) {
+    if (add != nullptr) add(*this, counted);
+  }
+  return counted;
+}
+
+void detail::add_snapshot_source(void (*add)(runtime&, snapshot&)) noexcept {
+  const auto place = std::find_if(snapshot_sources.begin(), snapshot_sources.end(),
+                                  [add](const auto known) { return known == nullptr || known == add; });
+  if (place != snapshot_sources.end()) *place = add;
 }
 
 void runtime::post(std::function<void()> function) {

@@ -65,6 +65,7 @@ struct runtime::state {
   bool in_callback = false;  // so is a host, and a coroutine or a posted function runs now
   const detail::task_group* awaited = nullptr;  // what `run_until_empty` waits for
   bool closed = false;
+  bool traces = false;  // this runtime began the process's trace
 
   std::mutex posted_mutex;
   std::vector<std::function<void()>> posted;  // guarded by posted_mutex

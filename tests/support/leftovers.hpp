@@ -1,25 +1,24 @@
 // What a test may have left behind: compared before and after.
 #pragma once
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <ostream>
 #include <string>
 #include <vector>
 
-#include "process/family.hpp"
+#include "brood/process/current.hpp"
 
 /// This process's fork server or its heir: they belong to the process, not to the test.
 inline bool is_fork_server(pid_t pid) {
-  const auto& connection = brood::detail::family::get().server;
-  return connection && (pid == connection->server || (connection->heir && pid == connection->heir->pid));
+  const auto servers = brood::detail::fork_servers().pids;
+  return std::find(servers.begin(), servers.end(), pid) != servers.end();
 }
 
 /// How many descriptors it keeps of them. They may come and go in a test, as a server dies and an heir is made.
 inline long descriptors_of_fork_servers() {
-  const auto& connection = brood::detail::family::get().server;
-  if (!connection) return 0;
-  return (connection->control ? 1 : 0) + (connection->server_pidfd ? 1 : 0) + (connection->heir ? 2 : 0);
+  return brood::detail::fork_servers().descriptors;
 }
 
 /// Descriptors and children of this process, without its fork servers.

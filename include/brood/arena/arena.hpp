@@ -10,11 +10,12 @@
 
 #include "brood/arena/detail/layout.hpp"
 #include "brood/coroutine/error.hpp"
+#include "brood/export.hpp"
 
 namespace brood {
 
 /// The arena (or the process table) has no room for what was asked. Nothing has changed.
-class arena_full : public error {
+class BROOD_API arena_full : public error {
  public:
   arena_full() : error("the shared memory arena is full; give brood::options a larger one") {}
   using error::error;
@@ -42,7 +43,7 @@ struct waiter {
 /// transaction of a `detail::section`, and records the new owner in the same step, so a process that is
 /// killed anywhere leaves each block either free or named in one of its cells. Lifetime: the destructor
 /// unmaps and closes; the memory goes with the last process that maps it.
-class arena {
+class BROOD_API arena {
  public:
   /// A new memfd, sealed against shrinking and growing. The caller has no slot yet.
   /// Throws `std::system_error` with the failing call.
@@ -119,6 +120,8 @@ class arena {
   bool is_asleep(std::uint64_t owner) const noexcept;
   /// Tells the waiter of every entry whose bit was set since the last call. Bits may be set for nothing.
   void drain() noexcept;
+  /// Wait entries of this process that are in use.
+  std::size_t waiting() const noexcept { return waits_total_ - free_waits_.size(); }
   bool anything_woken() const noexcept {
     return my_slot_ != nullptr && my_slot_->woken.load(std::memory_order_seq_cst) != 0;
   }
@@ -199,6 +202,7 @@ class arena {
   // What is free in this process's own part; nobody else needs to know.
   std::vector<detail::word*> free_cells_;
   std::vector<detail::reference> free_waits_;
+  std::size_t waits_total_ = 0;
   std::vector<detail::waiter*> waiters_;  // by index of the entry
   unsigned cell_chunks_ = 0;
   unsigned wait_chunks_ = 0;
@@ -207,7 +211,11 @@ class arena {
   std::vector<std::uint32_t> new_orphans_;
 };
 
+struct snapshot;
+
 namespace detail {
+
+class shared_object;
 
 /// What the arena must do for the objects of one kind (a queue, a lock, ...). Kinds register themselves in
 /// the source file that defines them.
@@ -219,6 +227,8 @@ struct object_kind {
   void (*repair)(arena&, reference);
   /// A dead process's cell of kind `leased` or `custom` names it: give back what the cell says, and clear it.
   void (*give_back)(arena&, word& cell);
+  /// Adds what there is to know of it, if it is something that a snapshot counts.
+  void (*count)(shared_object&, snapshot&) = nullptr;
 };
 
 inline constexpr std::uint8_t message_block = 1;
@@ -229,8 +239,8 @@ inline constexpr std::uint8_t storage_block = 5;
 inline constexpr std::uint8_t first_object_kind = 16;
 inline constexpr std::uint8_t queue_kind = 16;
 
-void register_object_kind(std::uint8_t block_kind, const object_kind& functions) noexcept;
-const object_kind* find_object_kind(std::uint8_t block_kind) noexcept;
+BROOD_API void register_object_kind(std::uint8_t block_kind, const object_kind& functions) noexcept;
+BROOD_API const object_kind* find_object_kind(std::uint8_t block_kind) noexcept;
 /// Which object a cell of a primitive is about: first word of the payload of the block it names.
 }  // namespace detail
 }  // namespace brood

@@ -34,7 +34,7 @@ namespace brood {
 using bytes = std::vector<std::byte>;
 
 /// Bytes that are no encoding of the type they were to be decoded as; `what()` says what is wrong with them.
-class decode_error : public error {
+class BROOD_API decode_error : public error {
  public:
   explicit decode_error(const std::string& wrong) : error("cannot decode: " + wrong) {}
 };
@@ -78,3 +78,4 @@ template <class... T>
 }  // namespace brood
 
 #include "brood/arena/detail/codec_impl.hpp"
+#include "brood/export.hpp"

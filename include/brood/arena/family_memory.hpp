@@ -6,6 +6,8 @@
 #include <optional>
 #include <vector>
 
+#include "brood/export.hpp"
+
 namespace brood {
 
 class arena;
@@ -22,7 +24,7 @@ struct orphan {
 /// reserved --adopt_slot--> live --on_death--> dead --> free. The process that reserved it calls `on_death`;
 /// if that one dies first, whoever cleans up after it inherits the duty (`take_orphans`). Thread: the
 /// functions that change anything belong to the thread that runs the loop; a process has one such thread.
-class family_memory {
+class BROOD_API family_memory {
  public:
   /// Makes the memory and gives the calling process a slot. `size`, in bytes, is address space; only touched
   /// pages are memory. Forks inherit it. Throws `std::system_error` (memfd_create, ftruncate, mmap),

@@ -6,16 +6,18 @@
 #include <string_view>
 
 #include "brood/arena/codec.hpp"
+#include "brood/export.hpp"
 
 namespace brood {
 
-/// One of
-///   unix:/run/user/1000/x.sock   a socket file; relative paths too
-///   unix:@name                   an abstract Unix name (unix(7)): no file, but any local user may connect
-///   tcp:127.0.0.1:5000           an IPv4 address; tcp:[::1]:5000 an IPv6 address; tcp:localhost:5000 is 127.0.0.1
+/// Where a listener is found, as text. One of
+/// - `unix:/run/user/1000/x.sock`: a socket file; relative paths too
+/// - `unix:@name`: an abstract Unix name (unix(7)): no file, but any local user may connect
+/// - `tcp:127.0.0.1:5000`: an IPv4 address; `tcp:[::1]:5000` an IPv6 address; `tcp:localhost:5000` is 127.0.0.1
+///
 /// Names of hosts are not looked up. Port 0, and an address made by default, let the listener choose; ask its
 /// `address()` then. A value; it can travel in messages.
-class address {
+class BROOD_API address {
  public:
   enum class kind : std::uint8_t { chosen_by_listener, unix_path, unix_abstract, tcp };
 

@@ -8,11 +8,12 @@
 #include <vector>
 
 #include "brood/coroutine/error.hpp"
+#include "brood/export.hpp"
 
 namespace brood {
 
 /// The other side does not know the key, or does not speak this library's protocol.
-class authentication_error : public error {
+class BROOD_API authentication_error : public error {
  public:
   explicit authentication_error(const std::string& wrong) : error("authentication failed: " + wrong) {}
 };
@@ -20,7 +21,7 @@ class authentication_error : public error {
 /// Any bytes, but not none: an empty key would let everyone in and throws `std::invalid_argument`. Whoever can listen
 /// on the wire can try out guesses, so let it be 32 random bytes rather than a word.
 /// Lifetime: the bytes are overwritten when it is destroyed.
-class authkey {
+class BROOD_API authkey {
  public:
   /// The family's: `current_process().authkey()`. Throws `std::logic_error` without `brood::init`.
   /// (Defined with the processes, one storey up.)

@@ -17,6 +17,7 @@
 #include "brood/coroutine/detail/compiler_guard.hpp"
 #include "brood/coroutine/sleep.hpp"
 #include "brood/coroutine/task.hpp"
+#include "brood/export.hpp"
 
 namespace brood {
 
@@ -82,7 +83,7 @@ struct to_buffer {
 };
 
 /// True once the channel is readable, false after `limit`.
-task<bool> poll_channel(std::shared_ptr<message_channel> channel, clock::time_point limit);
+BROOD_API task<bool> poll_channel(std::shared_ptr<message_channel> channel, clock::time_point limit);
 
 /// `all` from `offset` on, `size` bytes or all. Throws `std::out_of_range` beyond its end.
 template <class Byte>

@@ -20,15 +20,16 @@
 #include "brood/channel/connection.hpp"
 #include "brood/channel/detail/message_channel.hpp"
 #include "brood/coroutine/task.hpp"
+#include "brood/export.hpp"
 
 namespace brood {
 
 namespace detail {
 class listener_core;
-std::shared_ptr<listener_core> listen(address where, authkey key, bool allow_remote, std::uint64_t max_message,
+BROOD_API std::shared_ptr<listener_core> listen(address where, authkey key, bool allow_remote, std::uint64_t max_message,
                                       std::chrono::nanoseconds patience, std::size_t max_strangers);
-task<std::shared_ptr<message_channel>> accept(std::shared_ptr<listener_core> listener);
-task<std::shared_ptr<message_channel>> connect(address where, authkey key, std::uint64_t max_message,
+BROOD_API task<std::shared_ptr<message_channel>> accept(std::shared_ptr<listener_core> listener);
+BROOD_API task<std::shared_ptr<message_channel>> connect(address where, authkey key, std::uint64_t max_message,
                                                std::chrono::nanoseconds deadline);
 
 inline constexpr std::uint64_t default_max_message = std::uint64_t{1} << 30;
@@ -39,8 +40,9 @@ inline constexpr std::uint64_t default_max_message = std::uint64_t{1} << 30;
 /// nobody else. A small handle: copies name the same listener. Thread: the loop's.
 /// Lifetime: closed by `close`, with the last copy, or with the runtime in which it was made; a socket file goes with
 /// it. (A process that is killed leaves the file; a new listener of the same user replaces it.)
-class listener {
+class BROOD_API listener {
  public:
+  /// Whom it lets in.
   struct options {
     /// TCP from other machines: without it a TCP address other than loopback throws `std::invalid_argument`.
     bool allow_remote = false;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "brood/channel/connection.hpp"
+#include "brood/export.hpp"
 
 namespace brood {
 namespace detail {
@@ -16,7 +17,7 @@ using channel_pair = std::pair<std::shared_ptr<message_channel>, std::shared_ptr
 
 /// The second end sends what the first receives, and the other way round if `both_ways`.
 /// Throws `std::invalid_argument` for a capacity of zero, `arena_full`, and `std::logic_error` without `brood::init`.
-channel_pair make_pipe(std::uint64_t capacity, bool both_ways);
+BROOD_API channel_pair make_pipe(std::uint64_t capacity, bool both_ways);
 
 }  // namespace detail
 

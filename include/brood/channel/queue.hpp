@@ -127,6 +127,7 @@ class queue {
   [[nodiscard]] detail::lease_operation<T, false> get_leased() const {
     return detail::lease_operation<T, false>(core());
   }
+  /// The same, but an empty optional instead of `closed`.
   [[nodiscard]] detail::lease_operation<T, true> next_leased() const {
     return detail::lease_operation<T, true>(core());
   }

@@ -7,6 +7,7 @@
 
 #include "brood/arena/codec.hpp"
 #include "brood/arena/detail/shared_object.hpp"
+#include "brood/export.hpp"
 
 namespace brood {
 namespace detail {
@@ -14,7 +15,7 @@ namespace detail {
 inline constexpr std::uint8_t buffer_kind = 25;
 
 /// This process's reference to a buffer: a counted object that is nothing but its bytes.
-class buffer_object final : public shared_object {
+class BROOD_API buffer_object final : public shared_object {
  public:
   static std::shared_ptr<buffer_object> create(arena& memory, std::size_t size);
   static std::shared_ptr<buffer_object> open(arena& memory, object_name name);
@@ -33,7 +34,7 @@ class buffer_object final : public shared_object {
 /// A small handle: copies name the same bytes, in this process, in others and inside messages, where a buffer of any
 /// size takes a few bytes. Nobody is kept from writing: whoever hands a buffer over hands over the right to use it.
 /// The memory goes with the last handle of the last process and message, also of killed ones.
-class shared_buffer {
+class BROOD_API shared_buffer {
  public:
   /// Names no memory; empty.
   shared_buffer() = default;

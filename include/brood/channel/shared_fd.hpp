@@ -6,6 +6,7 @@
 #include "brood/arena/codec.hpp"
 #include "brood/channel/detail/fd_object.hpp"
 #include "brood/coroutine/task.hpp"
+#include "brood/export.hpp"
 #include "brood/runtime/unique_fd.hpp"
 
 namespace brood {
@@ -14,7 +15,7 @@ namespace brood {
 /// it keeps the file open until the last handle of the last process and message is gone, also of killed ones,
 /// or until it ends itself: who shares a file lives until the others have opened it (so a child's result is
 /// no place for one). Others ask it over a Unix socket for their descriptor, so its loop must run.
-class shared_fd {
+class BROOD_API shared_fd {
  public:
   /// Names no file.
   shared_fd() = default;

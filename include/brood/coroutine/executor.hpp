@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "brood/export.hpp"
+
 namespace brood {
 
 using clock = std::chrono::steady_clock;
@@ -30,7 +32,7 @@ struct timer_node : ready_node {
 };
 
 /// Binary heap of timers, smallest due time first.
-class timer_heap {
+class BROOD_API timer_heap {
  public:
   void insert(timer_node& node);
   void remove(timer_node& node) noexcept;
@@ -51,7 +53,7 @@ class timer_heap {
 }  // namespace detail
 
 /// Ready queue and timers of one loop thread. Every member is to be called on that thread.
-class executor {
+class BROOD_API executor {
  public:
   executor() noexcept { queue_.next = queue_.previous = &queue_; }
   executor(const executor&) = delete;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "brood/coroutine/task.hpp"
+#include "brood/export.hpp"
 #include "brood/process/launch.hpp"
 #include "brood/process/process.hpp"
 
@@ -32,16 +33,18 @@ struct command_output {
 ///
 /// Each throws `std::system_error` with the errno and the stage (`chdir`, `execve`, ...) if the program cannot be
 /// started.
-class command : public launch_setters<command> {
+class BROOD_API command : public launch_setters<command> {
  public:
   template <class... Arguments>
   explicit command(std::string program, Arguments&&... arguments)
       : words_{std::move(program), std::string(std::forward<Arguments>(arguments))...} {}
 
+  /// One more argument.
   command&& arg(std::string argument) && {
     words_.push_back(std::move(argument));
     return std::move(*this);
   }
+  /// One more argument for each element.
   template <class Range>
   command&& args(const Range& arguments) && {
     for (const auto& argument : arguments) words_.emplace_back(argument);

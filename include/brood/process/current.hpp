@@ -10,12 +10,13 @@
 #include <string>
 #include <vector>
 
+#include "brood/export.hpp"
 #include "brood/process/process.hpp"
 
 namespace brood {
 
 /// The process that asks.
-struct this_process {
+struct BROOD_API this_process {
   pid_t pid() const noexcept;
   /// "main" in the first process of the family.
   const std::string& name() const noexcept;
@@ -24,10 +25,10 @@ struct this_process {
   std::span<const std::byte> authkey() const noexcept;
 };
 
-this_process current_process() noexcept;
+BROOD_API this_process current_process() noexcept;
 
 /// The process that spawned this one.
-class parent {
+class BROOD_API parent {
  public:
   pid_t pid() const noexcept;
   const std::string& name() const noexcept;
@@ -35,29 +36,35 @@ class parent {
 };
 
 /// Nothing in the first process of the family.
-std::optional<parent> parent_process() noexcept;
+BROOD_API std::optional<parent> parent_process() noexcept;
 
 /// The children of this process that run now. Loop thread only.
-std::vector<process_handle> active_children();
+BROOD_API std::vector<process_handle> active_children();
 
 /// The CPUs this process may use: its affinity and the quota of its cgroup. At least 1.
-int cpu_count();
+BROOD_API int cpu_count();
 
 /// Ends a child at once with `code`: runs the `at_exit` hooks and flushes the standard streams, but does not unwind
 /// the stack. Children of its own die with it. In the first process of the family it is `std::exit`.
-[[noreturn]] void exit(int code);
+[[noreturn]] BROOD_API void exit(int code);
 
 /// Calls `hook` at the end of this process if it is a child, after its function, in reverse order of registration.
 /// Hooks registered before `init`, or in `preload`, run in every child. A child ended by a signal runs none.
-void at_exit(std::function<void()> hook);
+BROOD_API void at_exit(std::function<void()> hook);
 
 /// The pid of this process's fork server; 0 before its start.
-pid_t fork_server_pid() noexcept;
+BROOD_API pid_t fork_server_pid() noexcept;
 
 namespace detail {
-void flush_standard_streams() noexcept;
+/// The fork server and its heir, as far as there are any, and how many descriptors this process keeps of them.
+struct fork_server_count {
+  std::vector<pid_t> pids;
+  long descriptors = 0;
+};
+BROOD_API fork_server_count fork_servers();
+BROOD_API void flush_standard_streams() noexcept;
 /// The end of a child: joins its own children, runs the hooks, flushes, ends with `code`.
-[[noreturn]] void leave_child(int code) noexcept;
+[[noreturn]] BROOD_API void leave_child(int code) noexcept;
 }  // namespace detail
 
 }  // namespace brood

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "brood/coroutine/error.hpp"
+#include "brood/export.hpp"
 
 namespace brood {
 
@@ -13,7 +14,7 @@ namespace brood {
 struct resource_usage {
   std::chrono::microseconds user_time{};
   std::chrono::microseconds system_time{};
-  std::uint64_t peak_memory = 0;  // bytes resident
+  std::uint64_t peak_memory = 0;  ///< bytes resident
   std::uint64_t minor_faults = 0;
   std::uint64_t major_faults = 0;
   std::uint64_t voluntary_switches = 0;
@@ -22,22 +23,23 @@ struct resource_usage {
 
 /// How a process ended.
 struct exit_status {
-  int exitcode = 0;              // as in Python: `-N` for a process that signal N ended
-  int signal = 0;                // the signal that ended it, or 0
+  int exitcode = 0;              ///< as in Python: `-N` for a process that signal N ended
+  int signal = 0;                ///< the signal that ended it, or 0
   bool core_dumped = false;
-  bool deadline_passed = false;  // killed because it ran longer than its `.deadline(d)`
-  bool known = true;             // false: the host application reaped the child first and the kernel keeps no status;
-                                 // `exitcode` is then 255
+  bool deadline_passed = false;  ///< killed because it ran longer than its `.deadline(d)`
+  bool known = true;             ///< false: the host application reaped the child first and the kernel keeps no status;
+                                 ///< `exitcode` is then 255
   resource_usage usage;
 
+  /// Whether it exited with 0, as far as one can know.
   bool success() const noexcept { return known && exitcode == 0; }
 };
 
 /// "exited with 3", "was killed by SIGKILL (9) when its deadline passed".
-std::string describe(const exit_status& status);
+BROOD_API std::string describe(const exit_status& status);
 
 /// A child ended without giving its result.
-class child_died : public error {
+class BROOD_API child_died : public error {
  public:
   child_died(const std::string& name, int pid, const exit_status& status);
   const exit_status& status() const noexcept { return status_; }
@@ -49,7 +51,7 @@ class child_died : public error {
 };
 
 /// An exception that was thrown in another process.
-class remote_error : public error {
+class BROOD_API remote_error : public error {
  public:
   remote_error(std::string type, const std::string& what, std::string process_name, int pid, std::string trace);
   /// The exception's type as written in C++, such as "std::out_of_range".
@@ -68,7 +70,7 @@ class remote_error : public error {
 };
 
 /// A child was asked for a function that its program image does not hold.
-class unknown_function : public error {
+class BROOD_API unknown_function : public error {
  public:
   using error::error;
 };

@@ -13,20 +13,20 @@ namespace brood {
 
 /// How a child that runs a function comes to be.
 enum class start_method : std::uint8_t {
-  fork_server,  // a copy of the fork server, as it was when `preload` had run
-  exec,         // a fresh image of the same program
+  fork_server,  ///< a copy of the fork server, as it was when `preload` had run
+  exec,         ///< a fresh image of the same program
 };
 
 /// A limit for the child; setrlimit(2). Soft and hard limit both become it; the hard limit of
 /// CPU time is a second more, so that SIGXCPU comes before SIGKILL.
 enum class resource : std::uint8_t {
-  cpu_time,     // seconds
-  memory,       // bytes of private memory (RLIMIT_DATA); shared memory does not count
-  files,        // open descriptors
-  file_size,    // bytes
-  stack,        // bytes
-  core,         // bytes of core dump
-  processes,    // of this user
+  cpu_time,     ///< seconds
+  memory,       ///< bytes of private memory (RLIMIT_DATA); shared memory does not count
+  files,        ///< open descriptors
+  file_size,    ///< bytes
+  stack,        ///< bytes
+  core,         ///< bytes of core dump
+  processes,    ///< of this user
 };
 
 /// Where a standard stream of a child leads.
@@ -113,13 +113,18 @@ class launch_setters {
   Self&& clear_env() && { return set([&](auto& p) { p.options.clear_env = true; }); }
   /// The child's working directory.
   Self&& cwd(std::filesystem::path path) && { return set([&](auto& p) { p.options.cwd = path.string(); }); }
+  /// Where its standard input comes from: `inherit`, `null`, `piped`, a file, a descriptor. Default: `null` for a
+  /// function, the parent's for a program.
   Self&& stdin_(stdio from) && { return set([&](auto& p) { p.streams[0] = std::move(from); }); }
+  /// Where its standard output goes; default the parent's.
   Self&& stdout_(stdio to) && { return set([&](auto& p) { p.streams[1] = std::move(to); }); }
+  /// Where its standard error goes; default the parent's.
   Self&& stderr_(stdio to) && { return set([&](auto& p) { p.streams[2] = std::move(to); }); }
   /// Scheduling priority, -20 to 19; nice(2).
   Self&& nice(int n) && { return set([&](auto& p) { p.options.nice = n; }); }
   /// The CPUs the child may run on; sched_setaffinity(2).
   Self&& cpus(std::vector<int> which) && { return set([&](auto& p) { p.options.cpus = std::move(which); }); }
+  /// One of its limits; see `resource` for the units.
   Self&& limit(resource what, std::uint64_t value) && {
     return set([&](auto& p) { p.options.limits.push_back({what, value}); });
   }

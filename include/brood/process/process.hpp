@@ -10,6 +10,7 @@
 
 #include "brood/arena/codec.hpp"
 #include "brood/coroutine/task.hpp"
+#include "brood/export.hpp"
 #include "brood/process/exit_status.hpp"
 #include "brood/runtime/stream.hpp"
 
@@ -19,17 +20,19 @@ namespace detail {
 class child;
 class supervisor;
 /// Waits for the child's end; gives the bytes of its result, which live as long as the child, or throws its error.
-task<std::span<const std::byte>> result_bytes(const std::shared_ptr<child>& self);
+BROOD_API task<std::span<const std::byte>> result_bytes(const std::shared_ptr<child>& self);
 }  // namespace detail
 
 /// A child, whatever it runs. A small copyable value; copies name the same child. Loop thread only.
 /// Lifetime: dropping the last handle leaves the child running under the runtime, which reaps it.
-class process_handle {
+class BROOD_API process_handle {
  public:
   /// The process id. Stays the child's own until its end has been observed here.
   pid_t pid() const noexcept;
   const std::string& name() const noexcept;
+  /// Whether it is terminated, and not joined, when `run` ends.
   bool daemon() const noexcept;
+  /// Whether its end has not been observed yet.
   bool is_alive() const noexcept;
   /// Nothing while it runs; `-N` if signal N ended it.
   std::optional<int> exitcode() const noexcept;
@@ -42,9 +45,9 @@ class process_handle {
   void terminate() const;
   void kill() const;
   void interrupt() const;
-  void send_signal(int signal) const;
+   void send_signal(int signal) const;
   /// SIGKILL to the child, its process group and every descendant.
-  void kill_tree() const;
+   void kill_tree() const;
 
   /// The parent's ends of the streams that are `piped`; an empty stream for those that are not.
   /// They live as long as a handle of the child.

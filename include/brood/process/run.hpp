@@ -8,40 +8,41 @@
 #include <type_traits>
 #include <vector>
 
+#include "brood/export.hpp"
 #include "brood/process/launch.hpp"
+#include "brood/runtime/log.hpp"
 #include "brood/runtime/runtime.hpp"
 
 namespace brood {
 
 /// How children that run functions are made.
 enum class process_model : std::uint8_t {
-  automatic,  // the first of the following that works here
-  siblings,   // the fork server clones children of the parent itself (CLONE_PARENT); statuses survive the server
-  relay,      // the fork server forks children of its own and passes their statuses on
-  exec,       // every child is a fresh image of the program
+  automatic,  ///< the first of the following that works here
+  siblings,   ///< the fork server clones children of the parent itself (CLONE_PARENT); statuses survive the server
+  relay,      ///< the fork server forks children of its own and passes their statuses on
+  exec,       ///< every child is a fresh image of the program
 };
-
-enum class log_level : std::uint8_t { silent, errors, debug };
 
 /// Settings of the whole family, given once at its beginning.
 struct options {
   /// Run once in the fork server, before the first child: what it loads, thousands of children share copy-on-write.
   /// A plain function, as it must be found again in a fresh image. It must not leave threads running.
   void (*preload)() = nullptr;
+  /// How children that run functions are made.
   process_model model = process_model::automatic;
   /// Address space for the shared memory of the family, in bytes; memory is used only as it is touched.
   std::size_t arena_size = std::size_t{64} << 30;
-  log_level log = log_level::errors;
+  log_level log = log_level::errors;  ///< of the whole family; the environment variable BROOD_LOG wins
 };
 
 /// First thing in `main` of a program that has a loop of its own or that only waits with `sync_wait`: starts the fork
 /// server while the process is small and has one thread. In a process that is itself a child of the family it does
 /// not return: it runs what the child is to run.
 /// Throws `std::system_error` if no fork server can be started, and what `preload` threw as `remote_error`.
-void init(int argc, char** argv, options settings = {});
+BROOD_API void init(int argc, char** argv, options settings = {});
 
 namespace detail {
-int run_application(int argc, char** argv, const options& settings, std::function<task<int>()> application);
+BROOD_API int run_application(int argc, char** argv, const options& settings, std::function<task<int>()> application);
 
 template <class Application>
 task<int> call_application(Application& application, std::vector<std::string> command_line) {
@@ -63,12 +64,13 @@ task<int> call_application(Application& application, std::vector<std::string> co
   }
 }
 
-std::vector<std::string> command_line();
+BROOD_API std::vector<std::string> command_line();
 }  // namespace detail
 
 /// Calls `init`, starts a loop, runs `application`, a `task<int>` or `task<>` that takes nothing or the command line
 /// (a `std::vector<std::string>`), and returns its exit code once it and every child that is no daemon have ended;
 /// daemons are terminated. An escaping exception is printed and returns 1.
+/// The environment variable BROOD_TRACE names a file for a trace of it all; see `runtime::trace`.
 /// SIGINT and SIGTERM cancel the application, and then the children that are left; a second one ends the process.
 template <class Application>
 int run(int argc, char** argv, Application application, const options& settings = {}) {

@@ -8,6 +8,7 @@
 #include "brood/coroutine/detail/compiler_guard.hpp"
 #include "brood/arena/detail/shared_object.hpp"
 #include "brood/coroutine/nursery.hpp"
+#include "brood/export.hpp"
 #include "brood/process/detail/function_entry.hpp"
 #include "brood/process/launch.hpp"
 #include "brood/process/process.hpp"
@@ -33,10 +34,10 @@ function_call make_call(Arguments&&... arguments) {
 }
 
 /// Starts a child; see `spawn`.
-task<std::shared_ptr<child>> launch_function(launch_plan plan, function_call call);
+BROOD_API task<std::shared_ptr<child>> launch_function(launch_plan plan, function_call call);
 /// Keeps a child within a nursery: waits for its end; when cancelled ends it (SIGTERM, a grace period, SIGKILL).
 /// Throws the child's error.
-task<> tend(std::shared_ptr<child> child);
+BROOD_API task<> tend(std::shared_ptr<child> child);
 }  // namespace detail
 
 /// What `spawn` gives: set what is to be set, then `co_await` it. Nothing happens before.

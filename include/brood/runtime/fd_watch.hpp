@@ -4,6 +4,8 @@
 #include <functional>
 #include <memory>
 
+#include "brood/export.hpp"
+
 namespace brood {
 
 class runtime;
@@ -12,7 +14,7 @@ class runtime;
 /// Lifetime: the descriptor belongs to the caller and may be closed once this is destroyed or `watch(0)` was called.
 /// Destroying it from inside its own callback is allowed, and after the runtime, with which it stops watching.
 /// At most one watch for each descriptor.
-class fd_watch {
+class BROOD_API fd_watch {
  public:
   static constexpr int readable = 1;
   static constexpr int writable = 2;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <exception>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -11,6 +12,8 @@
 #include "brood/coroutine/detail/task_group.hpp"
 #include "brood/coroutine/executor.hpp"
 #include "brood/coroutine/task.hpp"
+#include "brood/export.hpp"
+#include "brood/runtime/snapshot.hpp"
 
 struct uv_loop_s;
 
@@ -20,7 +23,7 @@ class runtime;
 
 namespace detail {
 /// This thread's runtime, made if there is none; it then lives until the thread ends.
-runtime& runtime_for_waiting();
+BROOD_API runtime& runtime_for_waiting();
 
 template <class A>
 task<> drop_result(A operation) {
@@ -38,7 +41,7 @@ task<> keep_result(A operation, std::optional<value_or_unit<R>>& value, std::exc
 }  // namespace detail
 
 /// Something a storey above keeps with a runtime, such as the reaper of its children. Made by `runtime::use`.
-class runtime_service {
+class BROOD_API runtime_service {
  public:
   virtual ~runtime_service() = default;
   /// Ends what the service keeps running. Awaited, in reverse order of creation, before the runtime closes.
@@ -46,7 +49,7 @@ class runtime_service {
 };
 
 /// Asked before the loop goes to sleep; the hook of the wake port.
-class sleep_guard {
+class BROOD_API sleep_guard {
  public:
   virtual ~sleep_guard() = default;
   /// Each turn of the loop, busy or not: posts what other processes have sent meanwhile.
@@ -68,7 +71,7 @@ struct stall_statistics {
 /// Runs tasks on one libuv loop, on one thread. At most one runtime a thread.
 /// Lifetime: must outlive its tasks. The destructor cancels what still runs and drives the loop (a host's too) until
 /// everything has ended and every handle is closed; afterwards nothing of it is left in the loop.
-class runtime final : public executor {
+class BROOD_API runtime final : public executor {
  public:
   /// A loop of its own. Raises the soft limit on descriptors to the hard one, as 10,000 children need as many.
   runtime();
@@ -79,6 +82,7 @@ class runtime final : public executor {
 
   /// The runtime of this thread, running or not. Throws `std::logic_error` where there is none.
   static runtime& current();
+  /// The same, or null.
   static runtime* current_or_null() noexcept;
 
   using end_handler = std::function<void(std::exception_ptr)>;
@@ -137,8 +141,19 @@ class runtime final : public executor {
 
   /// Starts measuring from now. Costs two readings of the clock each turn of the loop. Own loop only.
   void measure_stalls();
+  /// Since `measure_stalls`; zeros without it.
   stall_statistics stalls() const;
 
+  /// Writes what the family does from now on to `path`, as a Chrome trace (JSON; ui.perfetto.dev opens it): the starts
+  /// and lives of children, what each runs, tasks, waits for something shared, and how long locks are held. Children
+  /// started from now on write their own doings to the same file; one that is killed loses those of its last moments,
+  /// while its start and its end, which its parent writes, stay. The trace is complete when this runtime has shut down.
+  /// Throws `std::system_error` if the file cannot be written, `std::logic_error` if this process writes one already.
+  void trace(const std::filesystem::path& path);
+  /// What is alive now. Costs a look at each process's place in the shared memory and at each queue.
+  brood::snapshot snapshot();
+
+  /// libuv's loop: the host's, or its own.
   uv_loop_s* loop() const noexcept;
 
  private:

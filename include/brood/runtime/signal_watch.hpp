@@ -3,6 +3,8 @@
 
 #include <functional>
 
+#include "brood/export.hpp"
+
 namespace brood {
 
 class runtime;
@@ -10,7 +12,7 @@ class runtime;
 /// Calls `on_signal` on the loop thread whenever `signal` arrives (libuv's `uv_signal_t`), instead of the default
 /// action. Does not keep the loop alive. Destroying the last watch of a signal restores the default action; it may
 /// be destroyed from inside its own callback.
-class signal_watch {
+class BROOD_API signal_watch {
  public:
   signal_watch(runtime& loop, int signal, std::function<void()> on_signal);
   ~signal_watch();

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "brood/coroutine/task.hpp"
+#include "brood/export.hpp"
 #include "brood/runtime/unique_fd.hpp"
 
 namespace brood {
@@ -16,7 +17,7 @@ namespace brood {
 /// The reading end of a pipe or socket. A small copyable value; copies name the same stream.
 /// One coroutine at a time may read. Loop thread only.
 /// Lifetime: the descriptor is closed with the last copy, or by `close`.
-class reader {
+class BROOD_API reader {
  public:
   reader() = default;
   /// Takes over `fd` and makes it non-blocking. Throws `std::system_error`.
@@ -42,7 +43,7 @@ class reader {
 };
 
 /// The writing end of a pipe or socket. As `reader`. Never raises SIGPIPE.
-class writer {
+class BROOD_API writer {
  public:
   writer() = default;
   explicit writer(unique_fd fd);

@@ -3,10 +3,12 @@
 
 #include <utility>
 
+#include "brood/export.hpp"
+
 namespace brood {
 
 /// Closes its descriptor when destroyed. Empty at -1.
-class unique_fd {
+class BROOD_API unique_fd {
  public:
   unique_fd() = default;
   explicit unique_fd(int fd) noexcept : fd_(fd) {}

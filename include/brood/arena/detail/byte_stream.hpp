@@ -9,6 +9,8 @@
 #include <span>
 #include <vector>
 
+#include "brood/export.hpp"
+
 namespace brood::detail {
 
 class output_archive;
@@ -22,7 +24,7 @@ inline constexpr std::size_t nesting_limit = 256;
 /// Appends to a vector, or fills a span and then only counts.
 /// Lifetime: the vector or span outlives it. Unless `finish` was called the destructor gives the vector its
 /// old size.
-class byte_writer {
+class BROOD_API byte_writer {
  public:
   explicit byte_writer(std::vector<std::byte>& out) noexcept
       : out_(&out),
@@ -92,7 +94,7 @@ class byte_writer {
 /// A container of n elements *claims* the least its elements can take when its count is read, and releases
 /// that element by element as they are read. Nested counts must fit in what nobody has claimed, so that all
 /// the memory reserved at one time is within a constant factor of the bytes present, however containers nest.
-class byte_reader {
+class BROOD_API byte_reader {
  public:
   explicit byte_reader(std::span<const std::byte> from) noexcept
       : cursor_(from.data()), end_(from.data() + from.size()) {}

@@ -19,6 +19,7 @@
 #include <cstdint>
 
 #include "brood/arena/detail/kill_point.hpp"
+#include "brood/export.hpp"
 
 namespace brood {
 class arena;
@@ -48,7 +49,7 @@ static_assert(sizeof(section) == 64 + 16 * journal_capacity && offsetof(section,
 
 /// Holds a section from construction to destruction, and gathers a transaction.
 /// Blocks only while another process is inside, which is for tens of nanoseconds unless it was stopped there.
-class section_guard {
+class BROOD_API section_guard {
  public:
   /// `repair_first`: the section in whose transactions words of this one are changed too (by those who hold
   /// both, that one first). If the holder of this one is dead, that one is repaired before this one is taken.

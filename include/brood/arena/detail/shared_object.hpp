@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "brood/arena/arena.hpp"
+#include "brood/export.hpp"
 
 namespace brood::detail {
 
@@ -19,7 +20,7 @@ struct object_name {
 /// One per object and process, however many handles share it (by `std::shared_ptr`): the object counts
 /// processes and messages, not copies. The last handle of the last process takes the object apart; a dead
 /// process's count is dropped. After a fork the child counts anew what it inherited, in `adopt_slot`.
-class shared_object {
+class BROOD_API shared_object {
  public:
   virtual ~shared_object();
   shared_object(const shared_object&) = delete;
@@ -42,8 +43,8 @@ class shared_object {
   void let_go() noexcept;
 
  private:
-  friend void adopt_objects();
-  friend void forget_objects() noexcept;
+   friend void adopt_objects();
+   friend void forget_objects() noexcept;
   void acquire_again();
 
   arena* memory_;
@@ -54,7 +55,7 @@ class shared_object {
 
 /// While one lives, opening any object throws `error`: for decoding what another family wrote, where the name of an object
 /// is at best nonsense. Scopes nest; the innermost counts.
-class decoding_scope {
+class BROOD_API decoding_scope {
  public:
   explicit decoding_scope(bool foreign) noexcept;
   ~decoding_scope();
@@ -66,18 +67,21 @@ class decoding_scope {
 };
 
 /// This process's view of an object, if it has one. Throws `error` in a foreign `decoding_scope`.
-std::shared_ptr<shared_object> find_object(object_name name);
-void remember_object(const std::shared_ptr<shared_object>& object);
+BROOD_API std::shared_ptr<shared_object> find_object(object_name name);
+BROOD_API void remember_object(const std::shared_ptr<shared_object>& object);
 /// Whether this process has handles to any object.
-bool has_objects() noexcept;
+BROOD_API bool has_objects() noexcept;
 /// After a fork: counts every object this process has handles to once more, for itself.
-void adopt_objects();
+BROOD_API void adopt_objects();
 /// The memory is going away under the handles that are left.
-void forget_objects() noexcept;
+BROOD_API void forget_objects() noexcept;
+
+/// Adds every object this process has handles of, as its kind counts it.
+BROOD_API void count_objects(snapshot& counted);
 
 /// A counted reference to an object whatever it is: keeps it in existence, without a handle.
 /// For names that came in a message from a process that may be gone a moment later.
-class held_reference {
+class BROOD_API held_reference {
  public:
   /// Empty if there is no such object any more. Throws `arena_full`.
   held_reference(object_name name, std::uint8_t kind);
@@ -92,7 +96,7 @@ class held_reference {
 
 /// Gathers the objects whose handles are encoded while it lives, so that the message can hold references to
 /// them. Keeps them alive itself too. Scopes nest; the innermost gathers.
-class travelling_objects {
+class BROOD_API travelling_objects {
  public:
   travelling_objects() noexcept;
   ~travelling_objects();

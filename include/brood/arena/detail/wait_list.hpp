@@ -22,6 +22,7 @@
 #include <time.h>
 
 #include "brood/arena/arena.hpp"
+#include "brood/export.hpp"
 
 namespace brood::detail {
 
@@ -62,17 +63,17 @@ inline bool needs_wake(wait_list& list) noexcept {
 
 /// Puts an idle entry of this process at the end, or back at the front if it was woken and found nothing. A
 /// full barrier follows, so that the caller may look again at what it waits for.
-void enqueue(arena& memory, wait_list& list, wait_entry& entry, bool at_front);
+BROOD_API void enqueue(arena& memory, wait_list& list, wait_entry& entry, bool at_front);
 /// Takes the entry out, wherever it is; true if it had been woken. Then the caller owes `settle_wake`, before
 /// which it is still named as the one who looks after the next.
-bool leave(arena& memory, wait_list& list, wait_entry& entry);
+BROOD_API bool leave(arena& memory, wait_list& list, wait_entry& entry);
 /// `for_others`: the wake was not used, or there is more: wakes the next.
-void settle_wake(arena& memory, wait_list& list, bool for_others);
+BROOD_API void settle_wake(arena& memory, wait_list& list, bool for_others);
 /// Wakes the first `most` of those who wait now; gives how many. To wake everybody is for what stays true, so that
 /// nobody who was woken waits on.
 /// Does not touch a list where nobody waits, also if a dead process left it half changed: see `repair`.
-std::uint64_t wake(arena& memory, wait_list& list, std::uint64_t most);
+BROOD_API std::uint64_t wake(arena& memory, wait_list& list, std::uint64_t most);
 /// Finishes what a dead process left half done.
-void repair(arena& memory, wait_list& list);
+BROOD_API void repair(arena& memory, wait_list& list);
 
 }  // namespace brood::detail

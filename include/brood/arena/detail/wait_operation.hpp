@@ -5,11 +5,13 @@
 
 #include "brood/arena/detail/wait_list.hpp"
 #include "brood/coroutine/detail/suspension.hpp"
+#include "brood/coroutine/detail/trace.hpp"
+#include "brood/export.hpp"
 
 namespace brood::detail {
 
 /// Makes this process's loop wakeable, at its first wait.
-void ensure_wake_port();
+BROOD_API void ensure_wake_port();
 
 /// True every so many calls: time to let the loop's other coroutines run.
 inline bool time_to_yield() noexcept {
@@ -21,7 +23,8 @@ inline bool time_to_yield() noexcept {
 ///   `bool attempt()`         takes what is waited for and keeps it; false if it is not there; may throw;
 ///   `bool more()`            whether there is more of it, for others;
 ///   `wait_list& list()`      where to wait for it;
-///   `arena& memory()`.
+///   `arena& memory()`;
+///   `static constexpr const char* waits_for`, if it likes: what a trace calls the wait.
 /// Fast path: an attempt that succeeds at once suspends nothing, allocates nothing and makes no system call.
 /// A wake only makes it try again, from the ready queue; if another was faster it waits on, at the front. So
 /// a waiter that is cancelled has taken nothing, and passes on the wake it may have had. What an attempt took
@@ -76,11 +79,12 @@ class wait_operation : public suspension<Derived>, private waiter {
 
   /// True if the attempt that follows the entry into the list succeeded.
   bool wait_in_list() {
-    ensure_wake_port();
+     ensure_wake_port();
     this->woken = [](waiter& w) noexcept { static_cast<wait_operation&>(w).on_wake(); };
     entry_ = &self().memory().take_wait_entry(*this);
+    waiting_.begin();
     try {
-      enqueue(self().memory(), self().list(), *entry_, false);
+       enqueue(self().memory(), self().list(), *entry_, false);
       if (!self().attempt()) return false;
     } catch (...) {
       finish(false);
@@ -96,7 +100,7 @@ class wait_operation : public suspension<Derived>, private waiter {
       return true;
     }
     if (entry_ == nullptr) return wait_in_list();
-    enqueue(self().memory(), self().list(), *entry_, true);
+     enqueue(self().memory(), self().list(), *entry_, true);
     if (!self().attempt()) return false;
     finish(false);
     return true;
@@ -117,13 +121,23 @@ class wait_operation : public suspension<Derived>, private waiter {
   void finish(bool served) noexcept {
     if (entry_ == nullptr) return;
     if (leave(self().memory(), self().list(), *entry_)) {
-      settle_wake(self().memory(), self().list(), !served || self().more());
+       settle_wake(self().memory(), self().list(), !served || self().more());
     }
     self().memory().return_wait_entry(*entry_);
     entry_ = nullptr;
+    waiting_.end("wait", name_of_wait());
+  }
+
+  static constexpr const char* name_of_wait() noexcept {
+    if constexpr (requires { Derived::waits_for; }) {
+      return Derived::waits_for;
+    } else {
+      return "wait";
+    }
   }
 
   wait_entry* entry_ = nullptr;
+  trace_span waiting_;
   std::exception_ptr failure_;
   bool tried_ = false;
   bool done_ = false;

@@ -14,6 +14,7 @@
 #include "brood/arena/arena.hpp"
 #include "brood/arena/detail/idle_spin.hpp"
 #include "brood/coroutine/executor.hpp"
+#include "brood/export.hpp"
 #include "brood/runtime/fd_watch.hpp"
 #include "brood/runtime/runtime.hpp"
 #include "brood/runtime/unique_fd.hpp"
@@ -22,7 +23,7 @@ namespace brood::detail {
 
 /// The wake port of this process on one loop. At most one in a process: throws `std::logic_error` for a
 /// second loop.
-class wake_port final : public runtime_service, public sleep_guard {
+class BROOD_API wake_port final : public runtime_service, public sleep_guard {
  public:
   explicit wake_port(runtime& loop);
   ~wake_port() override;

@@ -7,11 +7,12 @@
 
 #include "brood/channel/detail/message_channel.hpp"
 #include "brood/coroutine/error.hpp"
+#include "brood/export.hpp"
 
 namespace brood::detail {
 
 /// A step that tries without a coroutine of its own, and takes one only if it has to wait.
-class channel_step {
+class BROOD_API channel_step {
  public:
   channel_step(const channel_step&) = delete;
   channel_step& operator=(const channel_step&) = delete;

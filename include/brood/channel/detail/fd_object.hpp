@@ -15,6 +15,7 @@
 
 #include "brood/arena/detail/shared_object.hpp"
 #include "brood/coroutine/task.hpp"
+#include "brood/export.hpp"
 #include "brood/runtime/unique_fd.hpp"
 
 namespace brood::detail {
@@ -32,7 +33,7 @@ struct fd_state {
 };
 static_assert(sizeof(fd_state) == 40);
 
-class fd_object final : public shared_object {
+class BROOD_API fd_object final : public shared_object {
  public:
   /// Puts `fd` into this process's depot. With `longest_message` it is a connection's socket.
   static std::shared_ptr<fd_object> create(arena& memory, unique_fd fd, std::uint64_t longest_message = 0,

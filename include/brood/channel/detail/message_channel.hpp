@@ -11,6 +11,7 @@
 
 #include "brood/channel/detail/queue_core.hpp"
 #include "brood/coroutine/task.hpp"
+#include "brood/export.hpp"
 
 namespace brood::detail {
 
@@ -63,7 +64,7 @@ enum class channel_outcome {
 /// receive at once. Thread: the loop's. Lifetime: who awaits `writable` or `readable` keeps it alive.
 /// The tries are synchronous and take effect at once or not at all; the waits take nothing and give only the
 /// advice to try again, so whoever is cancelled has lost nothing.
-class message_channel {
+class BROOD_API message_channel {
  public:
   virtual ~message_channel() = default;
   message_channel(const message_channel&) = delete;
@@ -99,6 +100,6 @@ class message_channel {
 
 /// The channel of that name in this process: one end of a pipe. Throws `decode_error` if there is none, or if it
 /// does not receive or send as it should.
-std::shared_ptr<message_channel> open_channel(object_name name, bool receives, bool sends);
+BROOD_API std::shared_ptr<message_channel> open_channel(object_name name, bool receives, bool sends);
 
 }  // namespace brood::detail

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "brood/channel/detail/message_channel.hpp"
+#include "brood/export.hpp"
 
 namespace brood::detail {
 
@@ -26,7 +27,7 @@ struct pipe_end_state {
 };
 static_assert(sizeof(pipe_end_state) == 16);
 
-class pipe_end final : public shared_object,
+class BROOD_API pipe_end final : public shared_object,
                        public message_channel,
                        public std::enable_shared_from_this<pipe_end> {
  public:

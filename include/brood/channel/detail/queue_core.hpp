@@ -31,6 +31,7 @@
 
 #include "brood/arena/detail/shared_object.hpp"
 #include "brood/arena/detail/wait_list.hpp"
+#include "brood/export.hpp"
 
 namespace brood::detail {
 
@@ -79,7 +80,7 @@ inline constexpr std::size_t most_inline = 248;
 
 /// A message on its way in: bytes that fit a slot, or a block of the arena with the objects it refers to
 /// attached. Owns the block until it is put. Moves only.
-class outgoing_message {
+class BROOD_API outgoing_message {
  public:
   outgoing_message() = default;
   outgoing_message(outgoing_message&& other) noexcept { take(other); }
@@ -114,7 +115,7 @@ class outgoing_message {
 };
 
 /// A message that was taken: this process's. Frees its block.
-class incoming_message {
+class BROOD_API incoming_message {
  public:
   incoming_message() = default;
   incoming_message(incoming_message&& other) noexcept { take(other); }
@@ -136,12 +137,12 @@ class incoming_message {
 };
 
 /// What `queue_core::close` does, for one who only has the queue's name. Closing twice is fine.
-void close_queue(arena& memory, reference queue);
+BROOD_API void close_queue(arena& memory, reference queue);
 
 enum class put_outcome { done, full, closed };
 enum class take_outcome { done, empty, closed };
 
-class queue_core final : public shared_object {
+class BROOD_API queue_core final : public shared_object {
  public:
   static std::shared_ptr<queue_core> create(arena& memory, std::uint64_t capacity, std::size_t inline_bytes);
   static std::shared_ptr<queue_core> open(arena& memory, object_name name);

@@ -79,6 +79,8 @@ class got_message {
 template <class T>
 class put_awaiter : public wait_operation<put_awaiter<T>> {
  public:
+  static constexpr const char* waits_for = "queue put";
+
   put_awaiter(std::shared_ptr<queue_core> core, put_message<T> message)
       : core_(std::move(core)), message_(std::move(message)) {}
   bool attempt() {
@@ -115,6 +117,8 @@ class put_operation {
 template <class T, bool Optional>
 class get_awaiter : public wait_operation<get_awaiter<T, Optional>> {
  public:
+  static constexpr const char* waits_for = "queue get";
+
   explicit get_awaiter(std::shared_ptr<queue_core> core) : core_(std::move(core)) {}
   bool attempt() {
     outcome_ = message_.take(*core_);
@@ -191,6 +195,8 @@ class lease_hold {
 template <class T, bool Optional>
 class lease_awaiter : public wait_operation<lease_awaiter<T, Optional>> {
  public:
+  static constexpr const char* waits_for = "queue get";
+
   explicit lease_awaiter(std::shared_ptr<queue_core> core) : core_(std::move(core)) {}
   bool attempt() {
     word* cell = nullptr;
@@ -237,6 +243,8 @@ class lease_operation {
 
 class join_awaiter : public wait_operation<join_awaiter> {
  public:
+  static constexpr const char* waits_for = "queue join";
+
   explicit join_awaiter(std::shared_ptr<queue_core> core) : core_(std::move(core)) {}
   bool attempt() const noexcept { return core_->all_done(); }
   bool more() const noexcept { return false; }

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "brood/coroutine/detail/scope.hpp"
+#include "brood/coroutine/detail/trace.hpp"
 #include "brood/coroutine/executor.hpp"
 #include "brood/coroutine/task.hpp"
 
@@ -79,10 +80,13 @@ class task_group {
   };
 
   static detached_task run(task_group& group, task<> body) {
+    trace_span running;
+    running.begin();
     {
       task<> owned = std::move(body);
       co_await std::move(owned);
     }  // the body's frame is gone before the joiner can see the end
+    running.end("task", "task");
     group.finished();
   }
 

@@ -9,6 +9,7 @@
 
 #include "brood/arena/codec.hpp"
 #include "brood/coroutine/task.hpp"
+#include "brood/export.hpp"
 #include "brood/runtime/sync_wait.hpp"
 
 namespace brood::detail {
@@ -17,7 +18,7 @@ namespace brood::detail {
 using function_entry = bytes (*)(std::span<const std::byte> arguments, void (*decoded)());
 
 /// The arguments of a child could not be decoded.
-class argument_error : public error {
+class BROOD_API argument_error : public error {
  public:
   using error::error;
 };
@@ -29,9 +30,9 @@ struct function_token {
 };
 
 /// The token of a function in this process; throws `unknown_function` if it is in no loaded module.
-function_token token_of(function_entry entry);
+BROOD_API function_token token_of(function_entry entry);
 /// The function of a token in this process; throws `unknown_function`.
-function_entry entry_of(function_token token);
+BROOD_API function_entry entry_of(function_token token);
 
 template <class F>
 struct signature;

@@ -5,11 +5,13 @@
 #include <string>
 #include <typeinfo>
 
+#include "brood/export.hpp"
+
 namespace brood::detail {
 
 /// A type's name as it is written in C++.
-std::string type_name(const std::type_info& type);
+BROOD_API std::string type_name(const std::type_info& type);
 /// "std::runtime_error: text", or the type alone for what is not a `std::exception`.
-std::string describe(const std::exception_ptr& failure);
+BROOD_API std::string describe(const std::exception_ptr& failure);
 
 }  // namespace brood::detail

@@ -1,0 +1,52 @@
+// trace: where the library tells what it does while somebody watches; see runtime::trace. While nobody does, an event
+// costs one look at a null pointer.
+#pragma once
+
+#include <string_view>
+#include <utility>
+
+#include "brood/coroutine/executor.hpp"
+#include "brood/export.hpp"
+
+namespace brood::detail {
+
+/// Takes down what happens in this process. Loop thread only.
+class BROOD_API trace_sink {
+ public:
+  virtual ~trace_sink() = default;
+  /// Something of `category` ("task", "wait", "lock", ...) that lasted; spans may overlap. `of` tells it from others of
+  /// its name that overlap it.
+  virtual void span(const char* category, std::string_view name, const void* of, clock::time_point begin,
+                    clock::time_point end) noexcept = 0;
+};
+
+/// This process's; null while nobody watches.
+BROOD_API extern trace_sink* tracing;
+
+/// Measures from `begin` to `end`, if somebody watches at both. What moves takes the measuring along.
+class trace_span {
+ public:
+  trace_span() = default;
+  trace_span(trace_span&& other) noexcept : begin_(std::exchange(other.begin_, {})) {}
+  trace_span& operator=(trace_span&& other) noexcept {
+    begin_ = std::exchange(other.begin_, {});
+    return *this;
+  }
+
+  void begin() noexcept {
+    if (tracing != nullptr) [[unlikely]] begin_ = clock::now();
+  }
+  void end(const char* category, std::string_view name) noexcept {
+    if (begin_ != clock::time_point()) [[unlikely]] tell(category, name);
+  }
+
+ private:
+  void tell(const char* category, std::string_view name) noexcept {
+    if (tracing != nullptr) tracing->span(category, name, this, begin_, clock::now());
+    begin_ = {};
+  }
+
+  clock::time_point begin_{};
+};
+
+}  // namespace brood::detail
