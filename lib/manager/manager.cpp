@@ -149,10 +149,10 @@ task<manager> start_manager::started(std::shared_ptr<remote::server_settings> se
     where = running->here->where().text();
     runtime::current().start(remote::serve_here(running->here));
   } else {
-    auto [receiver, sender] = one_way_pipe<std::string>();
-    running->child = co_await spawn<remote::serve_in_child>(*settings, sender).name("manager").daemon();
-    sender.close();
-    const std::optional<std::string> told = co_await receiver.next();
+    auto ready = one_way_pipe<std::string>();
+    running->child = co_await spawn<remote::serve_in_child>(*settings, ready.second).name("manager").daemon();
+    ready.second = {};  // the child's copy alone is left: its end is seen
+    const std::optional<std::string> told = co_await ready.first.next();
     if (!told) {
       co_await running->child->result();  // throws
       throw disconnected("brood: the manager ended before it served");
