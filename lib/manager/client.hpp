@@ -45,7 +45,7 @@ class client final : public std::enable_shared_from_this<client>, private frame_
   std::uint64_t instance() const noexcept { return instance_; }
   /// For a server's client of itself, which knows before it connects.
   void expect(std::uint64_t instance) noexcept { instance_ = instance; }
-  bool is_open() const noexcept { return state_ == state::open; }
+  std::uint64_t epoch() const noexcept { return state_ == state::open ? epoch_ : 0; }
 
   /// This process has got one more reference to the object.
   object_pointer granted(number id);

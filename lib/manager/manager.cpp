@@ -93,12 +93,14 @@ task<> manager::shutdown() const {
 
 start_manager::start_manager() : settings_(std::make_shared<remote::server_settings>()) {
   settings_->address = remote::unguessable_address();
+  settings_->this_user_only = true;  // an abstract name can be listed, and reached, by everybody on the machine
 }
 start_manager::start_manager(start_manager&&) noexcept = default;
 start_manager::~start_manager() = default;
 
 start_manager&& start_manager::at(const brood::address& where) && {
   settings_->address = where.text();
+  settings_->this_user_only = false;
   return std::move(*this);
 }
 start_manager&& start_manager::key(const brood::authkey& key) && {

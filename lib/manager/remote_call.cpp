@@ -22,6 +22,8 @@ reference::reference(std::shared_ptr<client> manager, std::uint64_t of_instance,
                      std::uint64_t object_type)
     : home(std::move(manager)), instance(of_instance), id(object), type(object_type) {}
 
+std::uint64_t present_epoch(const reference& object) noexcept { return object.home->epoch(); }
+
 reference::~reference() { home->release(*this); }
 
 void put_encoded(bytes& out, std::span<const std::byte> data, const std::vector<number>& numbers) {

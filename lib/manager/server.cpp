@@ -44,7 +44,7 @@ server::server(const server_settings& settings)
   const authkey key = settings.key.empty() ? authkey() : authkey(settings.key);
   listener_ = detail::listen(wanted, key, settings.allow_remote, settings.max_message,
                              std::chrono::nanoseconds(settings.patience),
-                             static_cast<std::size_t>(settings.max_unauthenticated));
+                             static_cast<std::size_t>(settings.max_unauthenticated), settings.this_user_only);
   space_.home = client::find(listener_->where(), key);
   space_.home->expect(space_.instance());
   space_.on_shutdown = [this] { shut_down(); };

@@ -25,6 +25,7 @@ struct server_settings {
   std::string address;  // empty: a new file
   bytes key;            // empty: the family's
   bool allow_remote = false;
+  bool this_user_only = false;
   std::uint64_t max_message = std::uint64_t{64} << 20;
   std::uint64_t max_connections = 4096;
   std::uint64_t max_outstanding = 16'384;

@@ -125,9 +125,14 @@ void space::collect_cycle(object& start) {
   std::vector<object*> open{&start};
   bool reachable = false;
   while (!open.empty() && !reachable) {
+    if (inner.size() > most_visited) {
+      if (++postponed_ > objects_.size() / 2 + most_visited) collect_all();
+      return;
+    }
     object* o = open.back();
     open.pop_back();
     o->each_reference([&](object& other) {
+      if (inner.size() > most_visited) return;
       if (inner.emplace(&other, 0).second) open.push_back(&other);
       ++inner[&other];
       reachable = reachable || other.held_by_sessions_ != 0;
@@ -139,6 +144,35 @@ void space::collect_cycle(object& start) {
   }
   const object_ref kept(&start);  // so that nothing is destroyed meanwhile
   for (const auto& [o, count] : inner) o->let_go();
+}
+
+/// The same for all objects at once: whatever cannot be reached from one that is held from outside. Its cost is shared by
+/// the many suspects that were postponed.
+void space::collect_all() {
+  postponed_ = 0;
+  std::unordered_map<object*, std::size_t> inner;
+  for (const auto& [id, o] : objects_) {
+    o->each_reference([&](object& other) { ++inner[&other]; });
+  }
+  std::unordered_set<object*> live;
+  std::vector<object*> open;
+  for (const auto& [id, o] : objects_) {
+    const auto found = inner.find(o);
+    const bool held = o->references_ > (found == inner.end() ? 0 : found->second);
+    if (held && live.insert(o).second) open.push_back(o);
+  }
+  while (!open.empty()) {
+    object* o = open.back();
+    open.pop_back();
+    o->each_reference([&](object& other) {
+      if (live.insert(&other).second) open.push_back(&other);
+    });
+  }
+  std::vector<object_ref> dead;
+  for (const auto& [id, o] : objects_) {
+    if (!live.contains(o)) dead.emplace_back(o);
+  }
+  for (const object_ref& o : dead) o->let_go();
 }
 
 }  // namespace brood::remote

@@ -59,6 +59,9 @@ class space {
   friend class object_ref;
   friend class session;
 
+  /// Objects that are looked at for one suspect; a larger structure waits until the search pays.
+  static constexpr std::size_t most_visited = 64;
+
   struct loan {
     clock::time_point until;
     object_ref what;
@@ -69,6 +72,7 @@ class space {
   /// No session holds it any more, but values do: perhaps only its own, by way of others.
   void suspect(object& o) noexcept { suspects_.push_back(o.id()); }
   void collect_cycle(object& start);
+  void collect_all();
 
   limits limits_;
   std::uint64_t instance_;
@@ -78,6 +82,7 @@ class space {
   std::deque<loan> loans_;
   std::vector<object*> unreferenced_;
   std::vector<number> suspects_;
+  std::size_t postponed_ = 0;  // suspects that were left to `collect_all`
   bool ending_ = false;
 };
 

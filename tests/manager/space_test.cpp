@@ -157,6 +157,25 @@ TEST_CASE("a chain of a hundred thousand lists goes without using up the stack")
   CHECK(all.size() == 0);
 }
 
+TEST_CASE("a large ring of lists goes once there are enough of its kind") {
+  space all({});
+  speaker a(all);
+  for (int ring = 0; ring < 1000; ++ring) {
+    const number first = a.list();
+    number last = first;
+    for (int i = 0; i < 200; ++i) {
+      const number next = a.list();
+      a.ask(call_of(2, next, list_method::append).value("x", {last}));
+      if (last != first) a.ask(message(0, operation::release).count(last).count(1));
+      last = next;
+    }
+    a.ask(call_of(2, first, list_method::append).value("x", {last}));
+    a.ask(message(0, operation::release).count(last).count(1));
+    a.ask(message(0, operation::release).count(first).count(1));
+  }
+  CHECK(all.size() < 100'000);
+}
+
 TEST_CASE("what is lent stays for its time and no longer") {
   space all({});
   speaker a(all);

@@ -274,9 +274,10 @@ TEST_CASE("a condition wakes as many as it is told, with the lock held") {
       }(l, c, go));
       std::size_t notified = 0;
       while (notified == 0) notified = co_await c.notify_all();  // in vain
+      auto guard = co_await l.acquire();  // it waits again by now
       go = true;
-      notified = 0;
-      while (notified == 0) notified = co_await c.notify_all();
+      const std::size_t told = co_await c.notify_all();
+      CHECK(told == 1);
     });
     auto guard = co_await l.acquire();
     const std::string late = co_await error_of(brood::with_timeout(1ms, c.wait(guard)));

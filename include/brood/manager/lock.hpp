@@ -26,7 +26,7 @@ class hold {
   ~hold() = default;
 
   /// False once it was released or moved from, and when the connection was lost: then others may have it.
-  bool is_held() const noexcept { return object_ != nullptr && object_->epoch == epoch_; }
+  bool is_held() const noexcept { return object_ != nullptr && remote::present_epoch(*object_) == epoch_; }
 
  protected:
   explicit hold(remote::object_pointer object, std::uint64_t id) noexcept

@@ -1,6 +1,8 @@
 // manager: objects that live in a server and are used from any process, of this family or not, on this machine or another.
 #pragma once
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -179,8 +181,8 @@ class [[nodiscard("nothing is started until this is awaited")]] start_manager {
   start_manager(start_manager&&) noexcept;
   ~start_manager();
 
-  /// Default: an abstract Unix name of 128 random bits, which leaves nothing behind, whoever is killed. `address()` is a
-  /// file in a new folder that only this user can enter.
+  /// Default: an abstract Unix name of 128 random bits, which leaves nothing behind, whoever is killed, and takes no
+  /// client of another user but root. `address()` is a file in a new folder that only this user can enter.
   start_manager&& at(const brood::address& where) &&;
   /// Default: the family's.
   start_manager&& key(const brood::authkey& key) &&;

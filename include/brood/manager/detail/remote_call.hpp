@@ -35,6 +35,9 @@ struct reference {
 };
 using object_pointer = std::shared_ptr<reference>;
 
+/// The connection that the object's manager has now; 0 for none.
+std::uint64_t present_epoch(const reference& object) noexcept;
+
 /// While one lives, handles of `home`'s objects are encoded as their numbers, which it gathers, and decoded as such.
 /// Scopes nest; the innermost counts.
 class home_scope {
