@@ -20,7 +20,8 @@ brood::task<> receive_ten(const char* name, numbers from) {
   }
 }
 
-brood::task<> a(brood::queue<int> queue, numbers pipe, event a_sent, event b_sent, shared_dict dict, shared_list list) {
+brood::task<> a(brood::queue<int> queue, numbers pipe, event a_sent, event b_sent, shared_dict dict,
+                shared_list list) {
   for (int i = 0; i < 10; ++i) {
     const int item = co_await queue.get();
     fmt::print("A took {}\n", item);
@@ -33,7 +34,8 @@ brood::task<> a(brood::queue<int> queue, numbers pipe, event a_sent, event b_sen
   co_await list.append("2");
 }
 
-brood::task<> b(brood::queue<int> queue, numbers pipe, event a_sent, event b_sent, shared_dict dict, shared_list list) {
+brood::task<> b(brood::queue<int> queue, numbers pipe, event a_sent, event b_sent, shared_dict dict,
+                shared_list list) {
   for (int i = 0; i < 10; ++i) co_await queue.put(i);
   for (int i = 40; i < 50; ++i) co_await pipe.send(i);
   co_await b_sent.set();
@@ -61,7 +63,8 @@ brood::task<> app() {
   auto items = co_await dict.items();
   std::sort(items.begin(), items.end());
   fmt::print("{{");
-  for (const auto& [key, value] : items) fmt::print("{}\"{}\": {}", key == items.front().first ? "" : ", ", key, value);
+  for (const auto& [key, value] : items)
+    fmt::print("{}\"{}\": {}", key == items.front().first ? "" : ", ", key, value);
   const auto elements = co_await list.items();
   fmt::print("}}\n[\"{}\"]\n", fmt::join(elements, "\", \""));
   fmt::print("{:.3f} s\n", std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());

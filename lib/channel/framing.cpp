@@ -29,7 +29,8 @@ std::span<std::byte> frame_reader::space() {
   if (started_) {
     // Doubling: no more is taken than has come, and a large message is moved a few times only.
     if (arrived_ == message_.size()) {
-      message_.resize(static_cast<std::size_t>(std::min(size_, std::max<std::uint64_t>(2 * arrived_, buffer_size))));
+      message_.resize(
+          static_cast<std::size_t>(std::min(size_, std::max<std::uint64_t>(2 * arrived_, buffer_size))));
     }
     return std::span(message_).subspan(static_cast<std::size_t>(arrived_));
   }
@@ -57,7 +58,8 @@ bool frame_reader::has_next() {
   return size > longest_ || buffered() - frame_header_size >= size;
 }
 
-/// If what the buffer holds is the beginning of a message that the buffer cannot hold, moves it to a place of its own.
+/// If what the buffer holds is the beginning of a message that the buffer cannot hold, moves it to a place of
+/// its own.
 void frame_reader::start_large_message() {
   if (buffered() < frame_header_size) return;
   const std::uint64_t size = announced_size();

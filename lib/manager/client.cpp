@@ -4,9 +4,9 @@
 #include <map>
 #include <utility>
 
+#include "brood/channel/listener.hpp"
 #include "brood/coroutine/with_timeout.hpp"
 #include "brood/process/exit_status.hpp"
-#include "brood/channel/listener.hpp"
 #include "channel/authenticated_socket.hpp"
 #include "manager/client_service.hpp"
 #include "manager/outcome_error.hpp"
@@ -28,7 +28,8 @@ std::pair<std::string, bytes> name_of(const address& where, const authkey& key) 
 }
 
 std::exception_ptr lost(const address& where, const std::string& why) {
-  return std::make_exception_ptr(disconnected("the connection to the manager at " + where.text() + " is lost: " + why));
+  return std::make_exception_ptr(
+      disconnected("the connection to the manager at " + where.text() + " is lost: " + why));
 }
 
 }  // namespace
@@ -227,7 +228,8 @@ void client::greeted(std::span<const std::byte> frame) {
       continue;
     }
     answer came;
-    came.failure = std::make_exception_ptr(object_gone("brood: the manager of this object is another one now"));
+    came.failure =
+        std::make_exception_ptr(object_gone("brood: the manager of this object is another one now"));
     pending entry = std::move(found->second);
     pending_.erase(found);
     settle(std::move(entry), came);
@@ -258,7 +260,8 @@ void client::lose(const std::exception_ptr& why) noexcept {
 task<> client::connected(std::chrono::nanoseconds deadline) {
   auto opened = [](std::shared_ptr<client> self) -> task<> {
     if (self->state_ == state::idle) self->begin_connecting();
-    while (self->state_ == state::connecting || self->state_ == state::greeting) co_await self->changed_.wait();
+    while (self->state_ == state::connecting || self->state_ == state::greeting)
+      co_await self->changed_.wait();
     if (self->state_ != state::open) std::rethrow_exception(self->refusal_);
   };
   auto opening = opened(shared_from_this());

@@ -1,5 +1,5 @@
-// condition: waiting, with a lock given up meanwhile, until somebody notifies. To wait and to give up the lock is one step
-// here, so no notification comes in between.
+// condition: waiting, with a lock given up meanwhile, until somebody notifies. To wait and to give up the
+// lock is one step here, so no notification comes in between.
 #include <stdexcept>
 
 #include "manager/lock_object.hpp"
@@ -16,7 +16,9 @@ class condition_object final : public object {
 
   void handle(call& c) override;
   // Once notified, a call waits in the lock's line.
-  bool cancel(session& who, std::uint64_t id) override { return line_.drop(who, id) || lock().cancel(who, id); }
+  bool cancel(session& who, std::uint64_t id) override {
+    return line_.drop(who, id) || lock().cancel(who, id);
+  }
   void forget(session& who) override { line_.forget(who); }
   void each_reference(const std::function<void(object&)>& visit) const override {
     if (lock_) visit(*lock_);
@@ -44,18 +46,23 @@ void condition_object::handle(call& c) {
   switch (static_cast<condition_method>(c.method)) {
     case condition_method::wait: {
       const std::uint64_t hold = c.count();
-      if (!lock().is_held_by(c.from, hold)) throw std::logic_error("to wait, the condition's lock must be held");
+      if (!lock().is_held_by(c.from, hold))
+        throw std::logic_error("to wait, the condition's lock must be held");
       c.from.park(c.id, *this);
       line_.add({&c.from, c.id});
       lock().release(c.from, hold);
       return;
     }
-    case condition_method::notify:
-      answering(c.from, c.id).count(notify(c.count()));
+    case condition_method::notify: {
+      const std::uint64_t woken = notify(c.count());
+      answering(c.from, c.id).count(woken);
       return;
-    case condition_method::notify_all:
-      answering(c.from, c.id).count(notify(line_.size()));
+    }
+    case condition_method::notify_all: {
+      const std::uint64_t woken = notify(line_.size());
+      answering(c.from, c.id).count(woken);
       return;
+    }
   }
   refuse_method(what());
 }

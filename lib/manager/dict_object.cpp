@@ -216,6 +216,8 @@ void dict_object::handle(call& c) {
 
 }  // namespace
 
-object* make_dict(space& where, std::uint64_t type, call&) { return new dict_object(where, kind::dict, type); }
+object* make_dict(space& where, std::uint64_t type, call&) {
+  return new dict_object(where, kind::dict, type);
+}
 
 }  // namespace brood::remote

@@ -46,6 +46,8 @@ void event_object::handle(call& c) {
 
 }  // namespace
 
-object* make_event(space& where, std::uint64_t type, call&) { return new event_object(where, kind::event, type); }
+object* make_event(space& where, std::uint64_t type, call&) {
+  return new event_object(where, kind::event, type);
+}
 
 }  // namespace brood::remote

@@ -17,7 +17,9 @@ inline void finish_frame(bytes& out, std::size_t start) noexcept {
 /// Appends one frame for its lifetime.
 class frame_builder {
  public:
-  explicit frame_builder(bytes& out) : out_(out), start_(out.size()) { out.resize(start_ + detail::frame_header_size); }
+  explicit frame_builder(bytes& out) : out_(out), start_(out.size()) {
+    out.resize(start_ + detail::frame_header_size);
+  }
   ~frame_builder() { finish_frame(out_, start_); }
   frame_builder(const frame_builder&) = delete;
   frame_builder& operator=(const frame_builder&) = delete;

@@ -125,7 +125,8 @@ void list_object::handle(call& c) {
     case list_method::index: {
       const stored_value wanted = c.value();
       const auto found = std::find(values_.begin(), values_.end(), wanted);
-      answering(c.from, c.id).count(found == values_.end() ? 0 : static_cast<std::uint64_t>(found - values_.begin()) + 1);
+      answering(c.from, c.id)
+          .count(found == values_.end() ? 0 : static_cast<std::uint64_t>(found - values_.begin()) + 1);
       return;
     }
     case list_method::reverse:
@@ -139,6 +140,8 @@ void list_object::handle(call& c) {
 
 }  // namespace
 
-object* make_list(space& where, std::uint64_t type, call&) { return new list_object(where, kind::list, type); }
+object* make_list(space& where, std::uint64_t type, call&) {
+  return new list_object(where, kind::list, type);
+}
 
 }  // namespace brood::remote

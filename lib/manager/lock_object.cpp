@@ -69,6 +69,8 @@ void lock_object::handle(call& c) {
   refuse_method(what());
 }
 
-object* make_lock(space& where, std::uint64_t type, call& c) { return new lock_object(where, type, c.flag()); }
+object* make_lock(space& where, std::uint64_t type, call& c) {
+  return new lock_object(where, type, c.flag());
+}
 
 }  // namespace brood::remote

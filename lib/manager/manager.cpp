@@ -93,7 +93,8 @@ task<> manager::shutdown() const {
 
 start_manager::start_manager() : settings_(std::make_shared<remote::server_settings>()) {
   settings_->address = remote::unguessable_address();
-  settings_->this_user_only = true;  // an abstract name can be listed, and reached, by everybody on the machine
+  settings_->this_user_only =
+      true;  // an abstract name can be listed, and reached, by everybody on the machine
 }
 start_manager::start_manager(start_manager&&) noexcept = default;
 start_manager::~start_manager() = default;
@@ -164,7 +165,8 @@ task<manager> start_manager::started(std::shared_ptr<remote::server_settings> se
   co_return manager(remote::client::find(brood::address(where), key), std::move(running));
 }
 
-task<manager> connect_manager::connected(brood::address where, brood::authkey key, std::chrono::nanoseconds deadline) {
+task<manager> connect_manager::connected(brood::address where, brood::authkey key,
+                                         std::chrono::nanoseconds deadline) {
   auto home = remote::client::find(where, key);
   co_await home->connected(deadline);
   co_return manager(std::move(home), nullptr);

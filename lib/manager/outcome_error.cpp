@@ -33,7 +33,8 @@ std::exception_ptr error_of(outcome how, detail::byte_reader& in) {
     case outcome::refused:
       return std::make_exception_ptr(call_refused(what));
     case outcome::broken:
-      return std::make_exception_ptr(remote_error("brood::broken_barrier", what, std::string(), 0, std::string()));
+      return std::make_exception_ptr(
+          remote_error("brood::broken_barrier", what, std::string(), 0, std::string()));
     case outcome::cancelled:
       return std::make_exception_ptr(cancelled());
     case outcome::value:

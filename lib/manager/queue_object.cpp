@@ -180,6 +180,8 @@ void queue_object::handle(call& c) {
 
 }  // namespace
 
-object* make_queue(space& where, std::uint64_t type, call& c) { return new queue_object(where, type, c.count()); }
+object* make_queue(space& where, std::uint64_t type, call& c) {
+  return new queue_object(where, type, c.count());
+}
 
 }  // namespace brood::remote

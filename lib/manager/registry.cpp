@@ -7,7 +7,8 @@
 namespace brood::remote {
 namespace {
 
-// All registrations of this image, entered by static constructors in whatever order; hence no constructor of its own.
+// All registrations of this image, entered by static constructors in whatever order; hence no constructor of
+// its own.
 constinit registration* first = nullptr;
 constinit std::size_t registered = 0;
 
@@ -17,7 +18,8 @@ struct found {
 };
 
 bool same_code(const registration& a, const registration& b) noexcept {
-  return a.owner == b.owner && a.make == b.make && a.call == b.call && a.start == b.start && a.update == b.update;
+  return a.owner == b.owner && a.make == b.make && a.call == b.call && a.start == b.start &&
+         a.update == b.update;
 }
 
 /// By name. Built at the first call, and again when a library has been loaded since.
@@ -46,9 +48,10 @@ const registration* registration::find(what kind, std::uint64_t key) {
   const auto place = table().find(key ^ static_cast<std::uint64_t>(kind));
   if (place == table().end()) return nullptr;
   if (place->second.ambiguous) {
-    throw failure(outcome::refused,
-                  "brood: two classes, methods or functions of this program have that name (they are in unnamed "
-                  "namespaces of two files); give them names by brood::registered_class and the like");
+    throw failure(
+        outcome::refused,
+        "brood: two classes, methods or functions of this program have that name (they are in unnamed "
+        "namespaces of two files); give them names by brood::registered_class and the like");
   }
   return place->second.entry;
 }

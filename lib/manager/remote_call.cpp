@@ -54,13 +54,16 @@ std::uint64_t submit(std::shared_ptr<const request> what, pending_call& waiter) 
 
 void post(const request& what) noexcept { what.home()->post(what); }
 
-void abandon(const request& what, std::uint64_t id, undo take_back) noexcept { what.home()->abandon(id, take_back); }
+void abandon(const request& what, std::uint64_t id, undo take_back) noexcept {
+  what.home()->abandon(id, take_back);
+}
 
 answer_reader::held_value answer_reader::take_value() {
   held_value result;
   const std::uint64_t header = in_.read_number();
   if ((header & 1) != 0) {
-    for (std::size_t left = size(); left > 0; --left) result.objects.push_back(home()->granted(in_.read_number()));
+    for (std::size_t left = size(); left > 0; --left)
+      result.objects.push_back(home()->granted(in_.read_number()));
   }
   const std::uint64_t data = header >> 1;
   if (data > in_.remaining()) throw decode_error("a value of more bytes than there are");

@@ -1,5 +1,5 @@
-// semaphore: permits. One that was acquired belongs to its client and comes back with its end; `release` adds permits
-// that belong to nobody.
+// semaphore: permits. One that was acquired belongs to its client and comes back with its end; `release` adds
+// permits that belong to nobody.
 #include <limits>
 #include <set>
 #include <stdexcept>
@@ -74,7 +74,8 @@ void semaphore_object::handle(call& c) {
     case semaphore_method::give_back: {
       const std::uint64_t hold = c.count();
       const auto found = held_.find(&c.from);
-      if (found == held_.end() || found->second.erase(hold) == 0) throw std::logic_error("the permit is not held");
+      if (found == held_.end() || found->second.erase(hold) == 0)
+        throw std::logic_error("the permit is not held");
       --held_count_;
       answering(c.from, c.id);
       return add(1);

@@ -1,5 +1,6 @@
 #include "manager/session.hpp"
 
+#include <cassert>
 #include <utility>
 
 #include "brood/manager/error.hpp"
@@ -42,6 +43,8 @@ std::string call::text() { return read_text(in); }
 // --- answers ---
 
 answering::answering(session& to, std::uint64_t id, outcome how) : to_(to), id_(id), start_(to.out().size()) {
+  assert(!to.answering_);
+  to.answering_ = true;
   bytes& out = to.out();
   out.resize(start_ + detail::frame_header_size);
   put_count(out, id);
@@ -49,6 +52,7 @@ answering::answering(session& to, std::uint64_t id, outcome how) : to_(to), id_(
 }
 
 answering::~answering() {
+  to_.answering_ = false;
   bytes& out = to_.out();
   if (id_ == 0) {
     out.resize(start_);
@@ -152,7 +156,8 @@ void session::carry_out(std::uint64_t id, operation what, detail::byte_reader& i
   switch (what) {
     case operation::call: {
       object& target = space_.find(in.read_number());
-      if (mistyped_.contains(target.id())) throw failure(outcome::refused, "brood: the object is of another type");
+      if (mistyped_.contains(target.id()))
+        throw failure(outcome::refused, "brood: the object is of another type");
       call c{*this, id, in.read_number(), in};
       const object_ref kept(&target);
       return target.handle(c);

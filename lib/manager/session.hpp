@@ -1,5 +1,5 @@
-// session: what the server knows of one client: the references it holds, the calls it waits for, its answers. Bytes in,
-// bytes out.
+// session: what the server knows of one client: the references it holds, the calls it waits for, its answers.
+// Bytes in, bytes out.
 #pragma once
 
 #include <cstdint>
@@ -40,7 +40,8 @@ struct call {
   std::string text();
 };
 
-/// Writes one answer for its lifetime. It is a value unless it says otherwise first.
+/// Writes one answer for its lifetime, in which no other is written to the same client. It is a value unless
+/// it says otherwise.
 class answering {
  public:
   answering(session& to, std::uint64_t id, outcome how = outcome::value);
@@ -110,6 +111,7 @@ class session {
 
   space& space_;
   bytes own_out_;
+  bool answering_ = false;  // for an assertion
   bytes* out_ = &own_out_;
   std::unordered_map<number, hold> holds_;
   std::unordered_map<std::uint64_t, object*> parked_;

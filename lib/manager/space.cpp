@@ -63,7 +63,8 @@ object& space::find(number id) const {
   return *found->second;
 }
 
-object& space::named(const std::string& name, kind what, std::uint64_t type, const std::function<object*()>& make) {
+object& space::named(const std::string& name, kind what, std::uint64_t type,
+                     const std::function<object*()>& make) {
   const auto found = names_.find(name);
   if (found == names_.end()) {
     object* made = make();
@@ -79,7 +80,8 @@ object& space::named(const std::string& name, kind what, std::uint64_t type, con
 }
 
 void space::lend(object& o) {
-  loans_.push_back({clock::now() + std::chrono::duration_cast<clock::duration>(limits_.loan), object_ref(&o)});
+  loans_.push_back(
+      {clock::now() + std::chrono::duration_cast<clock::duration>(limits_.loan), object_ref(&o)});
   ++o.held_by_sessions_;
 }
 
@@ -116,9 +118,9 @@ void space::sweep() noexcept {
   }
 }
 
-/// Of the objects that can be reached from `start`: if no session holds any, and all references to them come from among
-/// them, nobody can ever reach them again. (Trial deletion, after Bacon and Rajan, "Concurrent Cycle Collection in
-/// Reference Counted Systems", 2001.)
+/// Of the objects that can be reached from `start`: if no session holds any, and all references to them come
+/// from among them, nobody can ever reach them again. (Trial deletion, after Bacon and Rajan, "Concurrent
+/// Cycle Collection in Reference Counted Systems", 2001.)
 void space::collect_cycle(object& start) {
   if (start.held_by_sessions_ != 0 || start.references_ == 0) return;
   std::unordered_map<object*, std::size_t> inner{{&start, 0}};
@@ -146,8 +148,8 @@ void space::collect_cycle(object& start) {
   for (const auto& [o, count] : inner) o->let_go();
 }
 
-/// The same for all objects at once: whatever cannot be reached from one that is held from outside. Its cost is shared by
-/// the many suspects that were postponed.
+/// The same for all objects at once: whatever cannot be reached from one that is held from outside. Its cost
+/// is shared by the many suspects that were postponed.
 void space::collect_all() {
   postponed_ = 0;
   std::unordered_map<object*, std::size_t> inner;

@@ -1,5 +1,5 @@
-// Objects of the user's classes, and functions of the user's. A method that is a coroutine runs beside other calls, also
-// of the same object.
+// Objects of the user's classes, and functions of the user's. A method that is a coroutine runs beside other
+// calls, also of the same object.
 #include <list>
 
 #include "brood/coroutine/detail/task_group.hpp"
@@ -14,8 +14,8 @@ namespace {
 const registration& registered(registration::what kind, std::uint64_t key, const char* what) {
   const registration* found = registration::find(kind, key);
   if (found == nullptr) {
-    throw failure(outcome::refused, std::string("brood: the manager's program has registered no such ") + what +
-                                        "; it is registered where its program names it");
+    throw failure(outcome::refused, std::string("brood: the manager's program has registered no such ") +
+                                        what + "; it is registered where its program names it");
   }
   return *found;
 }

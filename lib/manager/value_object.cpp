@@ -62,6 +62,8 @@ void value_object::handle(call& c) {
 
 }  // namespace
 
-object* make_value(space& where, std::uint64_t type, call& c) { return new value_object(where, type, c.value()); }
+object* make_value(space& where, std::uint64_t type, call& c) {
+  return new value_object(where, type, c.value());
+}
 
 }  // namespace brood::remote

@@ -1,6 +1,6 @@
-// libFuzzer target: requests of two clients to a manager's core, as they arrive behind the handshake. The input is a list of
-// messages: a byte that says whose it is, two bytes of length, the message. Whatever they say, every answer is a whole
-// frame, and when both are gone nothing but what has a name is left.
+// libFuzzer target: requests of two clients to a manager's core, as they arrive behind the handshake. The
+// input is a list of messages: a byte that says whose it is, two bytes of length, the message. Whatever they
+// say, every answer is a whole frame, and when both are gone nothing but what has a name is left.
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -54,8 +54,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::span rest(reinterpret_cast<const std::byte*>(data), size);
   while (rest.size() >= 3) {
     auto& whose = clients[std::to_integer<unsigned>(rest[0]) & 1];
-    const std::size_t length =
-        std::min(std::to_integer<std::size_t>(rest[1]) | std::to_integer<std::size_t>(rest[2]) << 8, rest.size() - 3);
+    const std::size_t length = std::min(
+        std::to_integer<std::size_t>(rest[1]) | std::to_integer<std::size_t>(rest[2]) << 8, rest.size() - 3);
     // Its own memory, so that the sanitizer sees a byte too many.
     const bytes message(rest.begin() + 3, rest.begin() + 3 + static_cast<std::ptrdiff_t>(length));
     rest = rest.subspan(3 + length);

@@ -53,7 +53,8 @@ struct folder {
 };
 
 std::string peer_program() {
-  return std::filesystem::read_symlink("/proc/self/exe").parent_path() / "manager" / "programs" / "manager_peer";
+  return std::filesystem::read_symlink("/proc/self/exe").parent_path() / "manager" / "programs" /
+         "manager_peer";
 }
 
 task<> tell_key(brood::program& p, std::string text) {
@@ -62,7 +63,7 @@ task<> tell_key(brood::program& p, std::string text) {
 }
 
 mode_t mode_of(const std::filesystem::path& path) {
-  struct stat status {};
+  struct stat status{};
   if (::stat(path.c_str(), &status) != 0) sys::throw_errno("stat");
   return status.st_mode & 07777;
 }
@@ -165,7 +166,8 @@ TEST_CASE("the same address again and again, right after the end") {
   });
 }
 
-TEST_CASE("every pending call of a manager that is killed ends with an error, and later calls find a new one") {
+TEST_CASE(
+    "every pending call of a manager that is killed ends with an error, and later calls find a new one") {
   const folder f;
   run_clean([&]() -> task<> {
     auto m = co_await manager::start().at(f.at("socket")).key(key);
@@ -202,7 +204,8 @@ TEST_CASE("every pending call of a manager that is killed ends with an error, an
   });
 }
 
-TEST_CASE("a thousand wrong keys, truncated, oversized and slow handshakes get in nowhere and disturb nobody") {
+TEST_CASE(
+    "a thousand wrong keys, truncated, oversized and slow handshakes get in nowhere and disturb nobody") {
   run_clean([]() -> task<> {
     auto m = co_await manager::start().key(key);
     const address where = m.address();

@@ -1,5 +1,5 @@
-// A manager and the children of its family, under every way of making them: handles as arguments and results, a thousand
-// clients of which a hundred are killed, initializers, the end of everything.
+// A manager and the children of its family, under every way of making them: handles as arguments and results,
+// a thousand clients of which a hundred are killed, initializers, the end of everything.
 #include <unistd.h>
 
 #include <algorithm>
@@ -139,7 +139,9 @@ TEST_CASE("an initializer runs in the server's process; one that throws, and the
   });
 }
 
-TEST_CASE("a thousand clients; a hundred that hold locks and references are killed; the rest go on, all comes back") {
+TEST_CASE(
+    "a thousand clients; a hundred that hold locks and references are killed; the rest go on, all comes "
+    "back") {
   served_by_a_child([](manager m) -> task<> {
     const int count = many(1000);
     const int victims = std::max(count / 10, 1);
@@ -163,7 +165,8 @@ TEST_CASE("a thousand clients; a hundred that hold locks and references are kill
     for (int i = 0; i < victims; ++i) co_await children[static_cast<std::size_t>(i)].join();
     co_await go.set();
     std::vector<int> order;
-    for (int i = victims; i < count; ++i) order.push_back(co_await children[static_cast<std::size_t>(i)].result());
+    for (int i = victims; i < count; ++i)
+      order.push_back(co_await children[static_cast<std::size_t>(i)].result());
     std::sort(order.begin(), order.end());
     bool complete = static_cast<int>(order.size()) == count - victims;
     for (std::size_t i = 0; complete && i < order.size(); ++i) complete = order[i] == static_cast<int>(i);

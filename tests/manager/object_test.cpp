@@ -137,7 +137,8 @@ TEST_CASE("only what the program has registered can be called") {
       explicit opened(const managed::object<counter>& o) : managed::object<counter>(o) {}
       const brood::remote::object_pointer& pointer() const { return brood::remote::proxy::object(); }
     };
-    brood::remote::request of_other(opened(c).pointer(), brood::remote::method_entry<other, &other::add>::name());
+    brood::remote::request of_other(opened(c).pointer(),
+                                    brood::remote::method_entry<other, &other::add>::name());
     of_other.value(1);
     brood::remote_call crossed(std::move(of_other), brood::remote::to_nothing());
     const std::string refused = co_await error_of(std::move(crossed));

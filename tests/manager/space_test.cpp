@@ -118,7 +118,8 @@ TEST_CASE("a release that crosses an answer with the same object gives back only
   const number outer = a.list();
   const number inner = a.list();
   REQUIRE(a.ask(call_of(2, outer, list_method::append).value("x", {inner})) == value);
-  REQUIRE(a.ask(call_of(3, outer, list_method::pop).count(1)) == value);  // index -1; the answer is not read yet
+  REQUIRE(a.ask(call_of(3, outer, list_method::pop).count(1)) ==
+          value);  // index -1; the answer is not read yet
   a.ask(message(0, operation::release).count(inner).count(1));
   CHECK(all.size() == 2);
   a.ask(message(0, operation::release).count(inner).count(1));
@@ -196,14 +197,15 @@ TEST_CASE("what is no request ends the connection, wrong arguments are answered"
   CHECK_THROWS_AS(a.own->handle({}), brood::decode_error);
   CHECK_THROWS_AS(a.ask(message(1, static_cast<operation>(99))), brood::decode_error);
   CHECK_THROWS_AS(a.ask(message(1, static_cast<operation>(0))), brood::decode_error);
-  CHECK(a.ask(call_of(2, l, list_method::append)) == exception);               // no value
+  CHECK(a.ask(call_of(2, l, list_method::append)) == exception);                 // no value
   CHECK(a.ask(call_of(2, l, list_method::append).count(1 << 20)) == exception);  // a size beyond the end
   CHECK(a.ask(call_of(2, l, list_method::append).value("x", {l + 1})) == gone);
   CHECK(a.ask(call_of(2, l, list_method::extend).count(std::uint64_t{1} << 60)) == exception);
   CHECK(a.ask(call_of(2, l, 999)) == refused);
   CHECK(a.ask(call_of(2, l + 1, list_method::size)) == gone);
   CHECK(a.ask(message(2, operation::create).byte(200).fixed(1).text("")) == refused);
-  CHECK(a.ask(message(2, operation::create).byte(11).fixed(1).text("").fixed(1)) == refused);  // no such class
+  CHECK(a.ask(message(2, operation::create).byte(11).fixed(1).text("").fixed(1)) ==
+        refused);  // no such class
   CHECK(a.ask(call_of(2, l, list_method::size)) == value);
   CHECK(all.size() == 1);
 }

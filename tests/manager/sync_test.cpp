@@ -1,5 +1,5 @@
-// The manager's queue, lock, semaphores, event, condition and barrier; what waits, what is cancelled, who dies.
-// (test_nested_queue, TestSyncManagerTypes, TestManagerExceptions)
+// The manager's queue, lock, semaphores, event, condition and barrier; what waits, what is cancelled, who
+// dies. (test_nested_queue, TestSyncManagerTypes, TestManagerExceptions)
 #include <unistd.h>
 
 #include <chrono>
@@ -274,7 +274,7 @@ TEST_CASE("a condition wakes as many as it is told, with the lock held") {
       }(l, c, go));
       std::size_t notified = 0;
       while (notified == 0) notified = co_await c.notify_all();  // in vain
-      auto guard = co_await l.acquire();  // it waits again by now
+      auto guard = co_await l.acquire();                         // it waits again by now
       go = true;
       const std::size_t told = co_await c.notify_all();
       CHECK(told == 1);
@@ -309,7 +309,8 @@ TEST_CASE("a barrier lets all go at once, breaks, and is as new after a reset") 
     co_await b.reset();
     std::string freed;
     co_await brood::with_nursery([&](brood::nursery& n) -> task<> {
-      n.start([](managed::barrier of, std::string& into) -> task<> { into = co_await error_of(of.arrive()); }(b, freed));
+      n.start([](managed::barrier of, std::string& into) -> task<> { into = co_await error_of(of.arrive()); }(
+                                                             b, freed));
       co_await wait_until(b, 1);
       co_await b.reset();
     });

@@ -50,11 +50,12 @@ struct to_value_or {
 
 namespace brood::managed {
 
-/// Every member is one request, and one step: nobody sees half of it. Keys stay in the order in which they came. Keys
-/// and values are compared by their encodings (so 0.0 is not -0.0).
+/// Every member is one request, and one step: nobody sees half of it. Keys stay in the order in which they
+/// came. Keys and values are compared by their encodings (so 0.0 is not -0.0).
 template <class K, class V>
 class dict : public remote::proxy_of<dict<K, V>> {
-  static_assert(remote::has_equal_bytes<K>, "brood: a key with padding between its members: equal keys might differ");
+  static_assert(remote::has_equal_bytes<K>,
+                "brood: a key with padding between its members: equal keys might differ");
   using method = remote::dict_method;
 
  public:
@@ -95,9 +96,10 @@ class dict : public remote::proxy_of<dict<K, V>> {
   }
   auto clear() const { return asked<remote::to_nothing>(method::clear); }
 
-  /// Sets `desired` if the value is `expected`; gives whether it was. An empty `expected` means that there is none, an
-  /// empty `desired` that there is to be none.
-  auto compare_exchange(const K& key, const std::optional<V>& expected, const std::optional<V>& desired) const {
+  /// Sets `desired` if the value is `expected`; gives whether it was. An empty `expected` means that there is
+  /// none, an empty `desired` that there is to be none.
+  auto compare_exchange(const K& key, const std::optional<V>& expected,
+                        const std::optional<V>& desired) const {
     remote::request what = about(method::compare_exchange, key);
     put(what, expected);
     put(what, desired);
@@ -111,12 +113,13 @@ class dict : public remote::proxy_of<dict<K, V>> {
     what.count(static_cast<std::uint64_t>(remote::arithmetic_of<V>())).value(added);
     return remote_call(std::move(what), remote::to_value<V>());
   }
-  /// `update<f>(key, arguments...)` runs `V f(V, arguments...)` or `void f(V&, arguments...)` in the server, in one step
-  /// with nothing in between; a missing value is `V()`. Gives the new value.
+  /// `update<f>(key, arguments...)` runs `V f(V, arguments...)` or `void f(V&, arguments...)` in the server,
+  /// in one step with nothing in between; a missing value is `V()`. Gives the new value.
   template <auto F, class... A>
   auto update(const K& key, const A&... arguments) const {
     using entry = remote::update_entry<F>;
-    static_assert(std::is_same_v<typename entry::value, V>, "the function's first parameter is the dict's value");
+    static_assert(std::is_same_v<typename entry::value, V>,
+                  "the function's first parameter is the dict's value");
     remote::request what = about(method::apply, key);
     what.fixed(entry::name());
     entry::put_arguments(what, arguments...);

@@ -10,8 +10,8 @@
 
 namespace brood::managed {
 
-/// Every member is one request, and one step. Indices below zero count from the end: -1 is the last. An index that is not
-/// there throws `remote_error`, `std::out_of_range`.
+/// Every member is one request, and one step. Indices below zero count from the end: -1 is the last. An index
+/// that is not there throws `remote_error`, `std::out_of_range`.
 template <class T>
 class list : public remote::proxy_of<list<T>> {
   using method = remote::list_method;
@@ -46,8 +46,12 @@ class list : public remote::proxy_of<list<T>> {
     what.value(value);
     return remote_call(std::move(what), remote::to_nothing());
   }
-  auto erase(std::int64_t index) const { return remote_call(about(method::erase, index), remote::to_nothing()); }
-  auto pop(std::int64_t index = -1) const { return remote_call(about(method::pop, index), remote::to_value<T>()); }
+  auto erase(std::int64_t index) const {
+    return remote_call(about(method::erase, index), remote::to_nothing());
+  }
+  auto pop(std::int64_t index = -1) const {
+    return remote_call(about(method::pop, index), remote::to_value<T>());
+  }
   auto size() const { return remote_call(about(method::size), remote::to_size()); }
   /// As they are at one moment: a copy.
   auto items() const { return remote_call(about(method::items), remote::to_values<T>()); }

@@ -11,7 +11,8 @@ namespace brood::managed {
 
 class condition;
 
-/// What was acquired over this process's connection, until it is released, dropped, or the connection is lost.
+/// What was acquired over this process's connection, until it is released, dropped, or the connection is
+/// lost.
 class hold {
  public:
   hold() = default;
@@ -85,7 +86,9 @@ class lock : public remote::proxy_of<lock> {
   /// Waits for it; gives a `lock_guard`.
   auto acquire() const { return remote_call(about(method::acquire), to_guard(), &release); }
   /// An empty optional if somebody has it.
-  auto try_acquire() const { return remote_call(about(method::try_acquire), to_optional_guard(), &release_if_held); }
+  auto try_acquire() const {
+    return remote_call(about(method::try_acquire), to_optional_guard(), &release_if_held);
+  }
   auto locked() const { return remote_call(about(method::locked), remote::to_flag()); }
 
  private:

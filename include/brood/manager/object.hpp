@@ -15,8 +15,9 @@ class object : public remote::proxy_of<object<T>> {
   using remote::proxy_of<object>::proxy_of;
   static std::uint64_t type() { return remote::class_identity<T>::name(); }
 
-  /// Calls a method in the server; gives its result. Plain methods run one at a time; a coroutine (`task<R>`) runs beside
-  /// others. Throws `remote_error` with what it threw. Cancellation: cancels a coroutine in the server.
+  /// Calls a method in the server; gives its result. Plain methods run one at a time; a coroutine (`task<R>`)
+  /// runs beside others. Throws `remote_error` with what it threw. Cancellation: cancels a coroutine in the
+  /// server.
   template <auto Method, class... A>
   auto call(A&&... arguments) const {
     using entry = remote::method_entry<T, Method>;
@@ -34,14 +35,16 @@ class object : public remote::proxy_of<object<T>> {
 
 namespace brood {
 
-/// Names for what is shared with programs that are not built from the same declarations, in both of them, with static
-/// storage: `const brood::registered_class<counter, int> counter_name("counter");` for the constructor from an int.
+/// Names for what is shared with programs that are not built from the same declarations, in both of them,
+/// with static storage: `const brood::registered_class<counter, int> counter_name("counter");` for the
+/// constructor from an int.
 template <class T, class... A>
 class registered_class {
  public:
   explicit registered_class(std::string_view name) noexcept
       : entry_(remote::registration::what::user_class,
-               remote::constructor_entry<T, A...>::name_for(remote::hash_name(name)), &remote::class_identity<T>::here) {
+               remote::constructor_entry<T, A...>::name_for(remote::hash_name(name)),
+               &remote::class_identity<T>::here) {
     remote::class_identity<T>::given_name = remote::hash_name(name);
     remote::constructor_entry<T, A...>::fill(entry_);
   }
@@ -55,7 +58,8 @@ template <class T, auto Method>
 class registered_method {
  public:
   explicit registered_method(std::string_view name) noexcept
-      : entry_(remote::registration::what::method, remote::hash_name(name), &remote::class_identity<T>::here) {
+      : entry_(remote::registration::what::method, remote::hash_name(name),
+               &remote::class_identity<T>::here) {
     remote::method_entry<T, Method>::given_name = remote::hash_name(name);
     remote::method_entry<T, Method>::fill(entry_);
   }

@@ -37,8 +37,11 @@ class semaphore : public remote::proxy_of<semaphore> {
   /// Waits for a permit.
   auto acquire() const { return remote_call(about(method::acquire), to_permit(), &release_permit); }
   /// An empty optional if there is none.
-  auto try_acquire() const { return remote_call(about(method::try_acquire), to_optional_permit(), &release_if_held); }
-  /// Adds permits that nobody holds. Throws `remote_error`, `std::overflow_error`, beyond the first value of a bounded one.
+  auto try_acquire() const {
+    return remote_call(about(method::try_acquire), to_optional_permit(), &release_if_held);
+  }
+  /// Adds permits that nobody holds. Throws `remote_error`, `std::overflow_error`, beyond the first value of
+  /// a bounded one.
   auto release(std::size_t count = 1) const {
     remote::request what = about(method::release);
     what.count(count);

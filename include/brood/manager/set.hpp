@@ -7,11 +7,12 @@
 
 namespace brood::managed {
 
-/// Every member is one request, and one step. Elements are equal where their encodings are, and stay in the order in which
-/// they came.
+/// Every member is one request, and one step. Elements are equal where their encodings are, and stay in the
+/// order in which they came.
 template <class T>
 class set : public remote::proxy_of<set<T>> {
-  static_assert(remote::has_equal_bytes<T>, "brood: a value with padding between its members: equal ones might differ");
+  static_assert(remote::has_equal_bytes<T>,
+                "brood: a value with padding between its members: equal ones might differ");
   using method = remote::set_method;
 
  public:

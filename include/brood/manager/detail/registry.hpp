@@ -1,10 +1,10 @@
-// What of the user's code a manager may run: classes, their methods, functions for `update`. Nothing else can be called,
-// whatever a client sends.
+// What of the user's code a manager may run: classes, their methods, functions for `update`. Nothing else can
+// be called, whatever a client sends.
 //
-// Naming one in `make<T>`, `call<&T::method>` or `update<f>` anywhere in a program makes an object with static storage,
-// whose constructor enters it here before `main`: so every process of the program's image knows it, the server too.
-// Its name is the mangled one, so two programs that are built from the same declarations agree; others give it a name of
-// their own, with `registered_class` and the like.
+// Naming one in `make<T>`, `call<&T::method>` or `update<f>` anywhere in a program makes an object with
+// static storage, whose constructor enters it here before `main`: so every process of the program's image
+// knows it, the server too. Its name is the mangled one, so two programs that are built from the same
+// declarations agree; others give it a name of their own, with `registered_class` and the like.
 #pragma once
 
 #include <cstdint>
@@ -89,7 +89,8 @@ struct task_result<task<T>> {
 
 /// What an argument given to `make` travels as.
 template <class A>
-using traveller = std::conditional_t<std::is_convertible_v<std::decay_t<A>, const char*>, std::string, std::decay_t<A>>;
+using traveller =
+    std::conditional_t<std::is_convertible_v<std::decay_t<A>, const char*>, std::string, std::decay_t<A>>;
 
 /// Converted here, in the client, to what the function takes: a wrong type fails to compile at the call.
 template <class... P, class... A>
@@ -136,7 +137,9 @@ struct constructor_entry {
     return hash_name(typeid(constructor_tag<void, A...>).name(), of_class);
   }
   struct entry : registration {
-    entry() noexcept : registration(what::user_class, name_for(type_key<T>(remote::kind::user)), &class_identity<T>::here) {
+    entry() noexcept
+        : registration(what::user_class, name_for(type_key<T>(remote::kind::user)),
+                       &class_identity<T>::here) {
       fill(*this);
     }
   };
@@ -155,7 +158,9 @@ struct method_entry {
 
   static bytes call(void* object, argument_reader& in) {
     arguments given = read_arguments(in, static_cast<arguments*>(nullptr));
-    const auto invoke = [&](auto&... each) -> returned { return (static_cast<T*>(object)->*Method)(std::move(each)...); };
+    const auto invoke = [&](auto&... each) -> returned {
+      return (static_cast<T*>(object)->*Method)(std::move(each)...);
+    };
     bytes out;
     if constexpr (std::is_void_v<result>) {
       std::apply(invoke, given);
@@ -181,7 +186,8 @@ struct method_entry {
   }
   struct entry : registration {
     entry() noexcept
-        : registration(what::method, hash_name(typeid(method_tag<T, Method>).name()), &class_identity<T>::here) {
+        : registration(what::method, hash_name(typeid(method_tag<T, Method>).name()),
+                       &class_identity<T>::here) {
       fill(*this);
     }
   };
@@ -248,7 +254,9 @@ struct update_entry {
   }
   static void fill(registration& r) noexcept { r.update = &update; }
   struct entry : registration {
-    entry() noexcept : registration(what::function, hash_name(typeid(function_tag<F>).name()), nullptr) { fill(*this); }
+    entry() noexcept : registration(what::function, hash_name(typeid(function_tag<F>).name()), nullptr) {
+      fill(*this);
+    }
   };
   static inline entry node;
   static inline std::uint64_t given_name = 0;

@@ -18,10 +18,11 @@ namespace brood::remote {
 
 class client;
 
-/// This process's hold on one object of a manager; handles share it. Lifetime: with the last of them the hold is given
-/// back. Thread: the loop's.
+/// This process's hold on one object of a manager; handles share it. Lifetime: with the last of them the hold
+/// is given back. Thread: the loop's.
 struct reference {
-  reference(std::shared_ptr<client> manager, std::uint64_t of_instance, number object, std::uint64_t object_type);
+  reference(std::shared_ptr<client> manager, std::uint64_t of_instance, number object,
+            std::uint64_t object_type);
   ~reference();
   reference(const reference&) = delete;
   reference& operator=(const reference&) = delete;
@@ -38,8 +39,8 @@ using object_pointer = std::shared_ptr<reference>;
 /// The connection that the object's manager has now; 0 for none.
 std::uint64_t present_epoch(const reference& object) noexcept;
 
-/// While one lives, handles of `home`'s objects are encoded as their numbers, which it gathers, and decoded as such.
-/// Scopes nest; the innermost counts.
+/// While one lives, handles of `home`'s objects are encoded as their numbers, which it gathers, and decoded
+/// as such. Scopes nest; the innermost counts.
 class home_scope {
  public:
   explicit home_scope(client* home) noexcept;
@@ -247,12 +248,12 @@ class call_awaiter final : public detail::suspension<call_awaiter<Finish>>, priv
 
 namespace brood {
 
-/// What a member of a handle of the manager's gives. Nothing is sent before it is awaited; the requests of all
-/// coroutines that run in one turn of the loop leave in one write. Throws `remote_error` with what the object threw,
-/// `disconnected`, `object_gone`, `call_refused`.
-/// Cancellation: ends at once. A call that waits in the server is taken back there, and what it takes all the same goes
-/// back (an item to the front of its queue, a lock to the next). A call that changes something may have done so.
-/// Lifetime: keeps the object alive.
+/// What a member of a handle of the manager's gives. Nothing is sent before it is awaited; the requests of
+/// all coroutines that run in one turn of the loop leave in one write. Throws `remote_error` with what the
+/// object threw, `disconnected`, `object_gone`, `call_refused`. Cancellation: ends at once. A call that waits
+/// in the server is taken back there, and what it takes all the same goes back (an item to the front of its
+/// queue, a lock to the next). A call that changes something may have done so. Lifetime: keeps the object
+/// alive.
 template <class Finish>
 class [[nodiscard("nothing is sent until this is awaited")]] remote_call {
  public:
@@ -261,7 +262,9 @@ class [[nodiscard("nothing is sent until this is awaited")]] remote_call {
         finish_(std::move(finish)),
         undo_(take_back) {}
 
-  remote::call_awaiter<Finish> operator co_await() && { return {std::move(request_), std::move(finish_), undo_}; }
+  remote::call_awaiter<Finish> operator co_await() && {
+    return {std::move(request_), std::move(finish_), undo_};
+  }
 
  private:
   std::shared_ptr<const remote::request> request_;
