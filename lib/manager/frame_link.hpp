@@ -7,6 +7,7 @@
 #include <string>
 
 #include "brood/arena/codec.hpp"
+#include "brood/arena/detail/idle_spin.hpp"
 #include "brood/runtime/fd_watch.hpp"
 #include "brood/runtime/runtime.hpp"
 #include "brood/runtime/unique_fd.hpp"
@@ -15,6 +16,11 @@
 namespace brood::remote {
 
 /// Thread: the loop's. Callbacks come from the loop, never from inside `flush`.
+///
+/// Two sides that answer each other at once spend most of a round trip on going to sleep and being woken. So
+/// whoever has sent something looks for the answer for a moment, from the ready queue, by the rule of
+/// idle_spin.hpp: only where the last answers came soon, and never with one processor. Of the links of a loop
+/// only one that alone is in use spins.
 class frame_link {
  public:
   class handler {
@@ -33,6 +39,7 @@ class frame_link {
   /// Takes over a connected, non-blocking socket. `longest` frame from the other side, in bytes.
   frame_link(runtime& loop, unique_fd socket, std::uint64_t longest, handler& owner);
   ~frame_link() {
+    loop_.withdraw(spinner_);
     if (destroyed_ != nullptr) *destroyed_ = true;
   }
   frame_link(const frame_link&) = delete;
@@ -50,11 +57,21 @@ class frame_link {
   static constexpr std::size_t most_unsent = std::size_t{8} << 20;
   static constexpr std::size_t kept_capacity = std::size_t{1} << 20;
 
+  struct spinner : detail::ready_node {
+    frame_link* owner = nullptr;
+  };
+
   void on_ready(int events) noexcept;
+  /// False if this has been destroyed meanwhile; `found` whether anything was read.
+  bool handle(int events, bool& found) noexcept;
   bool handle_frames();
-  void read_batch();
+  bool read_batch();
+  void sent_all() noexcept;
+  void spin() noexcept;
+  bool is_favourite() noexcept;
   void rearm();
 
+  runtime& loop_;
   unique_fd socket_;
   detail::frame_reader reader_;
   handler& owner_;
@@ -63,6 +80,10 @@ class frame_link {
   int watched_ = 0;
   bool broken_ = false;
   bool* destroyed_ = nullptr;
+  detail::idle_spin spin_;
+  spinner spinner_;
+  clock::time_point sent_at_{};
+  clock::time_point spin_end_{};
   fd_watch watch_;
 };
 

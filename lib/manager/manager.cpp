@@ -116,8 +116,8 @@ start_manager&& start_manager::allow_remote() && {
   settings_->allow_remote = true;
   return std::move(*this);
 }
-start_manager&& start_manager::max_message(std::uint64_t bytes) && {
-  settings_->max_message = bytes;
+start_manager&& start_manager::max_message(std::uint64_t limit) && {
+  settings_->max_message = limit;
   return std::move(*this);
 }
 start_manager&& start_manager::max_connections(std::size_t count) && {

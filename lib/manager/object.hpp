@@ -88,7 +88,7 @@ class object {
   space& space_;
   const kind kind_;
   const std::uint64_t type_;
-  const number id_;
+  number id_ = 0;
   std::size_t references_ = 0;
   std::size_t held_by_sessions_ = 0;  // of these; also by names, loans and running calls
   bool doomed_ = false;               // in the list of those that nothing refers to

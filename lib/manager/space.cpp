@@ -22,8 +22,9 @@ object_ref::~object_ref() {
   if (object_ != nullptr && --object_->references_ == 0) object_->space_.unreferenced(*object_);
 }
 
-object::object(space& where, kind what, std::uint64_t type)
-    : space_(where), kind_(what), type_(type), id_(where.add(*this)) {}
+object::object(space& where, kind what, std::uint64_t type) : space_(where), kind_(what), type_(type) {
+  id_ = where.add(*this);  // now that it is whole
+}
 
 object::~object() {
   for (session* who : involved_) who->leave(*this);

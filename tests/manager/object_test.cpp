@@ -165,7 +165,7 @@ TEST_CASE("a method that is a coroutine holds up no other") {
   });
 }
 
-TEST_CASE("a coroutine in the server is cancelled with its caller, and with its caller's connection") {
+TEST_CASE("a coroutine in the server is cancelled with its caller") {
   served_by_a_child([](manager m) -> task<> {
     auto c = co_await m.make<counter>();
     const std::string late = co_await error_of(brood::with_timeout(1ms, c.call<&counter::wait_open>("me")));

@@ -198,7 +198,7 @@ class [[nodiscard("nothing is started until this is awaited")]] start_manager {
   /// encrypted.
   start_manager&& allow_remote() &&;
   /// Bytes of a request; a longer one ends its connection. Default 64 MiB.
-  start_manager&& max_message(std::uint64_t bytes) &&;
+  start_manager&& max_message(std::uint64_t limit) &&;
   /// Clients at a time; more are refused. Default 4096.
   start_manager&& max_connections(std::size_t count) &&;
   /// Calls of one client that wait; more are refused. Default 16,384.
