@@ -36,6 +36,8 @@ void progress_line::draw(const std::string& text) {
   std::fflush(stderr);
 }
 
+void print_failure(const char* what) { fmt::print(stderr, "{}\n", what); }
+
 void print_problems(const std::vector<problem>& problems) {
   constexpr std::size_t most = 20;
   for (std::size_t i = 0; i < problems.size() && i < most; ++i) {
@@ -55,6 +57,8 @@ void print_table(const tally& total, const figures& measured) {
   row("not counted", grouped(total.problems.size()));
   row("children", grouped(measured.children));
   row("peak children alive", grouped(measured.peak_alive));
+  row("children that died", grouped(measured.died));
+  row("results dropped", grouped(measured.dropped));
   row("spawns per second",
       fmt::format("{:.0f}", static_cast<double>(measured.children) / measured.spawn_seconds));
   row("memory per child", fmt::format("{:.0f} KiB", measured.memory_per_child_kib));

@@ -32,12 +32,16 @@ class progress_line {
 struct figures {
   std::size_t children = 0;
   std::size_t peak_alive = 0;
-  double spawn_seconds = 0;         // until the last child stood at the start line
-  double count_seconds = 0;         // from the start to the last result
+  std::size_t died = 0;             // without having been done, by --chaos or otherwise
+  std::size_t dropped = 0;          // results of a batch that another child had dealt with before
+  double spawn_seconds = 0;         // until the last child waited for work
+  double count_seconds = 0;         // from the first batch to the last child's end
   double memory_per_child_kib = 0;  // of the whole system
-  brood::stall_statistics stalls;   // from the first spawn to the last result
+  brood::stall_statistics stalls;   // from the first spawn to the last child's end
 };
 
+/// A child that ended as it should not have.
+void print_failure(const char* what);
 void print_problems(const std::vector<problem>& problems);
 void print_table(const tally& total, const figures& measured);
 

@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <brood/brood.hpp>
 #include <cerrno>
 #include <cstring>
 #include <span>
@@ -83,49 +82,16 @@ class word_counter {
   unsigned inside_ = 0;
 };
 
-/// Tells the parent now and then, not at every file.
-class progress {
+class file_counter {
  public:
-  void arrived() { send(step{.arrived = 1}); }
-  void add(std::uint64_t files, std::uint64_t bytes) {
-    unsent_.files += files;
-    unsent_.bytes += bytes;
-    if (unsent_.files >= 32 || unsent_.bytes >= 1024 * 1024) flush();
-  }
-  void flush() {
-    if (unsent_.files + unsent_.bytes > 0) send(unsent_);
-    unsent_ = step();
-  }
+  file_counter() : buffer_(std::size_t{64} * 1024) {}
 
- private:
-  /// The children share one pipe; what is shorter than PIPE_BUF is written in one piece, pipe(7).
-  static void send(const step& what) {
-    while (write(STDOUT_FILENO, &what, sizeof what) < 0 && errno == EINTR) {
-    }
-  }
-  step unsent_;
-};
-
-/// One byte is for each child. False if the parent has given up.
-bool wait_at_start_line() {
-  char start;
-  ssize_t got;
-  while ((got = read(STDIN_FILENO, &start, 1)) < 0 && errno == EINTR) {
-  }
-  return got == 1;
-}
-
-class share_counter {
- public:
   tally count(const std::vector<std::string>& paths) {
-    progress_.arrived();
-    if (!wait_at_start_line()) return {};
-    buffer_.resize(std::size_t{64} * 1024);
+    result_ = tally();
     for (const std::string& path : paths) {
       if (const std::string wrong = count_file(path); !wrong.empty())
         result_.problems.push_back({path, wrong});
     }
-    progress_.flush();
     return std::move(result_);
   }
 
@@ -159,9 +125,7 @@ class share_counter {
       hash_.take(piece);
       text.take(piece);
       bytes += piece.size();
-      progress_.add(0, piece.size());
     }
-    progress_.add(1, 0);
     ++result_.files;
     result_.bytes += bytes;
     result_.lines += text.lines;
@@ -172,7 +136,6 @@ class share_counter {
 
   tally result_;
   sha256 hash_;
-  progress progress_;
   std::vector<std::uint8_t> buffer_;
 };
 
@@ -199,7 +162,15 @@ std::string combined(std::vector<digest> digests) {
   return text;
 }
 
-tally count_share(const std::vector<std::string>& paths) { return share_counter().count(paths); }
+brood::task<> count_batches(brood::queue<batch> todo, brood::queue<batch_result> results) {
+  file_counter counter;
+  while (auto leased = co_await todo.next_leased()) {
+    const batch& files = **leased;
+    const batch_result result{files.index, counter.count(files.paths)};
+    co_await results.put(result);
+    leased->done();
+  }
+}
 
 void load_library() {
   sha256 hash;

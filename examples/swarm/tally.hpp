@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <brood/brood.hpp>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -31,17 +32,22 @@ void merge(tally& into, tally&& from);
 /// order.
 std::string combined(std::vector<digest> digests);
 
-/// What a child tells while it works, on its standard output.
-struct step {
-  std::uint64_t arrived = 0;  // at the start line
-  std::uint64_t files = 0;
-  std::uint64_t bytes = 0;
+/// Files that a child counts at a time.
+struct batch {
+  std::uint64_t index = 0;
+  std::vector<std::string> paths;
 };
 
-/// What each child runs: waits at the start line, its standard input, for a byte, then counts the files of
-/// its share. Lines and words are those of `wc` in the C locale. What cannot be read is a problem in the
-/// result.
-tally count_share(const std::vector<std::string>& paths);
+/// What it found in them.
+struct batch_result {
+  std::uint64_t index = 0;
+  tally found;
+};
+
+/// What each child runs: takes batches until there are no more. A batch is on lease until its result is in
+/// the other queue, so that it goes to another child if this one dies. Lines and words are those of `wc` in
+/// the C locale. What cannot be read is a problem in the result.
+brood::task<> count_batches(brood::queue<batch> todo, brood::queue<batch_result> results);
 
 /// Once in the fork server: loads the cryptographic library for all children.
 void load_library();

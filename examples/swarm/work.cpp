@@ -5,9 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
-#include <functional>
 #include <memory>
-#include <queue>
 #include <stdexcept>
 #include <system_error>
 
@@ -16,6 +14,8 @@ namespace {
 
 /// Opening a file costs about as much as reading this many bytes.
 constexpr std::uint64_t cost_of_opening = 16 * 1024;
+/// Smaller batches cost messages, larger ones are many for the last child to end with.
+constexpr std::uint64_t cost_of_batch = 256 * 1024;
 
 struct listed_file {
   std::string path;
@@ -56,32 +56,32 @@ class listing {
   }
 };
 
-/// The largest first, each to whoever has the least: no share exceeds the best division by more than a third
-/// (R. L. Graham, "Bounds on multiprocessing timing anomalies", 1969).
-std::vector<std::vector<std::string>> share_out(std::vector<listed_file> files, std::size_t children) {
+/// The largest first: no division among children that each take the next one when they are free takes longer
+/// than the best by more than a third (R. L. Graham, "Bounds on multiprocessing timing anomalies", 1969).
+std::vector<batch> make_batches(std::vector<listed_file> files) {
   std::sort(files.begin(), files.end(), [](const auto& a, const auto& b) { return a.size > b.size; });
-  using load = std::pair<std::uint64_t, std::size_t>;  // cost so far, whose
-  std::priority_queue<load, std::vector<load>, std::greater<>> loads;
-  for (std::size_t i = 0; i < children; ++i) loads.emplace(0, i);
-  std::vector<std::vector<std::string>> shares(children);
+  std::vector<batch> batches;
+  std::uint64_t cost = cost_of_batch;
   for (listed_file& file : files) {
-    const auto [cost, child] = loads.top();
-    loads.pop();
-    loads.emplace(cost + file.size + cost_of_opening, child);
-    shares[child].push_back(std::move(file.path));
+    if (cost >= cost_of_batch) {
+      batches.push_back({batches.size(), {}});
+      cost = 0;
+    }
+    batches.back().paths.push_back(std::move(file.path));
+    cost += file.size + cost_of_opening;
   }
-  return shares;
+  return batches;
 }
 
 }  // namespace
 
-work divide(const std::vector<std::string>& folders, std::size_t children) {
+work divide(const std::vector<std::string>& folders) {
   listing found;
   for (const std::string& folder : folders) found.add(folder);
   work result;
   result.files = found.files.size();
   for (const listed_file& file : found.files) result.bytes += file.size;
-  result.shares = share_out(std::move(found.files), children);
+  result.batches = make_batches(std::move(found.files));
   result.problems = std::move(found.problems);
   return result;
 }

@@ -7,6 +7,7 @@
 #include "brood/channel/pipe.hpp"
 #include "brood/channel/queue.hpp"
 #include "brood/channel/shared_buffer.hpp"
+#include "brood/channel/shared_fd.hpp"
 #include "brood/coroutine/error.hpp"
 #include "brood/coroutine/generator.hpp"
 #include "brood/coroutine/nursery.hpp"

@@ -56,7 +56,7 @@ void family_memory::adopt_slot(std::uint32_t slot) {
   detail::adopt_objects();
 }
 
-void family_memory::adopt_slot_when_needed(std::uint32_t slot) {
+[[gnu::hot]] void family_memory::adopt_slot_when_needed(std::uint32_t slot) {
   if (detail::has_objects()) {
     adopt_slot(slot);
   } else {

@@ -405,6 +405,9 @@ void arena::repair_intents(process_slot& dead) {
     dead.intent_ring.store(0, std::memory_order_release);
   }
   if (const auto list = static_cast<reference>(dead.intent_list.load(std::memory_order_acquire)); list != 0) {
+    // A transaction that it committed may hold words of its slot, and the wake of somebody whom the count no longer
+    // shows: it is brought to an end first, whether or not anybody seems to wait.
+    detail::repair(*this, at<detail::wait_list>(list));
     // Whether it woke anyone is unknown; one too many does no harm.
     detail::wake(*this, at<detail::wait_list>(list), 1);
     dead.intent_list.store(0, std::memory_order_release);

@@ -72,7 +72,7 @@ void remember_object(const std::shared_ptr<shared_object>& object) {
 decoding_scope::decoding_scope(bool foreign) noexcept : outer_(std::exchange(decoding_foreign, foreign)) {}
 decoding_scope::~decoding_scope() { decoding_foreign = outer_; }
 
-bool has_objects() noexcept { return !objects().empty(); }
+[[gnu::hot]] bool has_objects() noexcept { return !objects().empty(); }
 
 held_reference::held_reference(object_name name, std::uint8_t kind) : block_(name.block) {
   arena& memory = family_memory::get();
@@ -110,8 +110,8 @@ void forget_objects() noexcept {
   objects().clear();
 }
 
-travelling_objects::travelling_objects() noexcept : outer_(std::exchange(gathering, this)) {}
-travelling_objects::~travelling_objects() { gathering = outer_; }
+[[gnu::hot]] travelling_objects::travelling_objects() noexcept : outer_(std::exchange(gathering, this)) {}
+[[gnu::hot]] travelling_objects::~travelling_objects() { gathering = outer_; }
 
 void travelling_objects::note(std::shared_ptr<shared_object> object) {
   if (gathering != nullptr) gathering->objects_.push_back(std::move(object));

@@ -1,13 +1,13 @@
 #include "brood/channel/authkey.hpp"
 
-#include <openssl/crypto.h>
+#include <string.h>
 
 #include <stdexcept>
 #include <utility>
 
 namespace brood {
 
-authkey::~authkey() { OPENSSL_cleanse(bytes_.data(), bytes_.size()); }
+authkey::~authkey() { explicit_bzero(bytes_.data(), bytes_.size()); }
 
 authkey& authkey::operator=(const authkey& other) {
   authkey copy(other);

@@ -7,7 +7,7 @@
 namespace brood::detail {
 
 object_name message_channel::travel() {
-  throw error("brood: only the ends of pipes can travel to other processes, not connections over sockets");
+  throw error("brood: this connection cannot travel to other processes");
 }
 
 bool channel_step::await_ready() {

@@ -50,6 +50,26 @@ void frame_reader::filled(std::size_t count) noexcept {
   }
 }
 
+std::vector<std::byte> frame_reader::unread() const {
+  if (!started_) return std::vector(buffer_.get() + begin_, buffer_.get() + end_);
+  const auto header = frame_header(size_);
+  std::vector<std::byte> all(header.begin(), header.end());
+  all.insert(all.end(), message_.begin(), message_.begin() + static_cast<std::ptrdiff_t>(arrived_));
+  return all;
+}
+
+void frame_reader::fill(std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const auto room = space();
+    const std::size_t count = std::min(room.size(), bytes.size());
+    if (count == 0) throw error("more bytes than a reader can have left");
+    std::memcpy(room.data(), bytes.data(), count);
+    filled(count);
+    bytes = bytes.subspan(count);
+    has_next();  // a large message gets a place of its own
+  }
+}
+
 bool frame_reader::has_next() {
   if (!started_) start_large_message();
   if (started_) return arrived_ == size_;

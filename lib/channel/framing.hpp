@@ -35,6 +35,10 @@ class frame_reader {
   std::optional<std::span<const std::byte>> next_in_place();
   /// Would `next` give a message or throw? As `next`, to be asked before `space`.
   bool has_next();
+  /// What has arrived and was not given out, as it came, for another reader.
+  std::vector<std::byte> unread() const;
+  /// The first bytes of the stream, all at once: another reader's `unread`.
+  void fill(std::span<const std::byte> bytes);
   /// Has a part of a message arrived? At the end of the stream it is lost.
   bool in_message() const noexcept { return started_ || begin_ != end_; }
 

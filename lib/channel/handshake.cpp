@@ -1,9 +1,8 @@
 #include "channel/handshake.hpp"
 
 #include <fmt/core.h>
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
+#include <nettle/hmac.h>
+#include <nettle/memops.h>
 #include <sys/random.h>
 
 #include <algorithm>
@@ -110,7 +109,7 @@ void handshake::read_hello() {
 void handshake::read_proof() {
   if (!read_greeting(theirs_)) return;
   const mac expected = proof_of(role::connect);
-  if (CRYPTO_memcmp(expected.data(), input_.data() + length_size + greeting_size, mac_size) != 0) {
+  if (memeql_sec(expected.data(), input_.data() + length_size + greeting_size, mac_size) == 0) {
     return refuse("the other side has another key");
   }
   begin_message(1 + mac_size);
@@ -125,7 +124,7 @@ void handshake::read_verdict() {
   if (size == 1 && message[0] != accepted) return refuse("the listener has another key");
   if (size != 1 + mac_size || message[0] != accepted) return refuse("a message of the wrong size");
   const mac expected = proof_of(role::listen);
-  if (CRYPTO_memcmp(expected.data(), message + 1, mac_size) != 0) return refuse("the listener does not know the key");
+  if (memeql_sec(expected.data(), message + 1, mac_size) == 0) return refuse("the listener does not know the key");
   state_ = status::authenticated;
 }
 
@@ -143,14 +142,12 @@ handshake::mac handshake::proof_of(role side) const {
   append(of_listener.data(), of_listener.size());
   append(of_connector.data(), of_connector.size());
 
+  const auto octets = [](const auto& range) { return reinterpret_cast<const std::uint8_t*>(range.data()); };
+  hmac_sha256_ctx context;
+  hmac_sha256_set_key(&context, key_.size(), octets(key_));
+  hmac_sha256_update(&context, text.size(), octets(text));
   mac result;
-  unsigned size = 0;
-  if (HMAC(EVP_sha256(), key_.data(), static_cast<int>(key_.size()),
-           reinterpret_cast<const unsigned char*>(text.data()), text.size(),
-           reinterpret_cast<unsigned char*>(result.data()), &size) == nullptr ||
-      size != result.size()) {
-    throw std::runtime_error("brood: OpenSSL cannot compute an HMAC-SHA-256");
-  }
+  hmac_sha256_digest(&context, result.size(), reinterpret_cast<std::uint8_t*>(result.data()));
   return result;
 }
 

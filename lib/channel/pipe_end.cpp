@@ -4,17 +4,19 @@
 #include "brood/arena/codec.hpp"
 #include "brood/arena/detail/wait_operation.hpp"
 #include "brood/arena/family_memory.hpp"
+#include "brood/channel/detail/fd_object.hpp"
 #include "brood/channel/pipe.hpp"
 
 namespace brood::detail {
 namespace {
 
 pipe_end_state& state_at(arena& memory, reference block) {
-  return *reinterpret_cast<pipe_end_state*>(memory.base() + std::uint64_t{block} * granule + sizeof(block_header));
+  return *reinterpret_cast<pipe_end_state*>(memory.base() + std::uint64_t{block} * granule +
+                                            sizeof(block_header));
 }
 
-/// Nobody has the end any more: the other one sends no more, and drains. The references go with the block. One that
-/// is `dying` already belongs to a clean-up that was killed here before, and its queue is closed.
+/// Nobody has the end any more: the other one sends no more, and drains. The references go with the block.
+/// One that is `dying` already belongs to a clean-up that was killed here before, and its queue is closed.
 void destroy_end(arena& memory, reference block) {
   pipe_end_state& s = state_at(memory, block);
   for (const word* queue : {&s.in, &s.out}) {
@@ -49,7 +51,9 @@ class ready_awaiter final : public wait_operation<ready_awaiter<Sends>> {
   void await_resume() { this->take(); }
 
  private:
-  std::uint64_t places() const noexcept { return Sends ? queue_->capacity() - queue_->size() : queue_->size(); }
+  std::uint64_t places() const noexcept {
+    return Sends ? queue_->capacity() - queue_->size() : queue_->size();
+  }
 
   std::shared_ptr<pipe_end> end_;
   std::shared_ptr<queue_core> queue_;
@@ -116,13 +120,17 @@ channel_pair make_pipe(std::uint64_t capacity, bool both_ways) {
 std::shared_ptr<message_channel> open_channel(object_name name, bool receives, bool sends) {
   std::shared_ptr<pipe_end> end;
   try {
-    end = pipe_end::open(family_memory::get(), name);
+    arena& memory = family_memory::get();
+    if (!memory.payload(name.block, fd_kind).empty())
+      return fd_object::channel(fd_object::open(memory, name));
+    end = pipe_end::open(memory, name);
   } catch (const arena_full&) {
     throw;
   } catch (const error& wrong) {
     throw decode_error(wrong.what());
   }
-  if (end->receives() != receives || end->sends() != sends) throw decode_error("an end of another kind of pipe");
+  if (end->receives() != receives || end->sends() != sends)
+    throw decode_error("an end of another kind of pipe");
   return end;
 }
 

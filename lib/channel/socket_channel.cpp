@@ -9,8 +9,12 @@
 
 #include "brood/arena/codec.hpp"
 #include "brood/arena/detail/shared_object.hpp"
+#include "brood/arena/family_memory.hpp"
+#include "brood/channel/detail/fd_object.hpp"
+#include "brood/coroutine/error.hpp"
 #include "brood/runtime/runtime.hpp"
 #include "channel/socket_service.hpp"
+#include "system/descriptor.hpp"
 #include "system/stream_socket.hpp"
 
 namespace brood::detail {
@@ -36,25 +40,46 @@ bool outbox::flush(int socket) {
   return true;
 }
 
-socket_channel::socket_channel(unique_fd socket, std::uint64_t longest)
+socket_channel::socket_channel(unique_fd socket, std::uint64_t longest, std::span<const std::byte> arrived)
     : socket_(std::move(socket)), longest_(longest), reader_(longest) {
+  reader_.fill(arrived);
   runtime::current().use<socket_service>();  // made now, so that `close` needs nothing new
 }
 
 socket_channel::~socket_channel() { close(); }
 
-outbound_message socket_channel::prepare(const message_writer& write) {
+outbound_message socket_channel::prepare(const message_writer& write) { return framed(write, longest_); }
+
+object_name socket_channel::travel() {
+  if (!socket_) throw closed();
+  if (!outbox_.empty())
+    throw error("a connection cannot travel while the rest of a message is still to be sent");
+  // A message is encoded more than once, and must name the same object each time.
+  const std::vector<std::byte> unread = reader_.unread();
+  auto parcel = parcel_.lock();
+  if (parcel == nullptr || !std::ranges::equal(parcel->unread(), unread)) {
+    parcel = fd_object::create(family_memory::get(), sys::duplicate(socket_.get()), longest_, unread);
+    parcel_ = parcel;
+  }
+  travelling_objects::note(parcel);
+  return parcel->name();
+}
+
+outbound_message framed(const message_writer& write, std::uint64_t longest) {
   const travelling_objects handles;
   std::vector<std::byte> frame(frame_header_size + first_try);
   std::size_t size = write(std::span(frame).subspan(frame_header_size));
-  if (size > longest_) {
-    throw error(fmt::format("a message of {} bytes, where this connection carries at most {}", size, longest_));
+  if (size > longest) {
+    throw error(
+        fmt::format("a message of {} bytes, where this connection carries at most {}", size, longest));
   }
   const bool fits = size <= first_try;
   frame.resize(frame_header_size + size);
   if (!fits) size = write(std::span(frame).subspan(frame_header_size));
-  if (frame.size() != frame_header_size + size) throw error("a message that changes its size while it is written");
-  if (!handles.objects().empty()) throw error("a handle to shared memory cannot leave its family through a socket");
+  if (frame.size() != frame_header_size + size)
+    throw error("a message that changes its size while it is written");
+  if (!handles.objects().empty())
+    throw error("a handle to shared memory cannot leave its family through a socket");
   const auto header = frame_header(size);
   std::memcpy(frame.data(), header.data(), header.size());
   return frame;
@@ -134,8 +159,8 @@ task<> socket_channel::writable() {
 
 void socket_channel::watch_what_is_waited_for() {
   if (!socket_) return;
-  const int events = (readers_ > 0 ? fd_watch::readable : 0) |
-                     (writers_ > 0 || !outbox_.empty() ? fd_watch::writable : 0);
+  const int events =
+      (readers_ > 0 ? fd_watch::readable : 0) | (writers_ > 0 || !outbox_.empty() ? fd_watch::writable : 0);
   if (!watch_) {
     if (events == 0) return;
     watch_.emplace(runtime::current(), socket_.get(), [this](int ready) { on_ready(ready); });
@@ -157,7 +182,8 @@ void socket_channel::on_ready(int events) {
   }
   if (wake_readers) readable_.notify_all();
   if (wake_writers) writable_.notify_all();
-  // Who is woken has not run yet, and would be woken again and again until then: it says itself what it waits for next.
+  // Who is woken has not run yet, and would be woken again and again until then: it says itself what it waits
+  // for next.
   watch_->watch((readers_ > 0 && !wake_readers ? fd_watch::readable : 0) |
                 ((writers_ > 0 && !wake_writers) || !outbox_.empty() ? fd_watch::writable : 0));
 }

@@ -63,7 +63,7 @@ class child {
   writer input;
   std::array<reader, 2> outputs;    // standard output, standard error
 
-  std::vector<std::shared_ptr<shared_object>> argument_objects;  // until it has its arguments
+  std::vector<held_reference> argument_objects;  // until it has its arguments
   std::vector<held_reference> result_objects;
 
   std::optional<decltype(child_report::kind)> report;

@@ -60,7 +60,7 @@ void place_descriptors(std::initializer_list<std::pair<int, int>> wanted) {
   throw setup_failure{stage::execve, errno};
 }
 
-void report(int results, const launch_request& request, decltype(child_report::kind) kind,
+[[gnu::hot]] void report(int results, const launch_request& request, decltype(child_report::kind) kind,
             std::span<const std::byte> body, std::uint32_t objects = 0) noexcept {
   try {
     child_report message;
@@ -96,20 +96,17 @@ void report_with_objects(int results, const launch_request& request, std::span<c
   report(results, request, child_report::what::value, body, static_cast<std::uint32_t>(objects.size()));
 }
 
-/// What `acknowledge` needs; a function without captures is what a function_entry takes.
-struct {
-  int results = -1;
-  const launch_request* request = nullptr;
-} current;
-
-void acknowledge() {
-  if (current.request->acknowledge) report(current.results, *current.request, child_report::what::has_arguments, {});
+/// A function without captures, as a function_entry takes one.
+[[gnu::hot]] void acknowledge() {
+  const running_call& call = *family::get().running;
+  if (call.request.acknowledge) report(call.results, call.request, child_report::what::has_arguments, {});
 }
 
 /// Runs the function and reports how it ended; gives the exit code.
-int run_function(int results, const launch_request& request, std::span<const std::byte> arguments) {
+[[gnu::hot]] int run_function(int results, const launch_request& request, std::span<const std::byte> arguments) {
   using what = decltype(child_report::kind);
-  current = {results, &request};
+  const running_call call{results, request};
+  family::get().running = &call;
   what kind = what::exception;
   thrown failure;
   try {
@@ -141,7 +138,7 @@ int run_function(int results, const launch_request& request, std::span<const std
 }
 
 /// In a child that is set up: becomes a member of the family of its own and runs its function.
-[[noreturn]] void run_child(const launch_request& request, std::span<const std::byte> body, unique_fd results,
+[[noreturn, gnu::hot]] void run_child(const launch_request& request, std::span<const std::byte> body, unique_fd results,
                             unique_fd parent) {
   family& self = family::get();
   self.is_child = true;
@@ -168,7 +165,7 @@ void rehearse() {
   setpgid(0, 0);  // a terminal's signals are not the server's either
 }
 
-void begin_child(const child_setup& setup) noexcept {
+[[gnu::hot]] void begin_child(const child_setup& setup) noexcept {
   try {
     if (setup.identity != nullptr) setup.identity->renew();
     close(setup.control);

@@ -88,7 +88,7 @@ void set_scheduling(const launch_options& options) {
 }  // namespace
 
 /// Ties the child's life to its parent's.
-void enter_family(const child_setup& setup) {
+[[gnu::hot]] void enter_family(const child_setup& setup) {
   // Raw calls: each function of the C library that a child touches costs it a page fault.
   require(syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0, stage::session);
   // The parent may have died before the line above. Its pidfd tells for certain, which getppid() does not.
@@ -97,7 +97,7 @@ void enter_family(const child_setup& setup) {
   // the parent alone, which decides.
   // The fork server's own group is not the terminal's.
   const pid_t group = setup.request.own_group ? 0 : getpgid(setup.request.parent);
-  require(setpgid(0, group) == 0, stage::session);
+  require(syscall(SYS_setpgid, 0, group) == 0, stage::session);
 }
 
 void apply(const child_setup& setup, const launch_details& details) {

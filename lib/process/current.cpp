@@ -36,7 +36,7 @@ std::optional<double> cgroup_quota() {
   return std::nullopt;
 }
 
-void run_exit_hooks() noexcept {
+[[gnu::hot]] void run_exit_hooks() noexcept {
   auto& hooks = family::get().exit_hooks;
   while (!hooks.empty()) {
     const auto hook = std::move(hooks.back());
@@ -46,12 +46,12 @@ void run_exit_hooks() noexcept {
 }
 
 /// True while std::cout has no buffer of its own but writes to stdout, as it does unless sync_with_stdio(false).
-bool cout_is_stdout() {
+[[gnu::hot]] bool cout_is_stdout() {
   const std::streambuf& buffer = *std::cout.rdbuf();
   return typeid(buffer) == typeid(__gnu_cxx::stdio_sync_filebuf<char>);
 }
 
-[[noreturn]] void end_child_process(int code) noexcept {
+[[noreturn, gnu::hot]] void end_child_process(int code) noexcept {
   run_exit_hooks();
   detail::flush_standard_streams();
   // Not exit(): the static destructors of the image are the parent's affair. By number, as this call would be the only
@@ -110,7 +110,7 @@ pid_t fork_server_pid() noexcept { return family::get().server ? family::get().s
 
 namespace detail {
 
-void flush_standard_streams() noexcept {
+[[gnu::hot]] void flush_standard_streams() noexcept {
   if (!cout_is_stdout()) {
     std::cout.flush();
     std::cerr.flush();
@@ -118,7 +118,7 @@ void flush_standard_streams() noexcept {
   std::fflush(nullptr);
 }
 
-void leave_child(int code) noexcept {
+[[gnu::hot]] void leave_child(int code) noexcept {
   if (runtime* loop = runtime::current_or_null()) loop->shut_down();
   end_child_process(code);
 }

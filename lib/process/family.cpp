@@ -59,6 +59,7 @@ pid_t clone_server(server_connection& connection, server_ends ends) {
   const pid_t server = found ? sys::clone_process(how) : fork();
   if (server == 0) {
     if (found) identity.renew();
+    connection.table = spawn_table();  // it maps it again, and every mapping costs every child
     serve({std::move(ends.control), std::move(connection.results_of_children), std::move(ends.parent),
            std::move(connection.table_file), family::get().signal_mask});
   }
@@ -128,7 +129,7 @@ void open_channels(server_connection& connection) {
 
 }  // namespace
 
-family& family::get() noexcept {
+[[gnu::hot]] family& family::get() noexcept {
   static family& the_family = *new family;  // never destroyed: used until the very end of the process
   return the_family;
 }

@@ -39,6 +39,12 @@ struct server_connection {
   std::optional<standby> heir;
 };
 
+/// The call that a child was made for.
+struct running_call {
+  int results;  // where it is reported
+  const launch_request& request;
+};
+
 /// The one process-wide object of this library. Filled by `init`, by the start of a child, and by the first spawn of
 /// a child; used on one thread at a time.
 /// Aligned so that it lies in one page: every child writes to it, and a page is what that costs.
@@ -61,6 +67,7 @@ class alignas(1024) family {
   pid_t parent_pid = 0;        // 0 in the first process
   unique_fd parent_pidfd;
   std::vector<std::function<void()>> exit_hooks;
+  const running_call* running = nullptr;  // in a child
 
   // The world as the fork server saw it: what has changed since goes with each launch.
   std::vector<std::string> environment;

@@ -37,7 +37,7 @@ class fork_server {
  public:
   explicit fork_server(server_setup setup) : setup_(std::move(setup)), table_(setup_.table_file.get()) {}
 
-  [[noreturn]] void run() {
+  [[noreturn, gnu::hot]] void run() {
     say_hello();
     for (;;) {
       const sys::transfer got = sys::receive_message(setup_.control.get(), buffer_, message_);
@@ -100,7 +100,7 @@ class fork_server {
     _exit(0);
   }
 
-  void handle_request() {
+  [[gnu::hot]] void handle_request() {
     std::memcpy(&request_, buffer_.data(), sizeof request_);
     if (request_.kind == launch_kind::heir) return make_heir();
     launch_reply reply;
@@ -158,7 +158,7 @@ class fork_server {
     pidfds_.clear();
   }
 
-  unique_fd try_to_make_child(launch_reply& reply) {
+  [[gnu::hot]] unique_fd try_to_make_child(launch_reply& reply) {
     try {
       return make_child(reply);
     } catch (const std::system_error& e) {
@@ -171,7 +171,7 @@ class fork_server {
     return {};
   }
 
-  unique_fd make_child(launch_reply& reply) {
+  [[gnu::hot]] unique_fd make_child(launch_reply& reply) {
     spawn_slot& slot = table_[request_.slot];
     sys::mapped_file large;
     const child_setup setup = describe_child(slot, large);
@@ -205,7 +205,7 @@ class fork_server {
   }
 
   /// In a child: the descriptors that the server keeps of its siblings, and of a request that is mapped by now.
-  void close_what_is_others() const noexcept {
+  [[gnu::hot]] void close_what_is_others() const noexcept {
     for (const unique_fd& pidfd : pidfds_) close(pidfd.get());
     for (const auto& [pidfd, sibling] : relayed_) close(pidfd);
     if (statuses_) close(statuses_.get());
@@ -327,12 +327,13 @@ class fork_server {
   bool siblings_ = false;
   launch_request request_;
   sys::received message_;
-  std::array<std::byte, largest_message> buffer_;
   std::vector<int> passed_;  // the descriptors of the request's streams
   std::vector<launch_reply> replies_;  // not sent yet
   std::vector<unique_fd> pidfds_;      // of those that have one
   unique_fd statuses_;  // relaying: an epoll set of the children's pidfds
   std::unordered_map<int, relayed_child> relayed_;
+  // Last: the rest shares a page with the frames below, which every child writes to.
+  std::array<std::byte, largest_message> buffer_;
 };
 
 void close_all_but(std::vector<int> kept) {

@@ -90,7 +90,7 @@ function_token token_of(function_entry entry) {
   throw unknown_function("brood: the function to spawn is in no loaded module");
 }
 
-function_entry entry_of(function_token token) {
+[[gnu::hot]] function_entry entry_of(function_token token) {
   const module* found = find_module(token.module);
   if (found == nullptr) {
     throw unknown_function(

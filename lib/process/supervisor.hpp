@@ -22,7 +22,7 @@ struct launch_target {
   launch_kind kind = launch_kind::function;
   function_token function;
   bytes arguments;
-  std::vector<std::shared_ptr<shared_object>> objects;
+  std::vector<held_reference> objects;
   std::vector<std::string> command;
 };
 

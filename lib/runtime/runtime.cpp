@@ -203,7 +203,7 @@ runtime& runtime::current() {
   return *runtime_of_thread;
 }
 
-runtime* runtime::current_or_null() noexcept { return runtime_of_thread; }
+[[gnu::hot]] runtime* runtime::current_or_null() noexcept { return runtime_of_thread; }
 
 runtime& detail::runtime_for_waiting() {
   if (runtime_of_thread == nullptr) runtime_kept_for_waiting = std::make_unique<runtime>();

@@ -4,7 +4,7 @@
 
 namespace brood {
 
-void unique_fd::reset() noexcept {
+[[gnu::hot]] void unique_fd::reset() noexcept {
   // Not repeated on EINTR: on Linux the descriptor is gone all the same, close(2).
   if (fd_ >= 0) ::close(std::exchange(fd_, -1));
 }

@@ -38,7 +38,7 @@ bool thread_identity::find(thread_identity& found) noexcept {
   return true;
 }
 
-void thread_identity::renew() const noexcept {
+[[gnu::hot]] void thread_identity::renew() const noexcept {
   // The kernel wrote the new tid (CLONE_CHILD_SETTID). It forgets the robust list at every clone.
   robust_list_head* head = robust_list_of(robust_list_);
   head->list.next = &head->list;
@@ -115,7 +115,7 @@ void* make_stack() noexcept {
 
 }  // namespace
 
-pid_t clone_process(const clone_request& request) noexcept {
+[[gnu::hot]] pid_t clone_process(const clone_request& request) noexcept {
   clone_args arguments = arguments_for(request);
   return static_cast<pid_t>(syscall(SYS_clone3, &arguments, sizeof arguments));
 }

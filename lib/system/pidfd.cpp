@@ -65,7 +65,7 @@ bool send_signal(int pidfd, int signal) noexcept {
   return syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0) == 0;
 }
 
-bool has_ended(int pidfd) noexcept {
+[[gnu::hot]] bool has_ended(int pidfd) noexcept {
   pollfd ended{pidfd, POLLIN, 0};
   return poll(&ended, 1, 0) == 1;
 }

@@ -15,7 +15,7 @@ sigset_t block_all_signals() noexcept {
   return previous;
 }
 
-void set_signal_mask(const sigset_t& mask) noexcept {
+[[gnu::hot]] void set_signal_mask(const sigset_t& mask) noexcept {
   // The raw call, as every child makes it: each function of the C library that it touches costs it a page fault.
   constexpr std::size_t kernel_set_size = 8;
   syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, nullptr, kernel_set_size);

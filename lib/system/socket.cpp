@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -26,7 +28,7 @@ void set_nonblocking(int fd, bool yes) {
   if (flags < 0 || fcntl(fd, F_SETFL, yes ? flags | O_NONBLOCK : flags & ~O_NONBLOCK) < 0) throw_errno("fcntl");
 }
 
-transfer send_message(int socket, std::initializer_list<std::span<const std::byte>> parts, std::span<const int> fds) {
+[[gnu::hot]] transfer send_message(int socket, std::initializer_list<std::span<const std::byte>> parts, std::span<const int> fds) {
   std::array<iovec, 4> vectors;
   msghdr message{};
   message.msg_iov = vectors.data();
@@ -44,7 +46,8 @@ transfer send_message(int socket, std::initializer_list<std::span<const std::byt
     std::memcpy(CMSG_DATA(header), fds.data(), fds.size_bytes());
   }
   for (;;) {
-    if (sendmsg(socket, &message, MSG_NOSIGNAL) >= 0) return transfer::done;
+    // By number: a child that has called `syscall` before has its page already.
+    if (syscall(SYS_sendmsg, socket, &message, MSG_NOSIGNAL) >= 0) return transfer::done;
     if (errno == EAGAIN || errno == EWOULDBLOCK) return transfer::would_block;
     if (errno == EPIPE || errno == ECONNRESET || errno == ENOTCONN) return transfer::gone;
     if (errno != EINTR) throw_errno("sendmsg");

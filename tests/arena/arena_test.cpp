@@ -9,6 +9,7 @@
 #include <map>
 #include <random>
 
+#include "brood/arena/detail/wait_list.hpp"
 #include "brood/arena/family_memory.hpp"
 #include "catch.hpp"
 #include "child.hpp"
@@ -243,4 +244,33 @@ TEST_CASE("a section whose holder was killed is taken over, its transaction done
     for (int i = 0; i < 4; ++i) CHECK(words[i].load() == (committed ? 7u : 0u));
     CHECK(c.join() == -SIGKILL);
   }
+}
+
+TEST_CASE("a committed transaction of a killed process on a list where nobody waits is done by its clean-up") {
+  memory m;
+  const block b = take(*m, sizeof(detail::wait_list));
+  const auto payload = m->payload(b.at, detail::buffer_block);
+  std::memset(payload.data(), 0, payload.size());
+  auto& list = *reinterpret_cast<detail::wait_list*>(payload.data());
+  test::child killed([&] {
+    // As `enqueue` when it is killed between its commit and its first store: the count is still 0.
+    arena& memory = *m;
+    detail::wait_entry& entry = memory.my_slot().waits[0];
+    memory.my_slot().intent_list.store(memory.to_reference(list));
+    list.guard.owner.store(memory.me());
+    const auto self = std::uint64_t{memory.to_reference(entry)};
+    list.guard.journal[0] = {memory.offset_of(entry.list), memory.to_reference(list)};
+    list.guard.journal[1] = {memory.offset_of(entry.state), static_cast<std::uint64_t>(detail::wait_state::waiting)};
+    list.guard.journal[2] = {memory.offset_of(list.ends()), self << 32 | self};
+    list.guard.journal[3] = {memory.offset_of(list.count()), 1};
+    list.guard.pending.store(4);
+    ::kill(::getpid(), SIGKILL);
+  });
+  CHECK(killed.join() == -SIGKILL);
+  // Later it would be done in the name of whoever has the slot by then.
+  CHECK(list.guard.owner == 0);
+  CHECK(list.guard.pending == 0);
+  CHECK(list.ends() == 0);
+  CHECK(list.count() == 0);
+  give(*m, b);
 }

@@ -19,8 +19,9 @@ CHILDREN = 300
 C_LOCALE = {**os.environ, "LC_ALL": "C"}
 
 
-def run_swarm(*folders, children=None):
-    result = subprocess.run([SWARM, "--children", str(children or CHILDREN), *folders], capture_output=True, text=True)
+def run_swarm(*folders, children=None, options=()):
+    result = subprocess.run([SWARM, "--children", str(children or CHILDREN), *options, *folders], capture_output=True,
+                            text=True)
     return result.returncode, table_of(result.stdout), result.stderr
 
 
@@ -135,9 +136,27 @@ class SwarmTest(unittest.TestCase):
             self.assertIn("secret: Permission denied", result.stderr)
             self.assertIn("closed: Permission denied", result.stderr)
 
-    def start(self, *folders):
+    def test_every_file_is_counted_once_while_a_tenth_of_the_children_is_killed(self):
+        paths = files_below("/usr/include")
+        for _ in range(3):
+            code, table, errors = run_swarm("/usr/include", options=["--chaos"])
+            self.assertEqual(code, 0, errors)
+            self.assert_counts(table, paths)
+            self.assertEqual(table["peak children alive"], CHILDREN)
+            self.assertEqual(table["children that died"], CHILDREN // 10)
+            self.assertEqual(table["not counted"], 0)
+
+    def test_chaos_with_less_work_than_children_and_with_none(self):
+        with tempfile.TemporaryDirectory() as folder:
+            code, table, errors = run_swarm(folder, options=["--chaos"])
+            self.assertEqual((code, table["files"], table["children that died"]), (0, 0, 0), errors)
+            (pathlib.Path(folder) / "one").write_bytes(b"three words here")
+            code, table, errors = run_swarm(folder, options=["--chaos"])
+            self.assertEqual((code, table["words"], table["children that died"]), (0, 3, CHILDREN // 10), errors)
+
+    def start(self, *folders, children=100, options=()):
         """With enough to do that it is still at it a moment later."""
-        return subprocess.Popen([SWARM, "--children", "100", *folders], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        return subprocess.Popen([SWARM, "--children", str(children), *options, *folders], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                 text=True, start_new_session=True)
 
     @staticmethod
@@ -169,20 +188,49 @@ class SwarmTest(unittest.TestCase):
         self.assertEqual(output, "")
         self.assertTrue(self.all_end(children))
 
-    def test_a_killed_child_costs_its_share_only(self):
+    def test_the_files_of_a_killed_child_are_counted_by_another(self):
+        for options in [], ["--chaos"]:
+            with tempfile.TemporaryDirectory() as folder:
+                self.make_busy_folder(pathlib.Path(folder))
+                with self.start(folder, options=options) as process:
+                    victim = self.wait_for(process, lambda: self.who_reads(process, "large"))
+                    os.kill(victim, signal.SIGKILL)
+                    output, errors = process.communicate(timeout=300)
+                table = table_of(output)
+                # Not one of those that --chaos kills; but it may have been about to be.
+                self.assertIn(process.returncode, (1,) if not options else (0, 1), errors)
+                self.assert_counts(table, files_below(folder))
+                self.assertEqual(table["not counted"], 0, errors)
+                if process.returncode == 1:
+                    self.assertEqual(table["children that died"], 11 if options else 1)
+                    self.assertIn(f"(pid {victim}) was killed by SIGKILL", errors)
+
+    def test_a_file_of_which_every_reader_is_killed_is_not_counted(self):
         with tempfile.TemporaryDirectory() as folder:
-            # A child that reads a large sparse file is busy for long enough.
-            with open(os.path.join(folder, "large"), "wb") as large:
-                large.truncate(8 << 30)
-            (pathlib.Path(folder) / "small").write_bytes(b"a few words\n")
-            with self.start(folder) as process:
-                victim = self.wait_for(process, lambda: next(
-                    (child for child in self.children_of(process.pid) if self.reads(child, "large")), None))
-                os.kill(victim, signal.SIGKILL)
-                output, errors = process.communicate(timeout=60)
+            self.make_busy_folder(pathlib.Path(folder))
+            with self.start(folder, children=3) as process:
+                killed = []
+                for _ in range(3):
+                    killed.append(self.wait_for(process, lambda: self.who_reads(process, "large", killed)))
+                    os.kill(killed[-1], signal.SIGKILL)
+                output, errors = process.communicate(timeout=300)
         table = table_of(output)
-        self.assertEqual((process.returncode, table["files"], table["words"]), (1, 1, 3), errors)
-        self.assertIn(f"(pid {victim}) was killed by SIGKILL", errors)
+        self.assertEqual((process.returncode, table["children that died"]), (1, 3), errors)
+        self.assertIn("large: no child is left", errors)
+        self.assertEqual(errors.count("was killed by SIGKILL"), 3)
+        self.assertEqual(table["files"] + table["not counted"], 2)
+
+    @staticmethod
+    def make_busy_folder(root):
+        """A child that reads a large sparse file is busy for long enough."""
+        with open(root / "large", "wb") as large:
+            large.truncate(1 << 29)
+        (root / "small").write_bytes(b"a few words\n")
+
+    def who_reads(self, process, name, killed=()):
+        """One that has been killed may keep the file open for a moment."""
+        children = (child for child in self.children_of(process.pid) if child not in killed)
+        return next((child for child in children if self.reads(child, name)), None)
 
     @staticmethod
     def reads(pid, name):

@@ -16,12 +16,14 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "brood/arena/detail/kill_point.hpp"
 #include "brood/channel/pipe.hpp"
 #include "brood/channel/queue.hpp"
 #include "brood/channel/shared_buffer.hpp"
+#include "brood/channel/shared_fd.hpp"
 #include "brood/coroutine/nursery.hpp"
 #include "brood/runtime/sync_wait.hpp"
 
@@ -152,6 +154,29 @@ struct buffer_item {
   }
 };
 
+/// Carries a descriptor that its producer keeps open, as long as it lives.
+struct fd_item {
+  std::uint32_t producer = 0, number = 0;
+  shared_fd inner;
+  static fd_item make(int p, int n) {
+    return {static_cast<std::uint32_t>(p), static_cast<std::uint32_t>(n), shared_fd::copy_of(STDERR_FILENO)};
+  }
+  bool sound() const { return producer < producers && number < items_each && inner; }
+};
+
+/// Only items that are more than they carry have something to look at.
+template <class Item>
+task<> look_into(Item& item) {
+  if constexpr (std::is_same_v<Item, fd_item>) {
+    try {
+      const unique_fd opened = co_await item.inner.open();
+      if (!opened) ++board->garbage;
+    } catch (const closed&) {  // its producer was killed, or is done
+    }
+  }
+  co_return;
+}
+
 // ---- workers ----
 
 struct worker {
@@ -202,7 +227,10 @@ void note(const Item& item, std::vector<int>& last) {
 template <class Item>
 task<> consume(queue<Item> q) {
   std::vector<int> last(producers, -1);
-  while (auto item = co_await q.next()) note(*item, last);
+  while (auto item = co_await q.next()) {
+    note(*item, last);
+    co_await look_into(*item);
+  }
 }
 
 template <class Item>
@@ -212,6 +240,7 @@ task<> consume_leased(queue<Item> q) {
     auto item = co_await q.next_leased();
     if (!item) co_return;
     note(**item, last);
+    co_await look_into(**item);
     item->done();
   }
 }
@@ -473,8 +502,9 @@ void run_successors() {
 }
 
 void hang(int) {
-  static constexpr char text[] = "kill_fuzz: somebody hangs\n";
-  (void)!::write(2, text, sizeof text - 1);
+  for (const char* text : {"kill_fuzz: ", current_round, ": somebody hangs\n"}) {
+    (void)!::write(STDERR_FILENO, text, std::strlen(text));
+  }
   ::abort();
 }
 
@@ -504,6 +534,8 @@ int main(int argc, char** argv) {
     run_queue<end_item>("leases of ends", true, 10);
     run_queue<buffer_item>("queue of buffers", false, 10);
     run_queue<buffer_item>("leases of buffers", true, 10);
+    run_queue<fd_item>("queue of descriptors", false, 10);
+    run_queue<fd_item>("leases of descriptors", true, 10);
     for (int i = 0; i < 10; ++i) {
       run_pipe<small_item>("pipe of small items");
       run_pipe<text_item>("pipe of texts");

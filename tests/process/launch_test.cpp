@@ -299,8 +299,8 @@ TEST_CASE("a FIFO that nobody writes does not keep the others from starting") {
   REQUIRE(mkfifo((folder / "fifo").c_str(), 0600) == 0);
   run_clean([&]() -> brood::task<> {
     auto waiting = co_await brood::command("cat").stdin_(folder / "fifo").stdout_(brood::piped).spawn();
-    auto other = co_await brood::spawn<priority>();
-    CHECK(co_await other.result() == 0);
+    auto other = co_await brood::spawn<[] { return 7; }>();
+    CHECK(co_await other.result() == 7);
     waiting.kill();
     co_await waiting.join();
   });

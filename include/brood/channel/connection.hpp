@@ -201,7 +201,8 @@ class connection {
 
   friend bool operator==(const connection&, const connection&) = default;
 
-  /// Throws `closed`, and `error` for a connection that is no pipe's.
+  /// Throws `closed`. A connection over a socket throws `error` while the rest of a message is still to be sent, and moves:
+  /// whoever passes it on neither sends nor receives any more, closes it, and lives until the other has used it.
   template <class Archive>
   void save(Archive& archive) const {
     const detail::object_name name = channel()->travel();

@@ -18,7 +18,7 @@ namespace detail {
 struct function_call {
   function_token function;
   bytes arguments;
-  std::vector<std::shared_ptr<shared_object>> objects;  // that the arguments hold handles of
+  std::vector<held_reference> objects;  // that the arguments hold handles of; a handle may be closed meanwhile
 };
 
 template <auto Function, class... Arguments>
@@ -27,7 +27,9 @@ function_call make_call(Arguments&&... arguments) {
   static const function_token token = token_of(&target::run);
   travelling_objects travelling;
   bytes encoded = target::encode_arguments(std::forward<Arguments>(arguments)...);
-  return {token, std::move(encoded), travelling.objects()};
+  std::vector<held_reference> objects;
+  for (const auto& object : travelling.objects()) objects.emplace_back(object->name(), object->kind());
+  return {token, std::move(encoded), std::move(objects)};
 }
 
 /// Starts a child; see `spawn`.

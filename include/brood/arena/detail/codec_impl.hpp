@@ -106,7 +106,12 @@ T decode(std::span<const std::byte> from) {
 template <class... T>
 std::tuple<T...> decode_all(std::span<const std::byte> from) {
   (detail::require_codable<T>(), ...);
-  if constexpr ((codable<T> && ...)) {
+  if constexpr ((is_flat<T> && ...)) {
+    detail::byte_reader in(from);
+    std::tuple<T...> result{detail::read_flat<T>(in)...};
+    in.expect_end();
+    return result;
+  } else if constexpr ((codable<T> && ...)) {
     return detail::decode_whole(
         from, [](detail::byte_reader& in) { return std::tuple<T...>{detail::read_value<T>(in)...}; });
   }

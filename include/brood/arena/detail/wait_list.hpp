@@ -70,6 +70,7 @@ bool leave(arena& memory, wait_list& list, wait_entry& entry);
 void settle_wake(arena& memory, wait_list& list, bool for_others);
 /// Wakes the first `most` of those who wait now; gives how many. To wake everybody is for what stays true, so that
 /// nobody who was woken waits on.
+/// Does not touch a list where nobody waits, also if a dead process left it half changed: see `repair`.
 std::uint64_t wake(arena& memory, wait_list& list, std::uint64_t most);
 /// Finishes what a dead process left half done.
 void repair(arena& memory, wait_list& list);

@@ -86,7 +86,7 @@ struct child_function {
     return encode_as(std::make_index_sequence<sizeof...(Given)>(), std::forward<Given>(given)...);
   }
 
-  static bytes run(std::span<const std::byte> encoded, void (*decoded)()) {
+  [[gnu::hot]] static bytes run(std::span<const std::byte> encoded, void (*decoded)()) {
     return call(encoded, decoded, std::make_index_sequence<std::tuple_size_v<arguments>>());
   }
 
