@@ -118,6 +118,7 @@ session::~session() {
   }
   for (auto& [id, h] : holds_) drop(h);
   holds_.clear();
+  parked_.clear();
   space_.sweep();
 }
 
@@ -134,7 +135,7 @@ void session::park(std::uint64_t id, object& where) {
   if (parked_.size() >= space_.bounds().max_outstanding) {
     throw failure(outcome::refused, "brood: too many calls of this client wait in the manager");
   }
-  if (!parked_.emplace(id, &where).second) throw decode_error("two calls with one id");
+  if (!parked_.emplace(id, object_ref(&where)).second) throw decode_error("two calls with one id");
   where.involve(*this);
 }
 

@@ -114,7 +114,7 @@ class session {
   bool answering_ = false;  // for an assertion
   bytes* out_ = &own_out_;
   std::unordered_map<number, hold> holds_;
-  std::unordered_map<std::uint64_t, object*> parked_;
+  std::unordered_map<std::uint64_t, object_ref> parked_;  // which keeps the object, whatever else the client holds
   std::unordered_set<object*> involved_;
   std::unordered_set<number> mistyped_;  // what the client takes for something else
 };

@@ -254,3 +254,16 @@ TEST_CASE("calls of one client that wait are limited, and each id is one call's"
   CHECK(a.ask(call_of(0, l, lock_method::acquire)) == 0);  // without an answer nothing can be held
   CHECK(a.own->parked() == 2);
 }
+
+TEST_CASE("an object stays while a call waits in it, also of a client that holds no reference") {
+  space all({});
+  speaker a(all);
+  speaker b(all);
+  const number l = a.lock();
+  CHECK(a.ask(call_of(10, l, lock_method::acquire)) == value);
+  CHECK(b.ask(call_of(11, l, lock_method::acquire)) == 0);
+  a.ask(message(0, operation::release).count(l).count(1));
+  CHECK(all.size() == 1);
+  CHECK(b.ask(message(0, operation::cancel).count(11)) == cancelled);
+  CHECK(all.size() == 0);
+}
