@@ -323,4 +323,36 @@ CODEC = [
     ),
 ]
 
-BENCHMARKS = SPAWN + LISTS + CHILDREN + LOOP + QUEUE + PIPE + CODEC
+# A dict in a server process. A call cannot be faster than a round trip over a socket pair with nothing done in between;
+# many at a time not than messages through one.
+SOCKET_TRIP = {"socket pair": c("bare_channel socketpair-round-trip --count {n} --size 64", 10_000, 100_000)}
+SOCKET_RATE = {"socket pair": c("bare_channel socketpair --count {n} --size 64 --producers 1 --consumers 1",
+                                100_000, 1_000_000)}
+MANAGER = [
+    Benchmark(
+        "manager.dict.get", "us", "lower",
+        brood=c("manager_bench get --count {n}", 10_000, 100_000),
+        peers={"Python Manager": c("python_manager.py get --count {n}", 3000, 30_000)},
+        limit=SOCKET_TRIP,
+    ),
+    Benchmark(
+        "manager.dict.set", "us", "lower",
+        brood=c("manager_bench set --count {n}", 10_000, 100_000),
+        peers={"Python Manager": c("python_manager.py set --count {n}", 3000, 30_000)},
+        limit=SOCKET_TRIP,
+    ),
+    Benchmark(
+        "manager.dict.pipelined", "1/s", "higher",
+        brood=c("manager_bench pipelined --count {n}", 200_000, 2_000_000),
+        peers={"Python Manager, 100 clients": c("python_manager.py clients --count {n}", 5000, 50_000, rounds=3)},
+        limit=SOCKET_RATE,
+    ),
+    Benchmark(
+        "manager.100_clients", "1/s", "higher",
+        brood=c("manager_bench clients --count {n}", 20_000, 200_000),
+        peers={"Python Manager": c("python_manager.py clients --count {n}", 5000, 50_000, rounds=3)},
+        limit=SOCKET_RATE,
+    ),
+]
+
+BENCHMARKS = SPAWN + LISTS + CHILDREN + LOOP + QUEUE + PIPE + CODEC + MANAGER

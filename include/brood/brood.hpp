@@ -16,6 +16,7 @@
 #include "brood/coroutine/when_all.hpp"
 #include "brood/coroutine/when_any.hpp"
 #include "brood/coroutine/with_timeout.hpp"
+#include "brood/manager/manager.hpp"
 #include "brood/process/command.hpp"
 #include "brood/process/current.hpp"
 #include "brood/process/exit_status.hpp"

@@ -11,6 +11,7 @@
 #include "brood/channel/listener.hpp"
 #include "brood/coroutine/sleep.hpp"
 #include "brood/coroutine/with_timeout.hpp"
+#include "channel/authenticated_socket.hpp"
 #include "channel/fd_waiter.hpp"
 #include "channel/handshake.hpp"
 #include "channel/socket_address.hpp"
@@ -72,7 +73,7 @@ task<bool> authenticate(int socket, const authkey& key) {
   co_return true;
 }
 
-task<unique_fd> authenticated_socket(const address& where, const authkey& key) {
+task<unique_fd> connect_and_authenticate(const address& where, const authkey& key) {
   auto wait = 10ms;
   for (int tries = 1;; ++tries, wait *= 2) {
     unique_fd socket = co_await connected_socket(where);
@@ -87,13 +88,17 @@ task<unique_fd> authenticated_socket(const address& where, const authkey& key) {
 
 }  // namespace
 
-task<std::shared_ptr<message_channel>> connect(address where, authkey key, std::uint64_t max_message,
-                                               std::chrono::nanoseconds deadline) {
+task<unique_fd> authenticated_socket(address where, authkey key, std::chrono::nanoseconds deadline) {
   if (where.type() == address::kind::chosen_by_listener) {
     throw std::invalid_argument("brood: connect needs the address that the listener has chosen");
   }
-  auto connecting = authenticated_socket(where, key);
-  unique_fd socket = co_await with_timeout(deadline, std::move(connecting));
+  auto connecting = connect_and_authenticate(where, key);
+  co_return co_await with_timeout(deadline, std::move(connecting));
+}
+
+task<std::shared_ptr<message_channel>> connect(address where, authkey key, std::uint64_t max_message,
+                                               std::chrono::nanoseconds deadline) {
+  unique_fd socket = co_await authenticated_socket(std::move(where), std::move(key), deadline);
   co_return std::make_shared<socket_channel>(std::move(socket), max_message);
 }
 

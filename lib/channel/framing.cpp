@@ -25,6 +25,7 @@ std::uint64_t frame_reader::announced_size() const noexcept {
 }
 
 std::span<std::byte> frame_reader::space() {
+  in_place_ = {};
   if (started_) {
     // Doubling: no more is taken than has come, and a large message is moved a few times only.
     if (arrived_ == message_.size()) {
@@ -92,19 +93,35 @@ void frame_reader::start_large_message() {
   arrived_ = present;
 }
 
+/// Takes the message that is in the buffer; gives where it ends there.
+std::size_t frame_reader::taken_from_buffer() {
+  const std::uint64_t size = announced_size();
+  if (size > longest_) {
+    throw decode_error(fmt::format("a message of {} bytes, where at most {} are allowed", size, longest_));
+  }
+  begin_ += frame_header_size + static_cast<std::size_t>(size);
+  return begin_;
+}
+
 std::optional<std::vector<std::byte>> frame_reader::next() {
   if (!has_next()) return std::nullopt;
   if (started_) {
     started_ = false;
     return std::exchange(message_, {});
   }
-  const std::uint64_t size = announced_size();
-  if (size > longest_) {
-    throw decode_error(fmt::format("a message of {} bytes, where at most {} are allowed", size, longest_));
+  const std::byte* body = buffer_.get() + begin_ + frame_header_size;
+  return std::vector(body, static_cast<const std::byte*>(buffer_.get() + taken_from_buffer()));
+}
+
+std::optional<std::span<const std::byte>> frame_reader::next_in_place() {
+  if (!has_next()) return std::nullopt;
+  if (started_) {
+    started_ = false;
+    in_place_ = std::exchange(message_, {});
+    return std::span<const std::byte>(in_place_);
   }
   const std::byte* body = buffer_.get() + begin_ + frame_header_size;
-  begin_ += frame_header_size + static_cast<std::size_t>(size);
-  return std::vector(body, body + size);
+  return std::span(body, static_cast<const std::byte*>(buffer_.get() + taken_from_buffer()));
 }
 
 }  // namespace brood::detail

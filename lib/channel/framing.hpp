@@ -31,6 +31,8 @@ class frame_reader {
   /// The next message, if it has arrived whole. Throws `decode_error`, now and ever after, at a length above
   /// the limit.
   std::optional<std::vector<std::byte>> next();
+  /// The same without a copy: the bytes live until the next call of a member.
+  std::optional<std::span<const std::byte>> next_in_place();
   /// Would `next` give a message or throw? As `next`, to be asked before `space`.
   bool has_next();
   /// What has arrived and was not given out, as it came, for another reader.
@@ -46,6 +48,7 @@ class frame_reader {
   std::size_t buffered() const noexcept { return end_ - begin_; }
   std::uint64_t announced_size() const noexcept;
   void start_large_message();
+  std::size_t taken_from_buffer();
 
   std::uint64_t longest_;
   std::unique_ptr<std::byte[]> buffer_;
@@ -57,6 +60,7 @@ class frame_reader {
   std::uint64_t size_ = 0;
   std::uint64_t arrived_ = 0;
   std::vector<std::byte> message_;
+  std::vector<std::byte> in_place_;  // what `next_in_place` gave, if it was one of those
 };
 
 }  // namespace brood::detail

@@ -125,6 +125,7 @@ void listener_core::accept_clients() noexcept {
       // Anything else is about one client, which is gone from the queue, or the queue is empty: accept(2).
       break;
     }
+    if (limits_.this_user_only && !sys::peer_is_of_this_user(client.get())) continue;
     try {
       sys::tune(client.get());
       strangers_.emplace_back(*this, std::move(client));
@@ -200,7 +201,8 @@ unique_fd listener_core::take() {
 }
 
 std::shared_ptr<listener_core> listen(address where, authkey key, bool allow_remote, std::uint64_t max_message,
-                                      std::chrono::nanoseconds patience, std::size_t max_strangers) {
+                                      std::chrono::nanoseconds patience, std::size_t max_strangers,
+                                      bool this_user_only) {
   if (!where.is_local() && !allow_remote) {
     throw std::invalid_argument("brood: " + where.text() +
                                 " can be reached from other machines; set listener::options::allow_remote");
@@ -210,6 +212,7 @@ std::shared_ptr<listener_core> listen(address where, authkey key, bool allow_rem
   bounds.max_message = max_message;
   bounds.patience = patience;
   bounds.max_strangers = max_strangers;
+  bounds.this_user_only = this_user_only;
   return std::make_shared<listener_core>(where, std::move(key), bounds);
 }
 

@@ -30,6 +30,7 @@ class listener_core {
     std::uint64_t max_message;
     std::chrono::nanoseconds patience;
     std::size_t max_strangers;
+    bool this_user_only = false;  // drops the clients of others before they say anything; Unix sockets only
   };
 
   listener_core(const address& where, authkey key, const limits& bounds);

@@ -35,6 +35,9 @@ unique_fd accept_client(int socket) noexcept;
 int start_connect(int socket, const endpoint& where) noexcept;
 int pending_error(int socket) noexcept;
 
+/// Does the process that connected belong to this user, or to root? unix(7). For Unix sockets.
+bool peer_is_of_this_user(int socket) noexcept;
+
 /// No delay for small messages; notices a peer whose machine is gone. Nothing for a Unix socket.
 void tune(int socket) noexcept;
 

@@ -1,0 +1,73 @@
+// managed::condition: waiting in a manager for others to notify, with a lock given up meanwhile.
+#pragma once
+
+#include <limits>
+#include <stdexcept>
+
+#include "brood/coroutine/task.hpp"
+#include "brood/manager/lock.hpp"
+
+namespace brood::managed {
+
+class condition : public remote::proxy_of<condition> {
+  using method = remote::condition_method;
+
+ public:
+  using proxy_of::proxy_of;
+  static std::uint64_t type() { return remote::type_key<>(remote::kind::condition); }
+
+  /// Gives the lock up, waits until it is notified, and has it again. `guard` holds the condition's lock, and
+  /// lives on. Cancellation: the guard then holds nothing, as to get the lock again could take for ever.
+  task<> wait(lock_guard& guard) const { return wait_once(*this, guard); }
+  /// Waits until `done()`, a plain function or a coroutine, is true; it is asked with the lock held.
+  template <class Predicate>
+    requires std::invocable<Predicate&>
+  task<> wait(lock_guard& guard, Predicate done) const {
+    return wait_for(*this, guard, std::move(done));
+  }
+  /// Wakes as many as there are, at most `count`; gives how many. Nobody has to hold the lock.
+  auto notify(std::size_t count = 1) const {
+    remote::request what(object(), method::notify);
+    what.count(count);
+    return remote_call(std::move(what), remote::to_size());
+  }
+  auto notify_all() const {
+    return remote_call(remote::request(object(), method::notify_all), remote::to_size());
+  }
+
+ private:
+  struct regained {
+    std::uint64_t id;
+    bool abandoned;
+  };
+  struct to_regained {
+    regained operator()(remote::answer_reader& from) const {
+      const std::uint64_t id = from.count();
+      return {id, from.flag()};
+    }
+  };
+
+  static task<> wait_once(condition self, lock_guard& guard) {
+    if (!guard.is_held()) throw std::logic_error("brood: to wait on a condition its lock must be held");
+    const remote::object_pointer lock = std::exchange(guard.object_, nullptr);
+    remote::request what(self.object(), method::wait);
+    what.count(guard.id_);
+    remote_call waiting(std::move(what), to_regained());
+    const regained got = co_await std::move(waiting);
+    guard = lock_guard(lock, got.id, got.abandoned);
+  }
+  template <class Predicate>
+  static task<> wait_for(condition self, lock_guard& guard, Predicate done) {
+    for (;;) {
+      if constexpr (std::is_convertible_v<std::invoke_result_t<Predicate&>, bool>) {
+        if (done()) co_return;
+      } else {
+        const bool is_done = co_await done();
+        if (is_done) co_return;
+      }
+      co_await wait_once(self, guard);
+    }
+  }
+};
+
+}  // namespace brood::managed

@@ -1,0 +1,72 @@
+// What every handle of an object in a manager is: a counted name that can travel.
+#pragma once
+
+#include <string>
+#include <utility>
+
+#include "brood/channel/authkey.hpp"
+#include "brood/manager/detail/remote_call.hpp"
+#include "brood/manager/error.hpp"
+
+namespace brood::remote {
+
+/// Where an object is, for those who know nothing yet. The key is there only if it is not the family's.
+struct passport {
+  std::string address;
+  bytes key;
+  std::uint64_t instance = 0;
+  number id = 0;
+};
+
+/// Notes the object for the message, or lends it: it is kept for a minute, in which the handle may arrive.
+passport leave(const object_pointer& object, bool& at_home);
+std::shared_ptr<client> find_client(const passport& papers);
+object_pointer arrive(const passport& papers, std::uint64_t type);
+object_pointer arrive_home(number id, std::uint64_t type);
+bool is_family_key(const authkey& key);
+
+/// Copies name the same object. Can be an argument and a result of children, and travel in messages and in
+/// the objects of its manager. In a message the object is kept for a minute beyond its last handle.
+class proxy {
+ public:
+  proxy() = default;
+  explicit proxy(object_pointer object) noexcept : object_(std::move(object)) {}
+
+  friend bool operator==(const proxy& a, const proxy& b) noexcept {
+    if (!a.object_ || !b.object_) return a.object_ == b.object_;
+    return a.object_->instance == b.object_->instance && a.object_->id == b.object_->id;
+  }
+
+ protected:
+  const object_pointer& object() const {
+    if (!object_) throw object_gone("brood: a handle that names no object");
+    return object_;
+  }
+
+  object_pointer object_;
+};
+
+/// `Self::type()` is the key of its type.
+template <class Self>
+class proxy_of : public proxy {
+ public:
+  using proxy::proxy;
+
+  template <class Archive>
+  void save(Archive& archive) const {
+    bool at_home = false;
+    const passport papers = leave(object(), at_home);
+    archive(at_home, papers.id);
+    if (!at_home) archive(papers.address, papers.key, papers.instance);
+  }
+  template <class Archive>
+  void load(Archive& archive) {
+    bool at_home = false;
+    passport papers;
+    archive(at_home, papers.id);
+    if (!at_home) archive(papers.address, papers.key, papers.instance);
+    object_ = at_home ? arrive_home(papers.id, Self::type()) : arrive(papers, Self::type());
+  }
+};
+
+}  // namespace brood::remote

@@ -1,0 +1,147 @@
+// managed::dict: a dictionary in a manager.
+#pragma once
+
+#include <optional>
+#include <ranges>
+#include <utility>
+#include <vector>
+
+#include "brood/manager/detail/proxy.hpp"
+#include "brood/manager/detail/registry.hpp"
+
+namespace brood::remote {
+
+/// Keys are equal where their bytes are, so nothing of a key may be left to chance.
+template <class K>
+inline constexpr bool has_equal_bytes =
+    !(is_flat<K> && std::is_class_v<K>) || std::has_unique_object_representations_v<K>;
+
+template <class K, class V>
+struct to_items {
+  std::vector<std::pair<K, V>> operator()(answer_reader& from) const {
+    std::vector<std::pair<K, V>> result;
+    const std::size_t size = from.size();
+    result.reserve(size);
+    for (std::size_t i = 0; i < size; ++i) {
+      K key = from.value<K>();
+      result.emplace_back(std::move(key), from.value<V>());
+    }
+    return result;
+  }
+};
+template <class K, class V>
+struct to_item {
+  std::pair<K, V> operator()(answer_reader& from) const {
+    K key = from.value<K>();
+    return {std::move(key), from.value<V>()};
+  }
+};
+
+template <class V>
+struct to_value_or {
+  V fallback;
+  V operator()(answer_reader& from) {
+    auto found = from.optional<V>();
+    return found ? std::move(*found) : std::move(fallback);
+  }
+};
+
+}  // namespace brood::remote
+
+namespace brood::managed {
+
+/// Every member is one request, and one step: nobody sees half of it. Keys stay in the order in which they
+/// came. Keys and values are compared by their encodings (so 0.0 is not -0.0).
+template <class K, class V>
+class dict : public remote::proxy_of<dict<K, V>> {
+  static_assert(remote::has_equal_bytes<K>,
+                "brood: a key with padding between its members: equal keys might differ");
+  using method = remote::dict_method;
+
+ public:
+  using remote::proxy_of<dict>::proxy_of;
+  static std::uint64_t type() { return remote::type_key<K, V>(remote::kind::dict); }
+
+  /// Empty if there is no such key.
+  auto get(const K& key) const { return asked<remote::to_optional<V>>(method::get, key); }
+  auto get(const K& key, V fallback) const {
+    return remote_call(about(method::get, key), remote::to_value_or<V>{std::move(fallback)});
+  }
+  /// Throws `remote_error`, `std::out_of_range`, if there is no such key.
+  auto at(const K& key) const { return asked<remote::to_value<V>>(method::at, key); }
+  auto set(const K& key, const V& value) const { return asked<remote::to_nothing>(method::set, key, value); }
+  /// The value that is there; puts `value` there first if none is.
+  auto get_or_set(const K& key, const V& value) const {
+    return asked<remote::to_value<V>>(method::get_or_set, key, value);
+  }
+  /// Whether it was there.
+  auto erase(const K& key) const { return asked<remote::to_flag>(method::erase, key); }
+  auto contains(const K& key) const { return asked<remote::to_flag>(method::contains, key); }
+  /// Takes the value out. Throws as `at`.
+  auto pop(const K& key) const { return asked<remote::to_value<V>>(method::pop, key); }
+  /// Takes the last pair out. Throws as `at` if there is none.
+  auto pop_item() const { return asked<remote::to_item<K, V>>(method::pop_any); }
+  auto size() const { return asked<remote::to_size>(method::size); }
+  /// As they are at one moment: copies, which later changes do not reach.
+  auto keys() const { return asked<remote::to_values<K>>(method::keys); }
+  auto values() const { return asked<remote::to_values<V>>(method::values); }
+  auto items() const { return asked<remote::to_items<K, V>>(method::items); }
+  /// Sets all pairs of a range.
+  template <std::ranges::sized_range Pairs>
+  auto update(const Pairs& pairs) const {
+    remote::request what(this->object(), method::update);
+    what.count(std::ranges::size(pairs));
+    for (const auto& [key, value] : pairs) what.value<K>(key).template value<V>(value);
+    return remote_call(std::move(what), remote::to_nothing());
+  }
+  auto clear() const { return asked<remote::to_nothing>(method::clear); }
+
+  /// Sets `desired` if the value is `expected`; gives whether it was. An empty `expected` means that there is
+  /// none, an empty `desired` that there is to be none.
+  auto compare_exchange(const K& key, const std::optional<V>& expected,
+                        const std::optional<V>& desired) const {
+    remote::request what = about(method::compare_exchange, key);
+    put(what, expected);
+    put(what, desired);
+    return remote_call(std::move(what), remote::to_flag());
+  }
+  /// Adds to a number; a missing one is 0. Gives what it was. Integers wrap around.
+  auto fetch_add(const K& key, V added) const
+    requires std::is_arithmetic_v<V>
+  {
+    remote::request what = about(method::fetch_add, key);
+    what.count(static_cast<std::uint64_t>(remote::arithmetic_of<V>())).value(added);
+    return remote_call(std::move(what), remote::to_value<V>());
+  }
+  /// `update<f>(key, arguments...)` runs `V f(V, arguments...)` or `void f(V&, arguments...)` in the server,
+  /// in one step with nothing in between; a missing value is `V()`. Gives the new value.
+  template <auto F, class... A>
+  auto update(const K& key, const A&... arguments) const {
+    using entry = remote::update_entry<F>;
+    static_assert(std::is_same_v<typename entry::value, V>,
+                  "the function's first parameter is the dict's value");
+    remote::request what = about(method::apply, key);
+    what.fixed(entry::name());
+    entry::put_arguments(what, arguments...);
+    return remote_call(std::move(what), remote::to_value<V>());
+  }
+
+ private:
+  remote::request about(method which, const K& key) const {
+    remote::request what(this->object(), which);
+    what.value(key);
+    return what;
+  }
+  static void put(remote::request& what, const std::optional<V>& value) {
+    what.count(value ? 1 : 0);
+    if (value) what.value(*value);
+  }
+  template <class Finish, class... A>
+  remote_call<Finish> asked(method which, const A&... arguments) const {
+    remote::request what(this->object(), which);
+    (what.value(arguments), ...);
+    return remote_call(std::move(what), Finish());
+  }
+};
+
+}  // namespace brood::managed

@@ -1,0 +1,257 @@
+// manager: objects that live in a server and are used from any process, of this family or not, on this
+// machine or another.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "brood/channel/address.hpp"
+#include "brood/channel/authkey.hpp"
+#include "brood/coroutine/task.hpp"
+#include "brood/manager/barrier.hpp"
+#include "brood/manager/condition.hpp"
+#include "brood/manager/dict.hpp"
+#include "brood/manager/error.hpp"
+#include "brood/manager/event.hpp"
+#include "brood/manager/list.hpp"
+#include "brood/manager/lock.hpp"
+#include "brood/manager/object.hpp"
+#include "brood/manager/queue.hpp"
+#include "brood/manager/semaphore.hpp"
+#include "brood/manager/set.hpp"
+#include "brood/manager/value.hpp"
+#include "brood/process/detail/function_entry.hpp"
+
+namespace brood {
+
+class manager;
+class start_manager;
+class connect_manager;
+
+namespace remote {
+struct server_settings;
+struct running_server;
+
+template <class Proxy>
+struct to_proxy {
+  Proxy operator()(answer_reader& from) const { return Proxy(from.object(Proxy::type())); }
+};
+}  // namespace remote
+
+/// A handle of a manager. Copies name the same one; it can be an argument of children and travel in messages
+/// of the family, with its key. Requests of all coroutines share one connection of this process, without
+/// waiting for each other. A connection that is lost fails the calls under way with `disconnected`; the next
+/// call connects again. What this process held there, its locks, permits, waiting calls and references, is
+/// gone then; an object that others or a name keep is found again, otherwise calls on it throw `object_gone`.
+/// Lifetime: the server ends by `shutdown`, or with the process that started it. Thread: the loop's.
+class manager {
+ public:
+  manager() = default;
+
+  /// Starts a server, in a child or here. `co_await manager::start()`, with the setters of `start_manager`.
+  static start_manager start();
+  /// Connects to one that runs. `co_await manager::connect(where, key)`.
+  static connect_manager connect(brood::address where, brood::authkey key = brood::authkey());
+
+  const brood::address& address() const;
+  const brood::authkey& authkey() const;
+  /// The server's process, where this process started it; else 0.
+  pid_t pid() const noexcept;
+
+  /// Ends the server, whoever asks: the calls of all others fail with `disconnected`. Where this process
+  /// started it, waits for its end.
+  task<> shutdown() const;
+
+  // Each makes a new object, or with a name finds the one of that name, which is made if there is none and
+  // then lives as long as the manager. `co_await` gives the handle. Throws `call_refused` for a name of an
+  // object of another type.
+
+  template <class K, class V>
+  auto dict(std::string_view name = {}) const {
+    return made<managed::dict<K, V>>(remote::kind::dict, name);
+  }
+  template <class T>
+  auto list(std::string_view name = {}) const {
+    return made<managed::list<T>>(remote::kind::list, name);
+  }
+  template <class T>
+  auto set(std::string_view name = {}) const {
+    return made<managed::set<T>>(remote::kind::set, name);
+  }
+  template <class T>
+  auto value(const T& first = T(), std::string_view name = {}) const {
+    remote::request what(home(), remote::kind::value, managed::value<T>::type(), name);
+    what.value(first);
+    return remote_call(std::move(what), remote::to_proxy<managed::value<T>>());
+  }
+  /// `capacity` items; 0 for no bound.
+  template <class T>
+  auto queue(std::size_t capacity = 0, std::string_view name = {}) const {
+    remote::request what(home(), remote::kind::queue, managed::queue<T>::type(), name);
+    what.count(capacity);
+    return remote_call(std::move(what), remote::to_proxy<managed::queue<T>>());
+  }
+  auto lock(std::string_view name = {}) const { return made_lock(name, false); }
+  /// One that its owner, a process, can acquire again.
+  auto rlock(std::string_view name = {}) const { return made_lock(name, true); }
+  auto semaphore(std::size_t permits, std::string_view name = {}) const {
+    return made_semaphore(permits, name, false);
+  }
+  auto bounded_semaphore(std::size_t permits, std::string_view name = {}) const {
+    return made_semaphore(permits, name, true);
+  }
+  auto event(std::string_view name = {}) const { return made<managed::event>(remote::kind::event, name); }
+  auto condition(const managed::lock& its_lock, std::string_view name = {}) const {
+    remote::request what(home(), remote::kind::condition, managed::condition::type(), name);
+    what.value(its_lock);
+    return remote_call(std::move(what), remote::to_proxy<managed::condition>());
+  }
+  auto barrier(std::size_t parties, std::string_view name = {}) const {
+    remote::request what(home(), remote::kind::barrier, managed::barrier::type(), name);
+    what.count(parties);
+    return remote_call(std::move(what), remote::to_proxy<managed::barrier>());
+  }
+  /// An object of a class of the program's own, made in the server from copies of `arguments`.
+  template <class T, class... A>
+  auto make(A&&... arguments) const {
+    return make_named<T>({}, std::forward<A>(arguments)...);
+  }
+  template <class T, class... A>
+  auto make_named(std::string_view name, A&&... arguments) const {
+    using entry = remote::constructor_entry<T, remote::traveller<A>...>;
+    static_assert(std::is_constructible_v<T, remote::traveller<A>...>,
+                  "brood: the class has no such constructor");
+    remote::request what(home(), remote::kind::user, managed::object<T>::type(), name);
+    static_cast<void>(&entry::node);
+    what.fixed(entry::name_for(managed::object<T>::type()));
+    (what.value<remote::traveller<A>>(remote::traveller<A>(std::forward<A>(arguments))), ...);
+    return remote_call(std::move(what), remote::to_proxy<managed::object<T>>());
+  }
+
+  template <class Archive>
+  void save(Archive& archive) const {
+    const remote::passport papers = own_passport();
+    archive(papers.address, papers.key);
+  }
+  template <class Archive>
+  void load(Archive& archive) {
+    remote::passport papers;
+    archive(papers.address, papers.key);
+    *this = from_passport(papers);
+  }
+
+ private:
+  friend class start_manager;
+  friend class connect_manager;
+
+  manager(std::shared_ptr<remote::client> home, std::shared_ptr<remote::running_server> server) noexcept
+      : home_(std::move(home)), server_(std::move(server)) {}
+
+  const std::shared_ptr<remote::client>& home() const;
+  remote::passport own_passport() const;
+  static manager from_passport(const remote::passport& papers);
+
+  template <class Proxy>
+  remote_call<remote::to_proxy<Proxy>> made(remote::kind what, std::string_view name) const {
+    return remote_call(remote::request(home(), what, Proxy::type(), name), remote::to_proxy<Proxy>());
+  }
+  remote_call<remote::to_proxy<managed::lock>> made_lock(std::string_view name, bool recursive) const {
+    remote::request what(home(), remote::kind::lock, managed::lock::type(), name);
+    what.count(recursive ? 1 : 0);
+    return {std::move(what), {}};
+  }
+  remote_call<remote::to_proxy<managed::semaphore>> made_semaphore(std::size_t permits, std::string_view name,
+                                                                   bool bounded) const {
+    remote::request what(home(), remote::kind::semaphore, managed::semaphore::type(), name);
+    what.count(permits).count(bounded ? 1 : 0);
+    return {std::move(what), {}};
+  }
+
+  std::shared_ptr<remote::client> home_;
+  std::shared_ptr<remote::running_server> server_;
+};
+
+/// What `manager::start` gives. Throws `std::system_error` if the address is taken, `std::invalid_argument`
+/// for a remote one without `allow_remote`; from a child as `remote_error` of that type.
+class [[nodiscard("nothing is started until this is awaited")]] start_manager {
+ public:
+  start_manager();
+  start_manager(start_manager&&) noexcept;
+  ~start_manager();
+
+  /// Default: an abstract Unix name of 128 random bits, which leaves nothing behind, whoever is killed, and
+  /// takes no client of another user but root. `address()` is a file in a new folder that only this user can
+  /// enter.
+  start_manager&& at(const brood::address& where) &&;
+  /// Default: the family's.
+  start_manager&& key(const brood::authkey& key) &&;
+  /// In this process, on this loop, instead of in a child.
+  start_manager&& in_this_process() &&;
+  /// Lets other machines connect to a TCP address. What is sent is authenticated at the beginning, and not
+  /// encrypted.
+  start_manager&& allow_remote() &&;
+  /// Bytes of a request; a longer one ends its connection. Default 64 MiB.
+  start_manager&& max_message(std::uint64_t limit) &&;
+  /// Clients at a time; more are refused. Default 4096.
+  start_manager&& max_connections(std::size_t count) &&;
+  /// Calls of one client that wait; more are refused. Default 16,384.
+  start_manager&& max_outstanding(std::size_t count) &&;
+  /// How long a client may take to authenticate itself, and how many may do so at a time; as
+  /// `listener::options`.
+  start_manager&& patience(std::chrono::nanoseconds limit) &&;
+  start_manager&& max_unauthenticated(std::size_t count) &&;
+  /// Runs a function in the server's process before it serves.
+  template <auto Function, class... A>
+  start_manager&& initializer(A&&... arguments) && {
+    using target = detail::child_function<Function>;
+    initialize(detail::token_of(&target::run), target::encode_arguments(std::forward<A>(arguments)...));
+    return std::move(*this);
+  }
+
+  auto operator co_await() && { return detail::owned_task<manager>(started(std::move(settings_), here_)); }
+
+ private:
+  void initialize(detail::function_token function, bytes arguments);
+  static task<manager> started(std::shared_ptr<remote::server_settings> settings, bool here);
+
+  std::shared_ptr<remote::server_settings> settings_;
+  bool here_ = false;
+};
+
+/// What `manager::connect` gives. Throws `authentication_error` if either side does not know the key,
+/// `disconnected` if nobody answers there, `call_refused` if the manager takes no more clients, `timed_out`.
+class [[nodiscard("nothing is connected until this is awaited")]] connect_manager {
+ public:
+  connect_manager(brood::address where, brood::authkey key)
+      : where_(std::move(where)), key_(std::move(key)) {}
+  /// Default 10 seconds.
+  connect_manager&& deadline(std::chrono::nanoseconds limit) && {
+    deadline_ = limit;
+    return std::move(*this);
+  }
+
+  auto operator co_await() && {
+    return detail::owned_task<manager>(connected(std::move(where_), std::move(key_), deadline_));
+  }
+
+ private:
+  static task<manager> connected(brood::address where, brood::authkey key, std::chrono::nanoseconds deadline);
+
+  brood::address where_;
+  brood::authkey key_;
+  std::chrono::nanoseconds deadline_ = std::chrono::seconds(10);
+};
+
+inline start_manager manager::start() { return {}; }
+inline connect_manager manager::connect(brood::address where, brood::authkey key) {
+  return {std::move(where), std::move(key)};
+}
+
+}  // namespace brood

@@ -1,0 +1,85 @@
+// managed::object: an object of a class of the user's in a manager.
+#pragma once
+
+#include <utility>
+
+#include "brood/manager/detail/proxy.hpp"
+#include "brood/manager/detail/registry.hpp"
+
+namespace brood::managed {
+
+/// `co_await c.call<&counter::add>(5)`.
+template <class T>
+class object : public remote::proxy_of<object<T>> {
+ public:
+  using remote::proxy_of<object>::proxy_of;
+  static std::uint64_t type() { return remote::class_identity<T>::name(); }
+
+  /// Calls a method in the server; gives its result. Plain methods run one at a time; a coroutine (`task<R>`)
+  /// runs beside others. Throws `remote_error` with what it threw. Cancellation: cancels a coroutine in the
+  /// server.
+  template <auto Method, class... A>
+  auto call(A&&... arguments) const {
+    using entry = remote::method_entry<T, Method>;
+    remote::request what(this->remote::proxy::object(), entry::name());
+    entry::put_arguments(what, std::forward<A>(arguments)...);
+    if constexpr (std::is_void_v<typename entry::result>) {
+      return remote_call(std::move(what), remote::to_nothing());
+    } else {
+      return remote_call(std::move(what), remote::to_value<typename entry::result>());
+    }
+  }
+};
+
+}  // namespace brood::managed
+
+namespace brood {
+
+/// Names for what is shared with programs that are not built from the same declarations, in both of them,
+/// with static storage: `const brood::registered_class<counter, int> counter_name("counter");` for the
+/// constructor from an int.
+template <class T, class... A>
+class registered_class {
+ public:
+  explicit registered_class(std::string_view name) noexcept
+      : entry_(remote::registration::what::user_class,
+               remote::constructor_entry<T, A...>::name_for(remote::hash_name(name)),
+               &remote::class_identity<T>::here) {
+    remote::class_identity<T>::given_name = remote::hash_name(name);
+    remote::constructor_entry<T, A...>::fill(entry_);
+  }
+
+ private:
+  remote::registration entry_;
+};
+
+/// `const brood::registered_method<counter, &counter::add> add_name("counter.add");`
+template <class T, auto Method>
+class registered_method {
+ public:
+  explicit registered_method(std::string_view name) noexcept
+      : entry_(remote::registration::what::method, remote::hash_name(name),
+               &remote::class_identity<T>::here) {
+    remote::method_entry<T, Method>::given_name = remote::hash_name(name);
+    remote::method_entry<T, Method>::fill(entry_);
+  }
+
+ private:
+  remote::registration entry_;
+};
+
+/// For `update<f>`.
+template <auto F>
+class registered_function {
+ public:
+  explicit registered_function(std::string_view name) noexcept
+      : entry_(remote::registration::what::function, remote::hash_name(name), nullptr) {
+    remote::update_entry<F>::given_name = remote::hash_name(name);
+    remote::update_entry<F>::fill(entry_);
+  }
+
+ private:
+  remote::registration entry_;
+};
+
+}  // namespace brood

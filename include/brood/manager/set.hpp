@@ -1,0 +1,49 @@
+// managed::set: a set in a manager.
+#pragma once
+
+#include <ranges>
+
+#include "brood/manager/dict.hpp"
+
+namespace brood::managed {
+
+/// Every member is one request, and one step. Elements are equal where their encodings are, and stay in the
+/// order in which they came.
+template <class T>
+class set : public remote::proxy_of<set<T>> {
+  static_assert(remote::has_equal_bytes<T>,
+                "brood: a value with padding between its members: equal ones might differ");
+  using method = remote::set_method;
+
+ public:
+  using remote::proxy_of<set>::proxy_of;
+  static std::uint64_t type() { return remote::type_key<T>(remote::kind::set); }
+
+  /// Whether it was not there.
+  auto add(const T& value) const { return asked<remote::to_flag>(method::add, value); }
+  template <std::ranges::sized_range Values>
+  auto update(const Values& values) const {
+    remote::request what(this->object(), method::update);
+    what.count(std::ranges::size(values));
+    for (const auto& value : values) what.template value<T>(value);
+    return remote_call(std::move(what), remote::to_nothing());
+  }
+  /// Whether it was there.
+  auto erase(const T& value) const { return asked<remote::to_flag>(method::erase, value); }
+  auto contains(const T& value) const { return asked<remote::to_flag>(method::contains, value); }
+  /// Takes the first out. Throws `remote_error`, `std::out_of_range`, if there is none.
+  auto pop() const { return asked<remote::to_value<T>>(method::pop_any); }
+  auto size() const { return asked<remote::to_size>(method::size); }
+  auto items() const { return asked<remote::to_values<T>>(method::items); }
+  auto clear() const { return asked<remote::to_nothing>(method::clear); }
+
+ private:
+  template <class Finish, class... A>
+  remote_call<Finish> asked(method which, const A&... arguments) const {
+    remote::request what(this->object(), which);
+    (what.value(arguments), ...);
+    return remote_call(std::move(what), Finish());
+  }
+};
+
+}  // namespace brood::managed

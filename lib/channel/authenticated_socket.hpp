@@ -1,0 +1,16 @@
+// The connecting side, up to the end of the handshake: for those with a protocol of their own.
+#pragma once
+
+#include <chrono>
+
+#include "brood/channel/address.hpp"
+#include "brood/channel/authkey.hpp"
+#include "brood/coroutine/task.hpp"
+#include "brood/runtime/unique_fd.hpp"
+
+namespace brood::detail {
+
+/// A connected, non-blocking socket whose other side knows the key. Throws as `brood::connect`.
+task<unique_fd> authenticated_socket(address where, authkey key, std::chrono::nanoseconds deadline);
+
+}  // namespace brood::detail

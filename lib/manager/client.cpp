@@ -1,0 +1,326 @@
+#include "manager/client.hpp"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "brood/channel/listener.hpp"
+#include "brood/coroutine/with_timeout.hpp"
+#include "brood/process/exit_status.hpp"
+#include "channel/authenticated_socket.hpp"
+#include "manager/client_service.hpp"
+#include "manager/outcome_error.hpp"
+
+namespace brood::remote {
+namespace {
+
+constexpr std::chrono::seconds connect_deadline{10};
+
+/// The clients of this process by address and key, so that there is one connection to each manager.
+using client_table = std::map<std::pair<std::string, bytes>, std::weak_ptr<client>>;
+client_table& clients() {
+  static client_table table;
+  return table;
+}
+
+std::pair<std::string, bytes> name_of(const address& where, const authkey& key) {
+  return {where.text(), bytes(key.bytes().begin(), key.bytes().end())};
+}
+
+std::exception_ptr lost(const address& where, const std::string& why) {
+  return std::make_exception_ptr(
+      disconnected("the connection to the manager at " + where.text() + " is lost: " + why));
+}
+
+}  // namespace
+
+std::shared_ptr<client> client::find(const address& where, const authkey& key) {
+  auto& place = clients()[name_of(where, key)];
+  auto found = place.lock();
+  if (!found) place = found = std::make_shared<client>(where, key);
+  return found;
+}
+
+client::client(address where, authkey key) : where_(std::move(where)), key_(std::move(key)) {
+  flush_.owner = this;
+  flush_.run = [](detail::ready_node& node) noexcept {
+    client& self = *static_cast<flusher&>(node).owner;
+    if (self.link_) self.link_->flush();
+  };
+}
+
+client::~client() {
+  if (loop_ != nullptr) {
+    loop_->withdraw(flush_);
+    if (auto* service = loop_->find<client_service>()) service->remove(*this);
+  }
+  const auto place = clients().find(name_of(where_, key_));
+  if (place != clients().end() && place->second.expired()) clients().erase(place);
+}
+
+void client::want_flush() noexcept {
+  if (flush_.previous == nullptr && loop_ != nullptr) loop_->post(flush_);
+}
+
+// --- calls ---
+
+std::uint64_t client::submit(std::shared_ptr<const request> what, pending_call& waiter) {
+  if (what->target() && what->target()->instance != instance_ && state_ == state::open) {
+    throw object_gone("brood: the manager of this object is another one now");
+  }
+  if (loop_ != nullptr && loop_ != &runtime::current()) {
+    throw std::logic_error("brood: a manager is used on one loop of a process");
+  }
+  const std::uint64_t id = next_id_++;
+  if (state_ == state::open) {
+    write_request(id, *what);
+    want_flush();
+  } else {
+    if (state_ == state::idle) begin_connecting();
+    deferred_.push_back(id);
+  }
+  pending_.emplace(id, pending{std::move(what), &waiter});
+  return id;
+}
+
+void client::write_request(std::uint64_t id, const request& what) {
+  if (what.target()) hold(*what.target());
+  bytes& out = link_->out();
+  const frame_builder frame(out);
+  put_count(out, id);
+  put_bytes(out, what.body());
+}
+
+void client::write_small(operation what, number object, std::optional<std::uint64_t> rest) {
+  bytes& out = link_->out();
+  const frame_builder frame(out);
+  put_count(out, 0);
+  out.push_back(static_cast<std::byte>(what));
+  put_count(out, object);
+  if (!rest) return;
+  if (what == operation::attach) {
+    put_fixed(out, *rest);
+  } else {
+    put_count(out, *rest);
+  }
+}
+
+void client::hold(reference& object) {
+  if (object.epoch == epoch_) return;
+  write_small(operation::attach, object.id, object.type);
+  object.epoch = epoch_;
+  object.grants = 1;
+}
+
+void client::post(const request& what) noexcept {
+  if (state_ != state::open || loop_ != runtime::current_or_null()) return;
+  if (what.target() && what.target()->instance != instance_) return;
+  try {
+    write_request(0, what);
+    want_flush();
+  } catch (const std::exception&) {  // no memory: as if this process had died
+  }
+}
+
+void client::abandon(std::uint64_t id, undo take_back) noexcept {
+  const auto found = pending_.find(id);
+  if (found == pending_.end()) return;
+  found->second.waiter = nullptr;
+  found->second.take_back = take_back;
+  if (state_ != state::open) {
+    std::erase(deferred_, id);
+    pending_.erase(found);
+    return;
+  }
+  try {
+    write_small(operation::cancel, id, std::nullopt);
+    want_flush();
+  } catch (const std::exception&) {
+  }
+}
+
+void client::settle(pending entry, const answer& came) noexcept {
+  if (entry.waiter != nullptr) return entry.waiter->settle(came);
+  if (entry.take_back == nullptr || came.failure) return;
+  try {
+    entry.take_back(*entry.what, came.body);
+  } catch (const std::exception&) {  // the server writes what cannot be read: nothing to take back
+  }
+}
+
+void client::on_frame(std::span<const std::byte> frame) {
+  if (state_ == state::open) {
+    answered(frame);
+  } else {
+    greeted(frame);
+  }
+}
+
+void client::answered(std::span<const std::byte> frame) {
+  detail::byte_reader in(frame);
+  const std::uint64_t id = in.read_number();
+  const auto found = pending_.find(id);
+  if (found == pending_.end()) throw decode_error("an answer to no request");
+  pending entry = std::move(found->second);
+  pending_.erase(found);
+  answer came;
+  const auto how = static_cast<outcome>(in.read_byte());
+  if (how == outcome::value) {
+    came.body = frame.subspan(frame.size() - in.remaining());
+  } else {
+    came.failure = error_of(how, in);
+  }
+  settle(std::move(entry), came);
+}
+
+// --- the connection ---
+
+void client::begin_connecting() {
+  loop_ = &runtime::current();
+  loop_->use<client_service>().add(*this);
+  state_ = state::connecting;
+  refusal_ = nullptr;
+  auto opening = [](std::shared_ptr<client> self, std::uint64_t attempt) -> task<> {
+    try {
+      auto link = self->open_link(attempt);
+      co_await with_timeout(connect_deadline, std::move(link));
+    } catch (...) {
+      if (self->attempt_ == attempt) self->lose(std::current_exception());
+    }
+  };
+  loop_->start(opening(shared_from_this(), ++attempt_));
+}
+
+task<> client::open_link(std::uint64_t attempt) {
+  unique_fd socket;
+  try {
+    socket = co_await detail::authenticated_socket(where_, key_, connect_deadline);
+  } catch (const closed& e) {
+    throw disconnected(e.what());
+  } catch (const std::system_error& e) {
+    throw disconnected("the manager at " + where_.text() + " cannot be reached: " + e.what());
+  }
+  if (attempt_ != attempt || state_ != state::connecting) co_return;
+  state_ = state::greeting;
+  frame_link::handler& own = *this;  // a base that only this class sees
+  link_.emplace(*loop_, std::move(socket), detail::default_max_message, own);
+  while (attempt_ == attempt && state_ == state::greeting) co_await changed_.wait();
+}
+
+void client::greeted(std::span<const std::byte> frame) {
+  detail::byte_reader in(frame);
+  const unsigned version = in.read_byte();
+  if (version == 0) {  // a refusal, with its reason
+    refusal_ = std::make_exception_ptr(call_refused(read_text(in)));
+    throw closed("refused");
+  }
+  if (version != protocol_version) throw decode_error("a manager of another version");
+  in.read(&instance_, sizeof instance_);
+  in.expect_end();
+  state_ = state::open;
+  ++epoch_;
+  for (const std::uint64_t id : std::exchange(deferred_, {})) {
+    const auto found = pending_.find(id);
+    if (found == pending_.end()) continue;
+    const request& what = *found->second.what;
+    if (!what.target() || what.target()->instance == instance_) {
+      write_request(id, what);
+      continue;
+    }
+    answer came;
+    came.failure =
+        std::make_exception_ptr(object_gone("brood: the manager of this object is another one now"));
+    pending entry = std::move(found->second);
+    pending_.erase(found);
+    settle(std::move(entry), came);
+  }
+  changed_.notify_all();
+}
+
+void client::on_end(const std::string& why) noexcept {
+  lose(refusal_ ? std::exchange(refusal_, nullptr) : lost(where_, why));
+}
+
+void client::lose(const std::exception_ptr& why) noexcept {
+  if (state_ == state::idle) return;
+  refusal_ = why;
+  const auto self = shared_from_this();
+  state_ = state::idle;
+  loop_->withdraw(flush_);
+  link_.reset();
+  if (auto* service = loop_->find<client_service>()) service->remove(*this);
+  loop_ = nullptr;
+  deferred_.clear();
+  answer came;
+  came.failure = why;
+  for (auto& [id, entry] : std::exchange(pending_, {})) settle(std::move(entry), came);
+  changed_.notify_all();
+}
+
+task<> client::connected(std::chrono::nanoseconds deadline) {
+  auto opened = [](std::shared_ptr<client> self) -> task<> {
+    if (self->state_ == state::idle) self->begin_connecting();
+    while (self->state_ == state::connecting || self->state_ == state::greeting)
+      co_await self->changed_.wait();
+    if (self->state_ != state::open) std::rethrow_exception(self->refusal_);
+  };
+  auto opening = opened(shared_from_this());
+  co_await with_timeout(deadline, std::move(opening));
+}
+
+task<> client::shut_down() {
+  const auto self = shared_from_this();
+  if (link_) link_->flush();
+  lose(lost(where_, "the runtime has ended"));
+  co_return;
+}
+
+// --- objects ---
+
+object_pointer client::known(std::uint64_t instance, number id, std::uint64_t type) {
+  auto& place = references_[id];
+  auto found = place.lock();
+  if (found && found->instance == instance) {
+    if (found->type == 0) found->type = type;
+    if (type != 0 && found->type != type) throw decode_error("a handle of an object of another type");
+    return found;
+  }
+  auto made = std::make_shared<reference>(shared_from_this(), instance, id, type);
+  place = made;
+  return made;
+}
+
+object_pointer client::granted(number id) {
+  auto object = known(instance_, id, 0);
+  if (object->epoch != epoch_) {
+    object->epoch = epoch_;
+    object->grants = 0;
+  }
+  ++object->grants;
+  return object;
+}
+
+void client::release(reference& object) noexcept {
+  const auto place = references_.find(object.id);
+  if (place != references_.end() && place->second.expired()) references_.erase(place);
+  if (state_ != state::open || object.epoch != epoch_ || object.grants == 0) return;
+  if (loop_ != runtime::current_or_null()) return;
+  try {
+    write_small(operation::release, object.id, object.grants);
+    want_flush();
+  } catch (const std::exception&) {
+  }
+}
+
+void client::lend(reference& object) noexcept {
+  if (state_ != state::open || object.instance != instance_ || loop_ != runtime::current_or_null()) return;
+  try {
+    hold(object);
+    write_small(operation::lend, object.id, std::nullopt);
+    // Now, not at the end of the turn: the process may end with it, and its message is on its way.
+    link_->flush();
+  } catch (const std::exception&) {
+  }
+}
+
+}  // namespace brood::remote

@@ -1,0 +1,161 @@
+#include "manager/frame_link.hpp"
+
+#include <sys/socket.h>
+
+#include <exception>
+#include <thread>
+#include <utility>
+
+#include "system/stream_socket.hpp"
+
+namespace brood::remote {
+
+using sent_or_received = sys::stream_result::outcome;
+
+namespace {
+
+/// The link of this loop that has read last, and how often in a row.
+thread_local const frame_link* last_in_use = nullptr;
+thread_local unsigned in_a_row = 0;
+constexpr unsigned enough_in_a_row = 8;
+
+}  // namespace
+
+frame_link::frame_link(runtime& loop, unique_fd socket, std::uint64_t longest, handler& owner)
+    : loop_(loop),
+      socket_(std::move(socket)),
+      reader_(longest),
+      owner_(owner),
+      spin_(std::thread::hardware_concurrency()),
+      watch_(loop, socket_.get(), [this](int events) { on_ready(events); }) {
+  spinner_.owner = this;
+  spinner_.run = [](detail::ready_node& node) noexcept { static_cast<spinner&>(node).owner->spin(); };
+  watch_.background();
+  rearm();
+}
+
+void frame_link::flush() noexcept {
+  try {
+    const bool anything = unsent() > 0;
+    while (!broken_ && unsent() > 0) {
+      const auto result = sys::send_some(socket_.get(), std::span<const std::byte>(out_).subspan(sent_));
+      if (result.state == sent_or_received::would_block) break;
+      if (result.state == sent_or_received::gone) broken_ = true;
+      sent_ += result.count;
+    }
+    if (anything && unsent() == 0) sent_all();
+  } catch (const std::exception&) {
+    broken_ = true;
+    ::shutdown(socket_.get(), SHUT_RDWR);
+  }
+  // A broken socket is readable: the end is told from there, after the answers that have arrived, and not
+  // from inside of whoever flushes.
+  if (broken_) sent_ = out_.size();
+  if (unsent() == 0) {
+    out_.clear();
+    if (out_.capacity() > kept_capacity) out_.shrink_to_fit();
+    sent_ = 0;
+  } else if (sent_ > kept_capacity) {
+    out_.erase(out_.begin(), out_.begin() + static_cast<std::ptrdiff_t>(std::exchange(sent_, 0)));
+  }
+  rearm();
+}
+
+void frame_link::rearm() {
+  const bool read = broken_ || unsent() < most_unsent;
+  const int wanted = (read ? fd_watch::readable : 0) | (unsent() > 0 ? fd_watch::writable : 0);
+  if (wanted == watched_) return;
+  watched_ = wanted;
+  watch_.watch(wanted);
+}
+
+/// Handles what the reader holds; false if that is to stop because nobody takes the answers.
+bool frame_link::handle_frames() {
+  while (unsent() < most_unsent) {
+    const auto frame = reader_.next_in_place();
+    if (!frame) return true;
+    owner_.on_frame(*frame);
+  }
+  return false;
+}
+
+/// Whether anything came.
+bool frame_link::read_batch() {
+  if (!handle_frames()) return true;
+  // One read for each turn: what is left makes the socket readable again, and others get their turn.
+  const auto space = reader_.space();
+  const auto got = sys::receive_some(socket_.get(), space);
+  if (got.state == sent_or_received::gone) throw closed("the other side ended the connection");
+  if (got.state == sent_or_received::would_block) return false;
+  reader_.filled(got.count);
+  handle_frames();
+  return true;
+}
+
+bool frame_link::handle(int events, bool& found) noexcept {
+  bool destroyed = false;
+  destroyed_ = &destroyed;
+  std::string why;
+  try {
+    if ((events & fd_watch::writable) != 0) flush();
+    if (unsent() < most_unsent) found = read_batch();
+    if (destroyed) return false;
+    if (found) owner_.on_batch_end();
+    if (destroyed) return false;
+    if (found) flush();
+    destroyed_ = nullptr;
+    return true;
+  } catch (const std::exception& e) {
+    why = e.what();
+  }
+  if (destroyed) return false;
+  destroyed_ = nullptr;
+  broken_ = true;
+  watch_.watch(0);
+  owner_.on_end(why);
+  return false;
+}
+
+void frame_link::on_ready(int events) noexcept {
+  const bool answer_came = (events & fd_watch::readable) != 0 && sent_at_ != clock::time_point{};
+  if (answer_came) spin_.slept(clock::now() - std::exchange(sent_at_, clock::time_point{}));
+  bool found = false;
+  handle(events, found);
+}
+
+// --- spinning ---
+
+bool frame_link::is_favourite() noexcept {
+  if (last_in_use != this) {
+    last_in_use = this;
+    in_a_row = 0;
+  }
+  if (in_a_row < enough_in_a_row) ++in_a_row;
+  return in_a_row == enough_in_a_row;
+}
+
+void frame_link::sent_all() noexcept {
+  const bool alone = is_favourite();
+  sent_at_ = clock::now();
+  if (!alone || !spin_.wanted()) return;
+  // Twice as long as in shared memory: a look is a system call.
+  spin_end_ = sent_at_ + 2 * spin_.limit();
+  if (spinner_.previous == nullptr) loop_.post(spinner_);
+}
+
+void frame_link::spin() noexcept {
+  bool found = false;
+  if (last_in_use != this) return;
+  if (!handle(fd_watch::readable, found)) return;
+  if (found) {
+    spin_.spun(true);
+    return;
+  }
+  if (clock::now() < spin_end_) {
+    if (spinner_.previous == nullptr) loop_.post(spinner_);
+    return;
+  }
+  spin_.spun(false);
+}
+
+}  // namespace brood::remote

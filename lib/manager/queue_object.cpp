@@ -1,0 +1,187 @@
+// queue: values between any number of producers and consumers, with a bound on how many.
+#include <deque>
+#include <stdexcept>
+
+#include "brood/coroutine/error.hpp"
+#include "manager/make_object.hpp"
+#include "manager/outcome_error.hpp"
+#include "manager/parked.hpp"
+
+namespace brood::remote {
+namespace {
+
+struct parked_put : parked_call {
+  stored_value value;
+};
+struct parked_get : parked_call {
+  std::uint64_t most;  // 0: one, not as a list
+};
+
+class queue_object final : public object {
+ public:
+  queue_object(space& where, std::uint64_t type, std::uint64_t capacity)
+      : object(where, kind::queue, type), capacity_(capacity) {}
+
+  void handle(call& c) override;
+  bool cancel(session& who, std::uint64_t id) override {
+    return puts_.drop(who, id) || gets_.drop(who, id) || joins_.drop(who, id);
+  }
+  void forget(session& who) override {
+    puts_.forget(who);
+    gets_.forget(who);
+    joins_.forget(who);
+  }
+  void each_reference(const std::function<void(object&)>& visit) const override {
+    for (const stored_value& v : values_) {
+      for (const object_ref& o : v.references) visit(*o);
+    }
+  }
+  void let_go() override { values_.clear(); }
+
+ private:
+  bool full() const noexcept { return capacity_ != 0 && values_.size() >= capacity_; }
+  void require_open() const {
+    if (closed_) throw failure(outcome::closed, "the queue is closed");
+  }
+  void put(call& c, bool waits);
+  void get(call& c, std::uint64_t most, bool waits);
+  void give(session& to, std::uint64_t id, std::uint64_t most);
+  void push(stored_value v) {
+    values_.push_back(std::move(v));
+    ++unfinished_;
+  }
+  /// Lets those go on that can.
+  void match();
+  void close();
+  void task_done();
+
+  std::uint64_t capacity_;  // 0: none
+  std::deque<stored_value> values_;
+  std::uint64_t unfinished_ = 0;
+  bool closed_ = false;
+  waiting_line<parked_put> puts_;
+  waiting_line<parked_get> gets_;
+  waiting_line<> joins_;
+};
+
+void queue_object::put(call& c, bool waits) {
+  stored_value value = c.value();
+  require_open();
+  if (full()) {
+    if (!waits) {
+      answering(c.from, c.id).flag(false);
+      return;
+    }
+    c.from.park(c.id, *this);
+    puts_.add({{&c.from, c.id}, std::move(value)});
+    return;
+  }
+  push(std::move(value));
+  answering(c.from, c.id).flag(true);
+  match();
+}
+
+/// Of one that waits for values: a flag, which is false at the end, then one or, with `most`, some.
+void queue_object::give(session& to, std::uint64_t id, std::uint64_t most) {
+  answering reply(to, id);
+  reply.flag(!values_.empty());
+  if (values_.empty()) return;
+  std::uint64_t count = 1;
+  if (most != 0) {
+    count = std::min<std::uint64_t>(most, values_.size());
+    reply.count(count);
+  }
+  for (; count > 0; --count) {
+    reply.value(values_.front());
+    values_.pop_front();
+  }
+}
+
+void queue_object::get(call& c, std::uint64_t most, bool waits) {
+  if (values_.empty() && !closed_ && waits) {
+    c.from.park(c.id, *this);
+    gets_.add({{&c.from, c.id}, most});
+    return;
+  }
+  give(c.from, c.id, most);
+  match();
+}
+
+void queue_object::match() {
+  while (!values_.empty() && !gets_.empty()) {
+    const parked_get next = gets_.take_first();
+    give(*next.who, next.id, next.most);
+  }
+  while (!full() && !puts_.empty()) {
+    parked_put next = puts_.take_first();
+    push(std::move(next.value));
+    answering(*next.who, next.id).flag(true);
+    if (!gets_.empty()) return match();
+  }
+}
+
+void queue_object::close() {
+  closed_ = true;
+  for (const parked_put& p : puts_.take_all()) answer_failure(p, outcome::closed, "the queue is closed");
+  for (const parked_get& p : gets_.take_all()) give(*p.who, p.id, p.most);
+}
+
+void queue_object::task_done() {
+  if (unfinished_ == 0) throw std::logic_error("task_done was called more often than there were items");
+  if (--unfinished_ > 0) return;
+  for (const parked_call& p : joins_.take_all()) answering(*p.who, p.id);
+}
+
+void queue_object::handle(call& c) {
+  switch (static_cast<queue_method>(c.method)) {
+    case queue_method::put:
+      return put(c, true);
+    case queue_method::try_put:
+      return put(c, false);
+    case queue_method::get:
+      return get(c, 0, true);
+    case queue_method::try_get:
+      if (values_.empty() && closed_) require_open();
+      return get(c, 0, false);
+    case queue_method::get_many: {
+      const std::uint64_t most = c.count();
+      if (most == 0) throw std::invalid_argument("get_many of nothing");
+      return get(c, most, true);
+    }
+    case queue_method::put_back:
+      values_.push_front(c.value());
+      answering(c.from, c.id);
+      return match();
+    case queue_method::size:
+      answering(c.from, c.id).count(values_.size());
+      return;
+    case queue_method::capacity:
+      answering(c.from, c.id).count(capacity_);
+      return;
+    case queue_method::close:
+      close();
+      answering(c.from, c.id);
+      return;
+    case queue_method::task_done:
+      task_done();
+      answering(c.from, c.id);
+      return;
+    case queue_method::join:
+      if (unfinished_ == 0) {
+        answering(c.from, c.id);
+        return;
+      }
+      c.from.park(c.id, *this);
+      joins_.add({&c.from, c.id});
+      return;
+  }
+  refuse_method(what());
+}
+
+}  // namespace
+
+object* make_queue(space& where, std::uint64_t type, call& c) {
+  return new queue_object(where, type, c.count());
+}
+
+}  // namespace brood::remote

@@ -1,0 +1,288 @@
+// Managers and processes that are no family: addresses, keys, hostile clients, lost connections.
+// (_TestRemoteManager, _TestManagerRestart)
+#include <sys/stat.h>
+
+#include <chrono>
+#include <csignal>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "brood/coroutine/nursery.hpp"
+#include "brood/coroutine/sleep.hpp"
+#include "brood/coroutine/when_all.hpp"
+#include "brood/coroutine/with_timeout.hpp"
+#include "brood/process/command.hpp"
+#include "brood/runtime/stream.hpp"
+#include "channel/authenticated_socket.hpp"
+#include "channel/framing.hpp"
+#include "channel/socket_address.hpp"
+#include "scale.hpp"
+#include "served.hpp"
+#include "system/error.hpp"
+#include "system/stream_socket.hpp"
+#include "visitors.hpp"
+
+using namespace std::chrono_literals;
+using brood::address;
+using brood::authkey;
+using brood::manager;
+using brood::task;
+namespace sys = brood::sys;
+
+namespace {
+
+const char* const key = "a key of this test";
+
+struct folder {
+  folder() {
+    std::string name = std::filesystem::temp_directory_path() / "manager_test-XXXXXX";
+    if (mkdtemp(name.data()) == nullptr) sys::throw_errno("mkdtemp");
+    path = name;
+  }
+  ~folder() {
+    CHECK(std::filesystem::is_empty(path));
+    std::filesystem::remove_all(path);
+  }
+  folder(const folder&) = delete;
+  folder& operator=(const folder&) = delete;
+  address at(const std::string& name) const { return "unix:" + (path / name).string(); }
+  std::filesystem::path path;
+};
+
+std::string peer_program() {
+  return std::filesystem::read_symlink("/proc/self/exe").parent_path() / "manager" / "programs" /
+         "manager_peer";
+}
+
+task<> tell_key(brood::program& p, std::string text) {
+  co_await p.stdin_().write(text + "\n");
+  p.stdin_().close();
+}
+
+mode_t mode_of(const std::filesystem::path& path) {
+  struct stat status{};
+  if (::stat(path.c_str(), &status) != 0) sys::throw_errno("stat");
+  return status.st_mode & 07777;
+}
+
+brood::unique_fd raw_connection(const address& where) {
+  const sys::endpoint there = brood::detail::endpoint_of(where);
+  brood::unique_fd socket = sys::stream_socket(there);
+  const int code = sys::start_connect(socket.get(), there);
+  if (code != 0 && code != EAGAIN && code != EINPROGRESS) sys::throw_errno("connect", code);
+  return socket;
+}
+
+void send_raw(int socket, std::string_view text) { sys::send_some(socket, std::as_bytes(std::span(text))); }
+
+}  // namespace
+
+TEST_CASE("an unrelated program shares the objects, over every kind of address") {
+  const folder f;
+  const std::vector<address> addresses{f.at("socket"), "tcp:127.0.0.1:0", "tcp:[::1]:0", address(),
+                                       "unix:@brood-manager-test-" + std::to_string(getpid())};
+  run_clean([&]() -> task<> {
+    for (const address& where : addresses) {
+      auto m = co_await manager::start().at(where).key(key);
+      auto q = co_await m.queue<int>(0, "numbers");
+      co_await q.put(20);
+      co_await q.put(22);
+      auto p = co_await brood::command(peer_program(), m.address().text())
+                   .stdin_(brood::piped)
+                   .stdout_(brood::piped)
+                   .spawn();
+      co_await tell_key(p, key);
+      const std::string said = co_await p.stdout_().read_all();
+      CHECK(said == "visitor 1\n");
+      const int sum = co_await q.get();
+      CHECK(sum == 42);
+      co_await p.join();
+      co_await m.shutdown();
+    }
+  });
+}
+
+TEST_CASE("a socket file is its owner's alone, in a folder of its owner's alone") {
+  run_clean([]() -> task<> {
+    auto m = co_await manager::start().at(address());
+    const std::filesystem::path file = m.address().name();
+    CHECK(mode_of(file) == 0600);
+    CHECK(mode_of(file.parent_path()) == 0700);
+    co_await m.shutdown();
+    CHECK_FALSE(std::filesystem::exists(file.parent_path()));
+  });
+}
+
+TEST_CASE("a key is in no argument and no environment") {
+  run_clean([]() -> task<> {
+    auto m = co_await manager::start().key(key);
+    for (const char* what : {"cmdline", "environ"}) {
+      std::ifstream file("/proc/" + std::to_string(m.pid()) + "/" + what);
+      const std::string all(std::istreambuf_iterator<char>(file), {});
+      CHECK(all.find(key) == std::string::npos);
+    }
+    co_await m.shutdown();
+  });
+}
+
+TEST_CASE("TCP beyond this machine must be asked for") {
+  run_clean([]() -> task<> {
+    const std::string refused = co_await error_of(manager::start().at("tcp:0.0.0.0:0").in_this_process());
+    CHECK(refused == "std::invalid_argument");
+    const std::string in_child = co_await error_of(manager::start().at("tcp:0.0.0.0:0"));
+    CHECK(in_child == "remote std::invalid_argument");
+    auto m = co_await manager::start().at("tcp:0.0.0.0:0").allow_remote().in_this_process();
+    co_await m.shutdown();
+  });
+}
+
+TEST_CASE("nobody answers, nobody listens, the address is taken") {
+  const folder f;
+  run_clean([&]() -> task<> {
+    const std::string nobody = co_await error_of(manager::connect(f.at("nothing"), key));
+    CHECK(nobody == "brood::disconnected");
+    auto m = co_await manager::start().at(f.at("socket")).key(key);
+    const std::string taken = co_await error_of(manager::start().at(f.at("socket")).key(key));
+    CHECK(taken == "remote std::system_error");
+    const std::string wrong = co_await error_of(manager::connect(f.at("socket"), "another key"));
+    CHECK(wrong == "brood::authentication_error");
+    co_await m.shutdown();
+  });
+}
+
+TEST_CASE("the same address again and again, right after the end") {
+  const folder f;
+  run_clean([&]() -> task<> {
+    for (int i = 0; i < 10; ++i) {
+      auto m = co_await manager::start().at(f.at("socket")).key(key);
+      auto v = co_await m.value<int>(i);
+      const int got = co_await v.get();
+      CHECK(got == i);
+      co_await m.shutdown();
+    }
+  });
+}
+
+TEST_CASE(
+    "every pending call of a manager that is killed ends with an error, and later calls find a new one") {
+  const folder f;
+  run_clean([&]() -> task<> {
+    auto m = co_await manager::start().at(f.at("socket")).key(key);
+    auto q = co_await m.queue<int>(0, "numbers");
+    auto l = co_await m.lock();
+    auto guard = co_await l.acquire();
+    std::vector<task<std::string>> waiting;
+    for (int i = 0; i < 100; ++i) {
+      waiting.push_back(error_of(q.get()));
+      waiting.push_back(error_of(l.acquire()));
+    }
+    std::vector<std::string> errors;
+    co_await brood::with_nursery([&](brood::nursery& n) -> task<> {
+      n.start([](std::vector<task<std::string>> all, std::vector<std::string>& into) -> task<> {
+        into = co_await brood::when_all(std::move(all));
+      }(std::move(waiting), errors));
+      co_await q.size();
+      ::kill(m.pid(), SIGKILL);
+    });
+    CHECK(errors == std::vector<std::string>(200, "brood::disconnected"));
+    CHECK_FALSE(guard.is_held());
+    const std::string later = co_await error_of(q.size());
+    CHECK(later == "brood::disconnected");  // nobody listens
+    co_await m.shutdown();                  // reaps it
+
+    auto next = co_await manager::start().at(f.at("socket")).key(key);
+    const std::string old_object = co_await error_of(q.size());
+    CHECK(old_object == "brood::object_gone");
+    auto again = co_await m.queue<int>(0, "numbers");  // by the old handle: it has connected again
+    co_await again.put(1);
+    const std::size_t size = co_await again.size();
+    CHECK(size == 1);
+    co_await next.shutdown();
+  });
+}
+
+TEST_CASE(
+    "a thousand wrong keys, truncated, oversized and slow handshakes get in nowhere and disturb nobody") {
+  run_clean([]() -> task<> {
+    auto m = co_await manager::start().key(key);
+    const address where = m.address();
+    auto d = co_await m.dict<int, int>();
+    const int rounds = many(1000) / 4;
+    int refused = 0;
+    int served_calls = 0;
+    co_await brood::with_nursery([&](brood::nursery& n) -> task<> {
+      n.start([](brood::managed::dict<int, int> good, int count, int& done) -> task<> {
+        for (int i = 0; i < count; ++i) {
+          co_await good.set(i, i);
+          ++done;
+        }
+      }(d, 4 * rounds, served_calls));
+      for (int i = 0; i < rounds; ++i) {
+        const std::string wrong = co_await error_of(manager::connect(where, "wrong " + std::to_string(i)));
+        refused += wrong == "brood::authentication_error";
+        const auto truncated = raw_connection(where);
+        send_raw(truncated.get(), std::string_view("\x26\0\0\0bro", 7));
+        const auto oversized = raw_connection(where);
+        send_raw(oversized.get(), std::string(2000, '\xff'));
+        const auto silent = raw_connection(where);  // dropped here, in the middle of it
+      }
+      // Those that say nothing and stay: each place is theirs for a moment only.
+      std::vector<brood::unique_fd> silent;
+      for (int i = 0; i < 100; ++i) silent.push_back(raw_connection(where));
+      auto fresh = co_await brood::with_timeout(60s, manager::connect(where, key));
+      CHECK(fresh.address() == where);
+    });
+    CHECK(refused == rounds);
+    CHECK(served_calls == 4 * rounds);
+    const std::size_t size = co_await d.size();
+    CHECK(size == static_cast<std::size_t>(4 * rounds));
+    co_await m.shutdown();
+  });
+}
+
+TEST_CASE("an authenticated client that sends nonsense is dropped, alone") {
+  run_clean([]() -> task<> {
+    auto m = co_await manager::start().key(key).max_message(1 << 20);
+    auto d = co_await m.dict<int, int>();
+    for (const std::uint64_t size : {std::uint64_t{1} << 40, std::uint64_t{0}, std::uint64_t{3}}) {
+      auto socket = co_await brood::detail::authenticated_socket(m.address(), key, 10s);
+      brood::bytes nonsense;
+      const auto header = brood::detail::frame_header(size);
+      nonsense.insert(nonsense.end(), header.begin(), header.end());
+      nonsense.resize(nonsense.size() + 3, std::byte{0xee});
+      sys::send_some(socket.get(), nonsense);
+      for (bool open = true; open;) {
+        std::byte space[256];
+        const auto got = sys::receive_some(socket.get(), space);
+        open = got.state != sys::stream_result::outcome::gone;
+        co_await brood::yield();
+      }
+      co_await d.set(1, 1);
+    }
+    auto texts = co_await m.dict<int, std::string>();
+    const std::string too_large(2 << 20, 'x');
+    const std::string dropped = co_await error_of(texts.set(1, too_large));
+    CHECK(dropped == "brood::disconnected");
+    co_await m.shutdown();
+  });
+}
+
+TEST_CASE("no more clients than allowed") {
+  run_clean([]() -> task<> {
+    auto m = co_await manager::start().key(key).max_connections(1);
+    auto d = co_await m.dict<int, int>();
+    auto p = co_await brood::command(peer_program(), m.address().text())
+                 .stdin_(brood::piped)
+                 .stdout_(brood::piped)
+                 .spawn();
+    co_await tell_key(p, key);
+    const std::string said = co_await p.stdout_().read_all();
+    CHECK_THAT(said, contains_text("as many connections as it takes"));
+    co_await p.join();
+    co_await d.set(1, 1);
+    co_await m.shutdown();
+  });
+}
