@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <bit>
 #include <cerrno>
 #include <cstring>
@@ -202,6 +203,20 @@ word& arena::take_cell() {
 }
 
 void arena::return_cell(word& cell) noexcept { free_cells_.push_back(&cell); }
+
+void arena::for_each_cell(const std::function<void(std::uint64_t)>& look) const {
+  const auto slots = std::min(header().slots, header().slots_cut.load(std::memory_order_acquire));
+  for (std::uint32_t slot = 1; slot < slots; ++slot) {
+    process_slot& s = slot_at(slot);
+    if (state_of(s.state.load(std::memory_order_acquire)) == slot_state::free) continue;
+    for (unsigned chunk = 0; chunk < detail::chunk_count; ++chunk) {
+      if (chunk > 0 && s.cell_chunks[chunk].load(std::memory_order_acquire) == 0) continue;
+      for (std::uint32_t i = 0; i < detail::cells_in_chunk(chunk); ++i) {
+        look(cell_at(s, chunk, i).load(std::memory_order_acquire));
+      }
+    }
+  }
+}
 
 // ---- wait entries ----
 
