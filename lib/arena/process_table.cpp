@@ -420,8 +420,11 @@ void arena::repair_intents(process_slot& dead) {
     dead.intent_ring.store(0, std::memory_order_release);
   }
   if (const auto list = static_cast<reference>(dead.intent_list.load(std::memory_order_acquire)); list != 0) {
+    auto& waits_in = at<detail::wait_list>(list);
+    // Also if nobody seems to wait: the count may be in the transaction that is to be finished, with words of the slot.
+    detail::repair(*this, waits_in);
     // Whether it woke anyone is unknown; one too many does no harm.
-    detail::wake(*this, at<detail::wait_list>(list), 1);
+    detail::wake(*this, waits_in, 1);
     dead.intent_list.store(0, std::memory_order_release);
   }
   if (const auto object = static_cast<reference>(dead.intent_object.load(std::memory_order_acquire));
