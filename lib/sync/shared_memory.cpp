@@ -58,17 +58,24 @@ std::string checked(std::string_view name) {
 
 std::string path_of(const std::string& name) { return std::string(folder) + name; }
 
-/// Takes the name away if it is still that object's.
-void unlink_registered(const registered_name& entry) noexcept {
+/// Whether the name is still that object's.
+bool is_in_use(const registered_name& entry) noexcept {
   struct stat status{};
-  if (entry.path[0] != '/' || ::stat(entry.path, &status) != 0) return;
-  if (status.st_ino == entry.inode && status.st_dev == entry.device) ::unlink(entry.path);
+  return entry.path[0] == '/' && ::stat(entry.path, &status) == 0 && status.st_ino == entry.inode &&
+         status.st_dev == entry.device;
 }
 
 registered_name* name_at(arena& memory, reference block) noexcept {
   const auto payload = memory.payload(block, name_block);
   return payload.size() < sizeof(registered_name) ? nullptr
                                                   : reinterpret_cast<registered_name*>(payload.data());
+}
+
+/// Checked: shared memory may hold anything.
+registered_name copy_of(const registered_name& entry) noexcept {
+  registered_name copy = entry;
+  copy.path[sizeof copy.path - 1] = 0;
+  return copy;
 }
 
 /// The names this process is to take away in the end, by path: the cell that names the block.
@@ -128,9 +135,11 @@ void enter(arena& memory, const std::string& path, const struct stat& status) {
 /// Takes a dead process's name over. In one transaction, as a block is freed by the one who has it.
 void inherit_name(arena& memory, word& cell) {
   const reference block = cell_reference(cell.load(std::memory_order_acquire));
-  const registered_name* entry = name_at(memory, block);
-  if (entry == nullptr) return;
-  const std::string path(entry->path, ::strnlen(entry->path, sizeof entry->path));
+  const registered_name* found = name_at(memory, block);
+  if (found == nullptr) return;
+  const registered_name entry = copy_of(*found);
+  if (!is_in_use(entry)) return memory.release(block, cell);  // unlinked by another
+  const std::string path = entry.path;
   forget(memory, path);
   word& mine = memory.take_cell();
   name_register::get().mine(memory)[path] = &mine;
@@ -155,11 +164,13 @@ void unlink_names_of_family() noexcept {
   memory.for_each_cell([&](std::uint64_t cell) {
     if (cell_kind(cell) != held::custom) return;
     if (const registered_name* entry = name_at(memory, cell_reference(cell)); entry != nullptr) {
-      registered_name copy = *entry;
-      copy.path[sizeof copy.path - 1] = 0;
-      unlink_registered(copy);
+      const registered_name copy = copy_of(*entry);
+      if (is_in_use(copy)) ::unlink(copy.path);
     }
   });
+  if (memory.me() == 0) return;
+  auto& mine = name_register::get().mine(memory);
+  while (!mine.empty()) forget(memory, std::string(mine.begin()->first));
 }
 
 class named_mapping {

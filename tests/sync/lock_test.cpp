@@ -302,7 +302,10 @@ TEST_CASE("waiters that are killed cost nothing, whether their turn had come or 
     g->release();
     waiters[0].kill();
     waiters[0].join();
-    for (std::size_t i = 1; i < 4; ++i) waiters[i].join();
+    if (round % 2 == 0) waiters[2].join();  // before those who may stand behind it
+    for (const std::size_t i : {1u, 2u, 3u}) {
+      if (i != 2 || round % 2 != 0) CHECK(waiters[i].join() == 0);
+    }
     CHECK(l.waiting() == 0);
     CHECK(l.try_acquire().has_value());
   }
@@ -382,7 +385,6 @@ TEST_CASE(
   });
   for (auto& c : greedy) CHECK(c.join() == 0);
   CHECK(served == 500);
-  CHECK(shared->longest > 0);
   CHECK(shared->longest <= detail::most_turns + 2);
 }
 

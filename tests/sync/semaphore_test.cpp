@@ -265,7 +265,6 @@ TEST_CASE("no barging starvation: a waiter is passed over a bounded number of ti
     shared->stop = true;
   });
   for (auto& c : greedy) CHECK(c.join() == 0);
-  CHECK(shared->longest > 0);
   CHECK(shared->longest <= detail::most_turns + 2);
 }
 

@@ -20,7 +20,7 @@ using test::memory;
 
 namespace {
 
-std::string unused_name() { return "brood-test-" + std::to_string(::getpid()); }
+std::string unused_name() { return "named-memory-test-" + std::to_string(::getpid()); }
 bool exists(const std::string& name) { return ::access(("/dev/shm/" + name).c_str(), F_OK) == 0; }
 
 /// The errno with which `act` fails; 0 if it does not.
