@@ -355,4 +355,74 @@ MANAGER = [
     ),
 ]
 
-BENCHMARKS = SPAWN + LISTS + CHILDREN + LOOP + QUEUE + PIPE + CODEC + MANAGER
+# --- Synchronisation -------------------------------------------------------------------------------------------------
+#
+# Uncontended: to take and to give back, in one process. Contended: four processes that do nothing else count up under one
+# lock, and the sum is checked. A hand-over is the time from the release, with 1,000 processes in the line, to the last of
+# them, for each. Robust mutexes notice the death of their owner, as ours do; Boost's and Python's do not.
+#
+# Nobody sleeps less than a futex does: the limit of whatever makes two processes wake each other in turn.
+SYNC = [
+    Benchmark(
+        "lock.uncontended", "ns", "lower",
+        brood=c("sync_bench lock --count {n}", 1_000_000, 10_000_000),
+        peers={
+            "Boost interprocess_mutex": c("boost_sync mutex --count {n}", 1_000_000, 10_000_000),
+            "Python Lock": c("python_sync.py lock --count {n}", 200_000, 1_000_000),
+        },
+        limit={"robust pthread mutex": c("bare_sync mutex --count {n}", 1_000_000, 10_000_000)},
+    ),
+    Benchmark(
+        "lock.4p.contended", "1/s", "higher",
+        brood=c("sync_bench contended --processes 4 --count {n}", 500_000, 5_000_000),
+        peers={
+            "Boost interprocess_mutex": c("boost_sync contended --processes 4 --count {n}", 500_000, 5_000_000),
+            "Python Lock": c("python_sync.py contended --processes 4 --count {n}", 100_000, 500_000),
+        },
+        limit={"robust pthread mutex": c("bare_sync contended --processes 4 --count {n}", 500_000, 5_000_000)},
+    ),
+    Benchmark(
+        "lock.1000_waiters", "us", "lower",
+        brood=c("sync_bench waiters --processes 1000"),
+        peers={"Python Lock": c("python_sync.py waiters --processes 1000", rounds=3)},
+        limit={"futex, one way": c("bare_sync round-trip --one-way --count {n}", 10_000, 100_000)},
+    ),
+    Benchmark(
+        "event.round_trip", "us", "lower",
+        brood=c("sync_bench event --count {n}", 10_000, 100_000),
+        peers={"Python Event": c("python_sync.py event --count {n}", 5000, 50_000)},
+        limit={"futex": c("bare_sync round-trip --count {n}", 10_000, 100_000)},
+    ),
+    Benchmark(
+        "semaphore.uncontended", "ns", "lower",
+        brood=c("sync_bench semaphore --count {n}", 1_000_000, 10_000_000),
+        peers={
+            "Boost interprocess_semaphore": c("boost_sync semaphore --count {n}", 1_000_000, 10_000_000),
+            "Python Semaphore": c("python_sync.py semaphore --count {n}", 200_000, 1_000_000),
+        },
+        limit={"robust pthread mutex": c("bare_sync mutex --count {n}", 1_000_000, 10_000_000)},
+    ),
+    Benchmark(
+        "condition.round_trip", "us", "lower",
+        brood=c("sync_bench condition --count {n}", 10_000, 100_000),
+        peers={
+            "Boost interprocess_condition": c("boost_sync condition --count {n}", 10_000, 100_000),
+            "Python Condition": c("python_sync.py condition --count {n}", 5000, 20_000),
+        },
+        limit={"futex": c("bare_sync round-trip --count {n}", 10_000, 100_000)},
+    ),
+    Benchmark(
+        "barrier.4p", "us", "lower",
+        brood=c("sync_bench barrier --processes 4 --count {n}", 5000, 50_000),
+        peers={"Python Barrier": c("python_sync.py barrier --processes 4 --count {n}", 1000, 5000)},
+        limit={"futex": c("bare_sync barrier --processes 4 --count {n}", 5000, 50_000)},
+    ),
+    Benchmark(
+        "array.sum", "GB/s", "higher",
+        brood=c("sync_bench array --size 67108864 --count {n}", 20, 100),
+        peers={"Python RawArray": c("python_sync.py array --size 8388608 --count {n}", 5, 20)},
+        limit={"private memory": c("bare_sync sum --size 67108864 --count {n}", 20, 100)},
+    ),
+]
+
+BENCHMARKS = SPAWN + LISTS + CHILDREN + LOOP + QUEUE + PIPE + CODEC + SYNC + MANAGER

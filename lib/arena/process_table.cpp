@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <bit>
 #include <cerrno>
 #include <cstring>
@@ -204,6 +205,20 @@ word& arena::take_cell() {
 }
 
 void arena::return_cell(word& cell) noexcept { free_cells_.push_back(&cell); }
+
+void arena::for_each_cell(const std::function<void(std::uint64_t)>& look) const {
+  const auto slots = std::min(header().slots, header().slots_cut.load(std::memory_order_acquire));
+  for (std::uint32_t slot = 1; slot < slots; ++slot) {
+    process_slot& s = slot_at(slot);
+    if (state_of(s.state.load(std::memory_order_acquire)) == slot_state::free) continue;
+    for (unsigned chunk = 0; chunk < detail::chunk_count; ++chunk) {
+      if (chunk > 0 && s.cell_chunks[chunk].load(std::memory_order_acquire) == 0) continue;
+      for (std::uint32_t i = 0; i < detail::cells_in_chunk(chunk); ++i) {
+        look(cell_at(s, chunk, i).load(std::memory_order_acquire));
+      }
+    }
+  }
+}
 
 // ---- wait entries ----
 
@@ -408,11 +423,11 @@ void arena::repair_intents(process_slot& dead) {
     dead.intent_ring.store(0, std::memory_order_release);
   }
   if (const auto list = static_cast<reference>(dead.intent_list.load(std::memory_order_acquire)); list != 0) {
-    // A transaction that it committed may hold words of its slot, and the wake of somebody whom the count no longer
-    // shows: it is brought to an end first, whether or not anybody seems to wait.
-    detail::repair(*this, at<detail::wait_list>(list));
+    auto& waits_in = at<detail::wait_list>(list);
+    // Also if nobody seems to wait: the count may be in the transaction that is to be finished, with words of the slot.
+    detail::repair(*this, waits_in);
     // Whether it woke anyone is unknown; one too many does no harm.
-    detail::wake(*this, at<detail::wait_list>(list), 1);
+    detail::wake(*this, waits_in, 1);
     dead.intent_list.store(0, std::memory_order_release);
   }
   if (const auto object = static_cast<reference>(dead.intent_object.load(std::memory_order_acquire));

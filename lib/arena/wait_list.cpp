@@ -14,6 +14,8 @@ constexpr std::uint64_t make_link(std::uint64_t previous, std::uint64_t next) {
 }
 // `ends` has the same shape: last << 32 | first.
 
+constexpr std::uint64_t one_woken = std::uint64_t{1} << 32;  // in `on_their_way`
+
 wait_entry& entry_at(arena& memory, std::uint64_t r) {
   return memory.at<wait_entry>(static_cast<reference>(r));
 }
@@ -42,9 +44,10 @@ void unlink(arena& memory, section_guard& g, wait_list& list, wait_entry& entry)
 
 /// The entry was woken and is about to try again, or never will.
 void arrive(section_guard& g, wait_list& list, wait_entry& entry) {
-  if (g.get(entry.on_its_way) == 0) return;
+  const std::uint64_t counted = g.get(entry.on_its_way);
+  if (counted == 0) return;
   g.set(entry.on_its_way, 0);
-  g.add(list.on_their_way(), -std::uint64_t{1});
+  g.add(list.on_their_way(), -counted);
 }
 
 /// With the section held: sets the bit of the entry that was taken out last, and names whom to ring.
@@ -150,11 +153,11 @@ std::uint64_t wake(arena& memory, wait_list& list, std::uint64_t most) {
       wait_entry& entry = entry_at(memory, first);
       unlink(memory, g, list, entry);
       g.set(entry.state, static_cast<std::uint64_t>(wait_state::woken));
-      if (memory.is_asleep(entry.owner.load(std::memory_order_relaxed))) {
-        g.set(entry.on_its_way, 1);
-        g.add(list.on_their_way(), 1);
-        g.set(list.last_wake(), coarse_clock());
-      }
+      const bool asleep = memory.is_asleep(entry.owner.load(std::memory_order_relaxed));
+      const std::uint64_t counted = one_woken | (asleep ? 1 : 0);
+      g.set(entry.on_its_way, counted);
+      g.add(list.on_their_way(), counted);
+      if (asleep) g.set(list.last_wake(), coarse_clock());
       g.set(list.delivering_home(), entry.home.load(std::memory_order_relaxed));
       g.set(list.delivering_owner(), entry.owner.load(std::memory_order_relaxed));
       g.commit();

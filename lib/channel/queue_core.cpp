@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "brood/arena/detail/intent.hpp"
 #include "brood/runtime/snapshot.hpp"
 
 namespace brood::detail {
@@ -54,38 +55,6 @@ class cell_for {
   arena& memory_;
   word* cell_;
 };
-
-/// Names the queue as the object this process is changing. Needed wherever a transaction of one of its
-/// sections holds words of this process (its cells): they must be brought to an end before its slot goes to
-/// somebody else.
-class intent {
- public:
-  intent(arena& memory, reference queue)
-      : word_(memory.my_slot().intent_object), outer_(word_.load(std::memory_order_relaxed)) {
-    word_.store(queue, std::memory_order_release);
-    kill_point();
-  }
-  ~intent() {
-    kill_point();
-    word_.store(outer_, std::memory_order_release);
-  }
-  intent(const intent&) = delete;
-  intent& operator=(const intent&) = delete;
-
- private:
-  word& word_;
-  std::uint64_t outer_;
-};
-
-/// Between progress and the look at the count of waiters. Leaving a section is an exchange, a full barrier on
-/// x86.
-inline void wake_barrier() noexcept {
-#if defined(__x86_64__)
-  std::atomic_signal_fence(std::memory_order_seq_cst);
-#else
-  std::atomic_thread_fence(std::memory_order_seq_cst);
-#endif
-}
 
 // ---- what the arena does for queues ----
 

@@ -19,6 +19,7 @@
 
 #include "brood/arena/family_memory.hpp"
 #include "brood/runtime/detail/describe.hpp"
+#include "brood/sync/shared_memory.hpp"
 #include "process/child_main.hpp"
 #include "process/family.hpp"
 #include "process/program_start.hpp"
@@ -97,7 +98,10 @@ class fork_server {
     constexpr int patience = 2000;  // ms, for a parent that takes long to die
     pollfd parent{setup_.parent.get(), POLLIN, 0};
     // Children die with their parent by themselves (PR_SET_PDEATHSIG); what they started does not.
-    if (poll(&parent, 1, patience) > 0) table_.kill_groups();
+    if (poll(&parent, 1, patience) > 0) {
+      table_.kill_groups();
+      if (!family::get().is_child) unlink_names_of_family();
+    }
     _exit(0);
   }
 

@@ -1,11 +1,10 @@
-// The kill fuzz: workers on queues, leases, pipes, shared buffers and the arena are ended by SIGKILL at a random step of a random
-// primitive (kill_point.hpp), and cleaned up after. After each round: nobody hung, nothing that was committed
+// The kill fuzz: workers on queues, leases, pipes, shared buffers, locks and their like and the arena are ended by SIGKILL at
+// a random step of a random primitive (kill_point.hpp), and cleaned up after. After each round: nobody hung, nothing that was committed
 // is lost or doubled, and the arena's accounts are as before.
 //
 //   kill_fuzz [--kills N] [--seed S]
 #include <signal.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,26 +18,22 @@
 #include <type_traits>
 #include <vector>
 
-#include "brood/arena/detail/kill_point.hpp"
 #include "brood/channel/pipe.hpp"
 #include "brood/channel/queue.hpp"
 #include "brood/channel/shared_buffer.hpp"
 #include "brood/channel/shared_fd.hpp"
 #include "brood/coroutine/nursery.hpp"
 #include "brood/runtime/sync_wait.hpp"
-
-#ifndef BROOD_KILL_FUZZ
-#error "build with -DBROOD_KILL_FUZZ"
-#endif
+#include "fuzz.hpp"
 
 using namespace brood;
+using namespace kill_fuzz;
 
 namespace {
 
 constexpr int producers = 3;
 constexpr int consumers = 3;
 constexpr int items_each = 150;
-constexpr unsigned round_seconds = 30;
 
 /// What the workers know of each other besides what is tested. In plain shared memory, not in the arena.
 struct scoreboard {
@@ -51,25 +46,6 @@ struct scoreboard {
 };
 
 scoreboard* board = nullptr;
-std::mt19937_64 chance;
-std::uint64_t kills = 0;
-std::uint64_t seed = 1;
-const char* current_round = "";
-
-std::uint64_t pick(std::uint64_t below) { return chance() % below; }
-
-[[noreturn]] void fail(const std::string& what) {
-  std::fprintf(stderr, "kill_fuzz: %s: %s (seed %llu, after %llu kills)\n", current_round, what.c_str(),
-               static_cast<unsigned long long>(seed), static_cast<unsigned long long>(kills));
-  std::_Exit(1);
-}
-
-template <class F>
-void in_loop(F body) {
-  runtime loop;
-  loop.run_until_complete(body());
-}
-
 // ---- items of three sizes ----
 
 struct small_item {
@@ -185,24 +161,6 @@ struct worker {
   bool armed;
 };
 
-template <class F>
-pid_t start(std::uint32_t slot, std::uint64_t steps, F body) {
-  std::fflush(nullptr);
-  const pid_t pid = ::fork();
-  if (pid != 0) return pid;
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  int code = 0;
-  try {
-    detail::arm_kill_point(steps);
-    family_memory::adopt_slot(slot);
-    body();
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "worker: %s\n", e.what());
-    code = 1;
-  }
-  ::_exit(code);
-}
-
 template <class Item>
 task<> produce(queue<Item> q, int p) {
   while (board->next[p] < items_each) {
@@ -245,18 +203,11 @@ task<> consume_leased(queue<Item> q) {
   }
 }
 
-/// 0, or how many kill points the worker may pass: from the first instructions to the whole life.
-std::uint64_t draw_steps() {
-  if (pick(4) == 0) return 0;
-  const std::uint64_t scale = std::uint64_t{1} << (3 + pick(12));
-  return 1 + pick(scale);
-}
-
 template <class Item>
 void run_queue(const char* name, bool leased, std::uint64_t capacity) {
   current_round = name;
   std::memset(static_cast<void*>(board), 0, sizeof *board);
-  const auto before = family_memory::get().statistics();
+  const accounts before;
   std::uint64_t consumer_kills = 0;
   {
     const queue<Item> q = capacity == 0 ? queue<Item>(unbounded()) : queue<Item>(capacity);
@@ -318,12 +269,7 @@ void run_queue(const char* name, bool leased, std::uint64_t capacity) {
   if (leased && doubled > consumer_kills) fail("a leased item that was done came again");
   if (!leased && doubled != 0) fail("an item came twice");
   if (!leased && lost > consumer_kills) fail("more items were lost than consumers killed");
-  const auto after = family_memory::get().statistics();
-  if (after.blocks != before.blocks || after.bytes_used != before.bytes_used) {
-    fail("the arena's accounts do not balance: " + std::to_string(before.blocks) + " blocks before, " +
-         std::to_string(after.blocks) + " after");
-  }
-  if (after.processes != 1) fail("slots of dead processes are left");
+  before.require_balance();
 }
 
 template <class Item>
@@ -358,7 +304,7 @@ template <class Item>
 void run_pipe(const char* name) {
   current_round = name;
   std::memset(static_cast<void*>(board), 0, sizeof *board);
-  const auto before = family_memory::get().statistics();
+  const accounts before;
   bool any_killed = false;
   ::alarm(round_seconds);
   {
@@ -394,18 +340,13 @@ void run_pipe(const char* name) {
   if (board->garbage != 0) fail("an item was damaged");
   if (board->disorder != 0) fail("an item was lost, doubled or out of order");
   if (!any_killed && (board->received[0] != items_each || board->received[1] != items_each)) fail("items were lost");
-  const auto after = family_memory::get().statistics();
-  if (after.blocks != before.blocks || after.bytes_used != before.bytes_used) {
-    fail("the arena's accounts do not balance: " + std::to_string(before.blocks) + " blocks before, " +
-         std::to_string(after.blocks) + " after");
-  }
-  if (after.processes != 1) fail("slots of dead processes are left");
+  before.require_balance();
 }
 
 /// Blocks and objects, taken and given back.
 void run_arena() {
   current_round = "arena";
-  const auto before = family_memory::get().statistics();
+  const accounts before;
   ::alarm(round_seconds);
   for (int i = 0; i < 10; ++i) {
     const std::uint32_t slot = family_memory::reserve_slot();
@@ -433,10 +374,7 @@ void run_arena() {
     if (WIFSIGNALED(status)) ++kills;
     if (WIFEXITED(status) && WEXITSTATUS(status) != 0) fail("a worker failed");
     family_memory::on_death(slot);
-    const auto after = family_memory::get().statistics();
-    if (after.blocks != before.blocks || after.bytes_used != before.bytes_used || after.processes != 1) {
-      fail("the arena's accounts do not balance");
-    }
+    before.require_balance();
   }
   ::alarm(0);
 }
@@ -444,7 +382,7 @@ void run_arena() {
 /// The one who cleans up is killed while it does.
 void run_successors() {
   current_round = "clean-up";
-  const auto before = family_memory::get().statistics();
+  const accounts before;
   ::alarm(round_seconds);
   {
     const queue<text_item> q(10);
@@ -495,16 +433,12 @@ void run_successors() {
     }
   }
   ::alarm(0);
-  const auto after = family_memory::get().statistics();
-  if (after.blocks != before.blocks || after.bytes_used != before.bytes_used)
-    fail("the arena's accounts do not balance");
-  if (after.processes != 1) fail("slots of dead processes are left");
+  before.require_balance();
 }
 
 void hang(int) {
-  for (const char* text : {"kill_fuzz: ", current_round, ": somebody hangs\n"}) {
-    (void)!::write(STDERR_FILENO, text, std::strlen(text));
-  }
+  std::fprintf(stderr, "kill_fuzz: %s: somebody hangs (seed %llu, after %llu kills)\n", current_round,
+               static_cast<unsigned long long>(seed), static_cast<unsigned long long>(kills));
   ::abort();
 }
 
@@ -544,6 +478,7 @@ int main(int argc, char** argv) {
     }
     for (int i = 0; i < 3; ++i) run_arena();
     for (int i = 0; i < 10; ++i) run_successors();
+    run_sync_rounds();
   }
   std::printf(
       "%llu kills: nobody hung, nothing committed was lost or doubled, the accounts balance (seed %llu)\n",

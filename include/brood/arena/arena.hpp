@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <unordered_map>
@@ -86,6 +87,8 @@ class BROOD_API arena {
   detail::word& take_cell();
   /// Gives an empty cell back.
   void return_cell(detail::word& cell) noexcept;
+  /// What every cell of every process says at this moment. For the end of the family, when few change any more.
+  void for_each_cell(const std::function<void(std::uint64_t)>& look) const;
 
   // ---- processes ----
 

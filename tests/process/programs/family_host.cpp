@@ -31,6 +31,7 @@ brood::task<> live(int levels) {
 }
 
 brood::task<int> idle() {
+  const auto named = brood::shared_memory::create("brood-family-host-" + std::to_string(getpid()), 4096);
   std::vector<brood::process<void>> children;
   for (int i = 0; i < 3; ++i) {
     children.push_back(co_await brood::spawn<live>(2).stdout_(brood::piped));

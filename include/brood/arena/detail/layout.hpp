@@ -61,7 +61,7 @@ struct wait_entry {
   word state;       // wait_state
   word home;        // chunk << 24 | index: which bit of which process is set to wake it
   word owner;       // generation << 32 | slot
-  word on_its_way;  // 1 if it is counted in the list's `on_their_way`
+  word on_its_way;  // what it counts in the list's `on_their_way`: 0 unless it was woken
   word spare[2];
 };
 static_assert(sizeof(wait_entry) == granule);

@@ -35,7 +35,7 @@ struct wait_list {
   word& count() noexcept { return guard.local[1]; }
   word& delivering_owner() noexcept { return guard.local[2]; }
   word& delivering_home() noexcept { return guard.local[3]; }
-  // guard.local[4] entries woken out of a sleep that have not tried again yet
+  // guard.local[4] entries woken that have not tried again yet << 32 | those of them that were woken out of a sleep
   word& on_their_way() noexcept { return guard.local[4]; }
   // guard.local[5] when the last of them was woken, by `coarse_clock`
   word& last_wake() noexcept { return guard.local[5]; }
@@ -54,10 +54,14 @@ inline constexpr std::uint64_t wake_overdue = 10;
 inline bool has_waiters(wait_list& list) noexcept {
   return list.count().load(std::memory_order_relaxed) != 0;
 }
+/// Whether anybody waits, or was woken and has not tried again yet.
+inline bool is_anyone_due(wait_list& list) noexcept {
+  return has_waiters(list) || list.on_their_way().load(std::memory_order_relaxed) != 0;
+}
 /// Whether to wake one: somebody waits, and nobody is on the way who will look after the others.
 inline bool needs_wake(wait_list& list) noexcept {
   if (!has_waiters(list)) return false;
-  return list.on_their_way().load(std::memory_order_relaxed) == 0 ||
+  return static_cast<std::uint32_t>(list.on_their_way().load(std::memory_order_relaxed)) == 0 ||
          coarse_clock() - list.last_wake().load(std::memory_order_relaxed) > wake_overdue;
 }
 

@@ -69,6 +69,15 @@ class wait_operation : public suspension<Derived>, private waiter {
     if (failure_) std::rethrow_exception(failure_);
   }
 
+  // For attempts that depend on whose turn it is.
+  /// Whether it stands in the list, or was woken there.
+  bool is_listed() const noexcept { return entry_ != nullptr; }
+  /// Whether it was woken, so that this attempt is what the wake was for.
+  bool is_in_turn() const noexcept {
+    return entry_ != nullptr &&
+           entry_->state.load(std::memory_order_acquire) == static_cast<std::uint64_t>(wait_state::woken);
+  }
+
  private:
   Derived& self() noexcept { return static_cast<Derived&>(*this); }
 

@@ -26,6 +26,13 @@ struct memory {
   std::uint64_t chunks = 0;  // this process may have asked for room for its own cells and wait entries
 };
 
+/// A handle that names an object already, as forks made before its first use would else each make one of their own.
+template <class Handle>
+Handle made() {
+  const Handle handle;
+  return Handle(handle);
+}
+
 /// A runtime that ends before the memory does.
 template <class F>
 void in_loop(F body) {

@@ -1,0 +1,92 @@
+// What the scenarios of the kill fuzz share: chance, workers that end at a random step, and how a finding is
+// reported.
+#pragma once
+
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <random>
+#include <string>
+
+#include "brood/arena/arena.hpp"
+#include "brood/arena/detail/kill_point.hpp"
+#include "brood/arena/family_memory.hpp"
+#include "brood/runtime/runtime.hpp"
+
+#ifndef BROOD_KILL_FUZZ
+#error "build with -DBROOD_KILL_FUZZ"
+#endif
+
+namespace kill_fuzz {
+
+inline constexpr unsigned round_seconds = 30;
+
+inline std::mt19937_64 chance;
+inline std::uint64_t seed = 1;
+inline std::uint64_t kills = 0;
+inline const char* current_round = "";
+
+inline std::uint64_t pick(std::uint64_t below) { return chance() % below; }
+
+[[noreturn]] inline void fail(const std::string& what) {
+  std::fprintf(stderr, "kill_fuzz: %s: %s (seed %llu, after %llu kills)\n", current_round, what.c_str(),
+               static_cast<unsigned long long>(seed), static_cast<unsigned long long>(kills));
+  std::_Exit(1);
+}
+
+template <class F>
+void in_loop(F body) {
+  brood::runtime loop;
+  loop.run_until_complete(body());
+}
+
+/// A fork with a place in the family's memory that runs `body`; killed after `steps` kill points, unless 0.
+template <class F>
+pid_t start(std::uint32_t slot, std::uint64_t steps, F body) {
+  std::fflush(nullptr);
+  const pid_t pid = ::fork();
+  if (pid != 0) return pid;
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  int code = 0;
+  try {
+    brood::detail::arm_kill_point(steps);
+    brood::family_memory::adopt_slot(slot);
+    body();
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "worker: %s\n", e.what());
+    code = 1;
+  }
+  ::_exit(code);
+}
+
+/// 0, or how many kill points the worker may pass: from the first instructions to the whole life.
+inline std::uint64_t draw_steps() {
+  if (pick(4) == 0) return 0;
+  const std::uint64_t scale = std::uint64_t{1} << (3 + pick(12));
+  return 1 + pick(scale);
+}
+
+/// What the arena held when a round began, and must hold when it ends.
+class accounts {
+ public:
+  void require_balance() const {
+    const auto now = brood::family_memory::get().statistics();
+    if (now.blocks != before_.blocks || now.bytes_used != before_.bytes_used) {
+      fail("the arena's accounts do not balance: " + std::to_string(before_.blocks) + " blocks before, " +
+           std::to_string(now.blocks) + " after");
+    }
+    if (now.processes != 1) fail("slots of dead processes are left");
+  }
+
+ private:
+  brood::arena_statistics before_ = brood::family_memory::get().statistics();
+};
+
+/// A round of every kind of lock, semaphore, event, condition, barrier and named memory.
+void run_sync_rounds();
+
+}  // namespace kill_fuzz
