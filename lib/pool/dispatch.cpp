@@ -164,6 +164,7 @@ void scheduler::give(seat& s, std::uint32_t most) {
   counts_.tasks_given += count;
   queued_in_lanes_ += std::max(s.load(), 1u) - std::max(had, 1u);
   s.filled = clock::now();
+  if (had == 0) check_at(s.filled + patience);
   s.lane->give(count);
   s.lane->wake_worker();
 }
@@ -238,6 +239,21 @@ scheduler::parked_task scheduler::unpack(seat& s, std::uint32_t number) {
   return parked;
 }
 
+/// The last `back` tasks of a lane, which are the parent's again.
+void scheduler::park_taken_back(seat& s, std::uint32_t back) {
+  const std::uint32_t had = s.load();
+  for (std::uint32_t k = 0; k < back; ++k) {
+    const std::uint32_t number = --s.given;
+    parked_.push_front(unpack(s, number));
+    parked_.front().task = std::move(s.tasks[number % lane_slots]);
+    s.timed -= s.lane->slot(number).timed;
+    s.quota += parked_.front().last - parked_.front().first;
+  }
+  queued_in_lanes_ -= std::max(had, 1u) - std::max(s.load(), 1u);
+  counts_.tasks_stolen += back;
+  if (s.load() == 0 && s.retiring) s.lane->close();
+}
+
 /// For each idle seat: half of what the fullest lane holds and has not begun.
 void scheduler::steal() {
   for (std::size_t i = 0; i < roomy_.size() && queued_in_lanes_ != 0; ++i) {
@@ -252,17 +268,7 @@ void scheduler::steal() {
     const std::uint32_t unclaimed = fullest->given - fullest->lane->claimed();
     const std::uint32_t back = fullest->lane->take_back((unclaimed + 1) / 2);
     if (back == 0) return;  // all begun: their results are about to come
-    const std::uint32_t had = fullest->load();
-    for (std::uint32_t k = 0; k < back; ++k) {
-      const std::uint32_t number = --fullest->given;
-      parked_task parked = unpack(*fullest, number);
-      parked.task = std::move(fullest->tasks[number % lane_slots]);
-      fullest->timed -= fullest->lane->slot(number).timed;
-      fullest->quota += parked.last - parked.first;
-      parked_.push_front(std::move(parked));
-    }
-    queued_in_lanes_ -= std::max(had, 1u) - std::max(fullest->load(), 1u);
-    counts_.tasks_stolen += back;
+    park_taken_back(*fullest, back);
     list(*fullest);
     give(idle, back);
   }

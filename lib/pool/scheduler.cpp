@@ -141,10 +141,13 @@ void scheduler::cancel(job& which, bool kill) {
 }
 
 void scheduler::fail_all(const std::exception_ptr& why) noexcept {
+  active_.clear();
+  const auto parked = std::exchange(parked_, {});
+  for (const parked_task& each : parked) --each.task.owner->in_flight;
   const auto all = jobs_;
   for (const auto& each : all) {
+    each->queued = false;
     each->fail(why);
-    if (each->queued && std::erase(active_, each.get()) != 0) each->queued = false;
     settle(*each);
   }
 }

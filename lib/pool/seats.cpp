@@ -199,9 +199,13 @@ void scheduler::worker_ended(seat& s, const exit_status& status) {
     const auto why = std::make_exception_ptr(child_died(s.name, s.child->pid(), seen));
     const std::uint32_t claimed = s.lane->claimed();
     for (std::uint32_t number = s.given; number != claimed;) {
-      parked_task parked = unpack(s, --number);
-      parked.task = std::move(s.tasks[number % lane_slots]);
-      parked_.push_front(std::move(parked));
+      given_task& task = s.tasks[--number % lane_slots];
+      if (task.owner->is_over()) {
+        task_over(task);
+      } else {
+        parked_.push_front(unpack(s, number));
+        parked_.front().task = std::move(task);
+      }
     }
     if (claimed != s.taken) salvage(s, s.taken, why);
   }
@@ -217,7 +221,6 @@ void scheduler::salvage(seat& s, std::uint32_t number, const std::exception_ptr&
   lane_slot& slot = s.lane->slot(number);
   given_task task = std::move(s.tasks[number % lane_slots]);
   ++s.taken;
-  ++counts_.tasks_lost;
   job& owner = *task.owner;
   if (!owner.is_over()) {
     const auto park = [&](std::uint32_t first, std::uint32_t last, std::uint32_t attempts) {
@@ -234,6 +237,7 @@ void scheduler::salvage(seat& s, std::uint32_t number, const std::exception_ptr&
       const bool between = slot.ending.load(std::memory_order_acquire) != 0;  // it had left the task already
       owner.deliver(task.first + slot.first, results);
       if (at < slot.last && !owner.is_over()) {
+        counts_.tasks_lost += between ? 0 : 1;
         const std::uint32_t after = between ? at : at + 1;
         if (after < slot.last) park(after, slot.last, task.attempts);
         if (!between && task.attempts < owner.settings().retries) {
@@ -280,6 +284,7 @@ void scheduler::check_times() {
   for (seat& s : seats_) {
     if (!s.ready || s.lane == nullptr) continue;
     if (s.timed != 0) next = std::min(next, check_deadline(s, now));
+    if (s.load() != 0) next = std::min(next, check_stall(s, now));
     if (settings_.idle_timeout.count() == 0 || s.load() != 0 || s.retiring || alive <= settings_.fewest)
       continue;
     const auto due = s.idle_since + settings_.idle_timeout;
@@ -292,6 +297,21 @@ void scheduler::check_times() {
     }
   }
   if (next != clock::time_point::max()) check_at(next);
+}
+
+/// A worker that has not begun anything for long is stopped, or has no processor: what it has goes to others,
+/// and it is the last to get something again. Gives when to look again.
+clock::time_point scheduler::check_stall(seat& s, clock::time_point now) {
+  if (now - s.filled < patience || s.lane->claimed() != s.taken) return now + patience;
+  const std::uint32_t back = s.lane->take_back(lane_slots);
+  if (back == 0) return now + patience;
+  park_taken_back(s, back);
+  std::erase(roomy_, s.index);
+  s.listed = false;
+  list(s);
+  std::rotate(roomy_.begin(), roomy_.end() - (s.listed ? 1 : 0), roomy_.end());
+  refill_soon();
+  return now + patience;
 }
 
 /// Ends what runs too long there; gives when to look again.

@@ -13,7 +13,7 @@ struct pool_statistics {
   std::uint64_t jobs = 0;     // calls of `map`, `apply`, ... that are not over
   std::uint64_t tasks_given = 0;
   std::uint64_t tasks_done = 0;  // with a result or an exception
-  std::uint64_t tasks_lost = 0;  // with their worker
+  std::uint64_t tasks_lost = 0;  // with their worker; for good, or to be tried again
   std::uint64_t items_retried = 0;
   std::uint64_t tasks_stolen = 0;  // taken back from a worker that had not begun them, for another
   std::uint64_t workers_started = 0;

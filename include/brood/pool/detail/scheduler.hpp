@@ -68,6 +68,9 @@ class scheduler : public std::enable_shared_from_this<scheduler> {
   std::vector<int> pids() const;
 
  private:
+  /// So long a worker may take to begin what it was given.
+  static constexpr auto patience = std::chrono::milliseconds(20);
+
   struct given_task {
     job* owner = nullptr;
     std::uint64_t first = 0;
@@ -135,6 +138,7 @@ class scheduler : public std::enable_shared_from_this<scheduler> {
   void write_new(seat& s, lane_slot& slot, given_task& task);
   void note_deadline(seat& s, const job& which);
   void steal();
+  void park_taken_back(seat& s, std::uint32_t back);
   parked_task unpack(seat& s, std::uint32_t number);
 
   // Workers.
@@ -155,6 +159,7 @@ class scheduler : public std::enable_shared_from_this<scheduler> {
   void check_at(clock::time_point when);
   void check_times();
   clock::time_point check_deadline(seat& s, clock::time_point now);
+  clock::time_point check_stall(seat& s, clock::time_point now);
 
   arena& memory_;
   executor& loop_;
