@@ -26,6 +26,8 @@ task<> scheduler::dispatch(std::shared_ptr<scheduler> self) {
       co_await yield();  // those who wait for results take them before there are more
     }
   } catch (const cancelled&) {
+  } catch (...) {
+    self->give_up(std::current_exception());
   }
   self->loop_.stop_timer(self->tick_);
   self->loop_.withdraw(self->refill_);
@@ -144,13 +146,10 @@ void scheduler::fill_deep() {
 void scheduler::give(seat& s, std::uint32_t most) {
   const std::uint32_t had = s.load();
   std::uint32_t count = 0;
-  while (count < most && (count == 0 || anything_to_give())) {
+  while (count < most && anything_to_give()) {
     const std::uint32_t number = s.given + count;
     given_task& task = s.tasks[number % lane_slots];
-    if (!write_next(s, s.lane->prepare(number), task)) {
-      if (!anything_to_give()) break;
-      continue;
-    }
+    if (!write_next(s, s.lane->prepare(number), task)) continue;
     ++task.owner->in_flight;
     ++count;
     if (s.retiring) break;

@@ -28,18 +28,28 @@ scheduler::scheduler(pool_settings settings)
   }
   tick_.owner = this;
   tick_.run = [](ready_node& node) noexcept {
-    static_cast<tick&>(static_cast<timer_node&>(node)).owner->check_times();
+    static_cast<tick&>(static_cast<timer_node&>(node)).owner->guarded(&scheduler::check_times);
   };
   refill_.owner = this;
   refill_.run = [](ready_node& node) noexcept {
     auto& self = static_cast<refill&>(node);
-    self.owner->fill();
+    self.owner->guarded(&scheduler::fill);
   };
 }
 
 scheduler::~scheduler() {
   loop_.stop_timer(tick_);
   loop_.withdraw(refill_);
+}
+
+/// For what the loop calls: want of memory ends the pool, with everybody told, and not the process.
+void scheduler::guarded(void (scheduler::*step)()) noexcept {
+  const std::shared_ptr<scheduler> kept = shared_from_this();
+  try {
+    (this->*step)();
+  } catch (...) {
+    give_up(std::current_exception());
+  }
 }
 
 void scheduler::refill_soon() noexcept {

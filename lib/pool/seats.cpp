@@ -79,7 +79,11 @@ task<> scheduler::keep_worker(std::shared_ptr<scheduler> self, seat& s) {
 void scheduler::leave(seat& s) noexcept {
   s.occupied = false;
   --occupied_;
-  if (occupied_ == 0 && ended_) hub_->notify(0);  // the dispatcher ends too
+  if (occupied_ == 0 && ended_) {
+    loop_.stop_timer(tick_);
+    loop_.withdraw(refill_);
+    hub_->notify(0);  // the dispatcher ends too
+  }
   changed_.notify_all();
 }
 

@@ -83,7 +83,7 @@ TEST_CASE("a killed worker's task fails with child_died, and the next call works
 TEST_CASE("a task that ends its worker by exit is lost, not done") {
   run_balanced([]() -> brood::task<> {
     auto pool = co_await brood::pool::open(1);
-    constexpr auto leave = +[](int code) -> int { brood::exit(code); };
+    constexpr auto leave = [](int code) -> int { brood::exit(code); };
     for (const int code : {0, 3}) {
       try {
         co_await pool.apply<leave>(code);
@@ -100,11 +100,11 @@ TEST_CASE("a task that ends its worker by exit is lost, not done") {
 TEST_CASE("a worker's death costs the item it was at, and no other of its chunk") {
   run_balanced([]() -> brood::task<> {
     auto pool = co_await brood::pool::open(2);
-    constexpr auto die_at_seven = +[](int x) {
+    constexpr auto die_at_seven = [](int x) {
       if (x == 7) raise(SIGKILL);
       return square(x);
     };
-    constexpr auto word_but_seven = +[](int x) {
+    constexpr auto word_but_seven = [](int x) {
       if (x == 7) raise(SIGKILL);
       return std::string(static_cast<std::size_t>(x), 'x');
     };
@@ -128,7 +128,7 @@ TEST_CASE("no item that was done is done again when its worker dies") {
   run_balanced([]() -> brood::task<> {
     auto pool = co_await brood::pool::open(1);
     brood::queue<int> told;
-    constexpr auto tell_and_die = +[](const brood::queue<int>& to, int x) {
+    constexpr auto tell_and_die = [](const brood::queue<int>& to, int x) {
       if (x == 5) raise(SIGKILL);
       return tell_and_square(to, x);
     };
@@ -147,7 +147,7 @@ TEST_CASE("retries try the lost item again, so often and no more") {
   run_balanced([]() -> brood::task<> {
     auto pool = co_await brood::pool::open(2);
     brood::queue<int> deaths;
-    constexpr auto die_while_there_are = +[](const brood::queue<int>& tickets, int x) {
+    constexpr auto die_while_there_are = [](const brood::queue<int>& tickets, int x) {
       if (tickets.try_get()) raise(SIGKILL);
       return square(x);
     };
@@ -273,7 +273,7 @@ TEST_CASE("a task beyond its deadline is killed with its whole process tree, and
 TEST_CASE("a deadline is that of each item, whatever the chunk, and hits nothing else") {
   run_balanced([]() -> brood::task<> {
     auto pool = co_await brood::pool::open(2);
-    constexpr auto hang_at_five = +[](int x) {
+    constexpr auto hang_at_five = [](int x) {
       if (x == 5) wait_for_ever(0);
       usleep(15'000);
       return square(x);

@@ -71,9 +71,9 @@ TEST_CASE("items and results of many megabytes") {
 TEST_CASE("a pool in a worker of a pool") {
   run_balanced([]() -> brood::task<> {
     auto pool = co_await brood::pool::open(2);
-    const int expected = 0 + 1 + 4 + 9;
-    CHECK(co_await pool.map<sum_in_a_pool_of_its_own>(std::vector<int>{4, 4, 4}) ==
-          std::vector<int>{expected, expected, expected});
+    const std::vector<int> counts(3, 4);
+    const std::vector<int> expected(3, 0 + 1 + 4 + 9);
+    CHECK(co_await pool.map<sum_in_a_pool_of_its_own>(counts) == expected);
     co_await pool.close();
   });
 }

@@ -142,12 +142,15 @@ TEST_CASE("any range can be mapped") {
   run_balanced([]() -> brood::task<> {
     auto pool = co_await brood::pool::open(2);
     const std::list<int> list{1, 2, 3};
-    CHECK(co_await pool.map<square>(list) == std::vector<int>{1, 4, 9});
+    const std::vector<int> one_to_three{1, 4, 9};
+    CHECK(co_await pool.map<square>(list) == one_to_three);
     CHECK(co_await pool.map<square>(std::views::iota(0, 50)) == squares(50));
     const std::vector<short> other{1, 2};
-    CHECK(co_await pool.map<square>(other) == std::vector<int>{1, 4});
+    const std::vector<int> one_and_two{1, 4};
+    CHECK(co_await pool.map<square>(other) == one_and_two);
     std::istringstream text("3 4 5");
-    CHECK(co_await pool.map<square>(std::ranges::istream_view<int>(text)) == std::vector<int>{9, 16, 25});
+    const std::vector<int> three_to_five{9, 16, 25};
+    CHECK(co_await pool.map<square>(std::ranges::istream_view<int>(text)) == three_to_five);
     co_await pool.close();
   });
 }
@@ -269,7 +272,7 @@ TEST_CASE("waiting for a future may time out, and the call goes on") {
   run_balanced([]() -> brood::task<> {
     auto pool = co_await brood::pool::open(1);
     brood::queue<int> gate;
-    auto f = pool.submit<+[](brood::queue<int> q) { return brood::sync_wait(q.get()); }>(gate);
+    auto f = pool.submit<[](brood::queue<int> q) { return brood::sync_wait(q.get()); }>(gate);
     CHECK(co_await throws<brood::timed_out>(brood::with_timeout(20ms, f)));
     CHECK_FALSE(f.is_ready());
     co_await gate.put(5);
@@ -284,7 +287,7 @@ TEST_CASE("cancel of a queued call: it never runs") {
     auto pool = co_await brood::pool::open(1);
     brood::queue<int> gate;
     brood::queue<int> ran;
-    auto blocking = pool.submit<+[](brood::queue<int> q) { return brood::sync_wait(q.get()); }>(gate);
+    auto blocking = pool.submit<[](brood::queue<int> q) { return brood::sync_wait(q.get()); }>(gate);
     std::vector<brood::future<void>> waiting;
     for (int i = 0; i < 10; ++i) waiting.push_back(pool.submit<fill>(ran, i));
     co_await brood::sleep_for(5ms);
@@ -304,13 +307,13 @@ TEST_CASE("cancel of a running call kills its worker and only that") {
   run_balanced([]() -> brood::task<> {
     auto pool = co_await brood::pool::open(2);
     brood::queue<int> begun;
-    constexpr auto hang = +[](brood::queue<int> told) {
+    constexpr auto hang = [](brood::queue<int> told) {
       brood::sync_wait(told.put(getpid()));
       wait_for_ever(0);
       return 0;
     };
     brood::queue<int> gate;
-    auto other = pool.submit<+[](brood::queue<int> q) { return brood::sync_wait(q.get()); }>(gate);
+    auto other = pool.submit<[](brood::queue<int> q) { return brood::sync_wait(q.get()); }>(gate);
     auto f = pool.submit<hang>(begun);
     const int victim = co_await begun.get();
     CHECK(f.cancel());
@@ -409,7 +412,7 @@ TEST_CASE("a closed pool finishes what it has and takes no more") {
 TEST_CASE("results of many failing tasks do not keep close waiting") {
   run_balanced([]() -> brood::task<> {
     auto pool = co_await brood::pool::open(2);
-    constexpr auto fail = +[](int) -> int { throw std::runtime_error(std::string(100'000, 'e')); };
+    constexpr auto fail = [](int) -> int { throw std::runtime_error(std::string(100'000, 'e')); };
     CHECK(co_await throws<brood::remote_error>(pool.map<fail>(numbers(50)).chunk(1)));
     co_await pool.close();
   });

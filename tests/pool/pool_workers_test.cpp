@@ -133,7 +133,7 @@ TEST_CASE("idle workers end, and new ones start with work") {
     auto pool = co_await brood::pool::open(4).idle_timeout(30ms).min(1);
     CHECK(pool.stats().workers == 1);
     brood::queue<int> gate;
-    constexpr auto wait = +[](brood::queue<int> q) { return brood::sync_wait(q.get()); };
+    constexpr auto wait = [](brood::queue<int> q) { return brood::sync_wait(q.get()); };
     std::vector<brood::future<int>> waiting;
     for (int i = 0; i < 4; ++i) waiting.push_back(pool.submit<wait>(gate));
     while (gate.waiting_consumers() < 4) co_await brood::sleep_for(1ms);
@@ -179,7 +179,7 @@ TEST_CASE("what a slow worker has not begun is done by others") {
     brood::queue<int> gate;
     std::vector<std::tuple<brood::queue<int>, int>> calls;
     for (int i = 0; i < 200; ++i) calls.emplace_back(gate, i);
-    auto stream = pool.imap_unordered<+[](std::tuple<brood::queue<int>, int> call) {
+    auto stream = pool.imap_unordered<[](std::tuple<brood::queue<int>, int> call) {
       if (std::get<1>(call) == 0) brood::sync_wait(std::get<0>(call).get());
       return std::get<1>(call);
     }>(calls);

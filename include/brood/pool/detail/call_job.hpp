@@ -53,12 +53,12 @@ class call_job final : public job {
 
 template <auto F, class... Given>
 auto make_call_job(Given&&... given) {
-  using child = child_function<F>;
-  using arguments = typename child::arguments;
-  using R = typename child::result;
+  using function = child_function<F>;
+  using arguments = typename function::arguments;
+  using R = typename function::result;
   if constexpr (!std::is_void_v<R>) require_codable<R>();
   travelling_objects travelling;
-  bytes request = child::encode_arguments(std::forward<Given>(given)...);
+  bytes request = function::encode_arguments(std::forward<Given>(given)...);
   if constexpr (!item_format<arguments>::fixed) {
     const item_size size = request.size();
     request.insert(request.begin(), sizeof size, std::byte{});

@@ -116,6 +116,7 @@ class scheduler : public std::enable_shared_from_this<scheduler> {
   };
 
   // Jobs.
+  void guarded(void (scheduler::*step)()) noexcept;
   void refill_soon() noexcept;
   bool anything_to_give() noexcept;
   void settle(job& which) noexcept;
