@@ -46,7 +46,7 @@ void scheduler::harvest_all() {
 
 void scheduler::harvest(seat& s) {
   if (s.lane == nullptr) return;
-  if (!s.ready && s.lane->is_ready()) worker_ready(s);
+  if (!s.ready && s.child && s.lane->is_ready()) worker_ready(s);
   const std::uint32_t published = s.lane->published();
   if (published == s.taken) return;
   const std::uint32_t had = s.load();

@@ -121,6 +121,8 @@ task<> scheduler::run_worker(seat& s) {
     co_return;
   }
   if (ended_) s.child->kill_tree();
+  harvest(s);  // it may have been ready before we knew its pid, without which nobody could end it
+  refill_soon();
   bool stopped = false;
   exit_status status;
   try {
