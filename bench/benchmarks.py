@@ -425,4 +425,61 @@ SYNC = [
     ),
 ]
 
-BENCHMARKS = SPAWN + LISTS + CHILDREN + LOOP + QUEUE + PIPE + CODEC + SYNC + MANAGER
+# Four workers on two cores, tasks that do nothing worth mentioning: what is measured is the pool. The limit is what our own
+# queue moves between two processes: a task is a message there and its result one back.
+POOL = [
+    Benchmark(
+        "pool.map.chunk1", "1/s", "higher",
+        brood=c("pool_bench map-chunk1 --count {n}", 200_000, 2_000_000),
+        peers={
+            "Python Pool": c("python_pool.py map-chunk1 --count {n}", 20_000, 200_000),
+            "Python executor": c("python_pool.py map-chunk1 --kind executor --count {n}", 5000, 50_000),
+        },
+        limit={"brood queue, one way": c("queue_bench copy --size 64 --count {n}", 200_000, 2_000_000)},
+    ),
+    Benchmark(
+        "pool.map.default", "1/s", "higher",
+        brood=c("pool_bench map --count {n}", 2_000_000, 20_000_000),
+        peers={
+            "Python Pool": c("python_pool.py map --count {n}", 500_000, 5_000_000),
+            "Python executor, the same chunk": c("python_pool.py map --kind executor --count {n}", 500_000, 5_000_000),
+        },
+        limit={"brood queue, one way": c("queue_bench copy --size 64 --count {n}", 200_000, 2_000_000)},
+    ),
+    Benchmark(
+        "pool.imap_unordered", "1/s", "higher",
+        brood=c("pool_bench imap-unordered --count {n}", 200_000, 2_000_000),
+        peers={
+            "Python Pool": c("python_pool.py imap-unordered --count {n}", 20_000, 200_000),
+            "Python executor, as_completed": c("python_pool.py imap-unordered --kind executor --count {n}", 5000, 50_000),
+        },
+        limit={"brood queue, one way": c("queue_bench copy --size 64 --count {n}", 200_000, 2_000_000)},
+    ),
+    Benchmark(
+        "pool.apply.round_trip", "us", "lower",
+        brood=c("pool_bench apply --count {n}", 5000, 50_000),
+        peers={
+            "Python Pool": c("python_pool.py apply --count {n}", 2000, 20_000),
+            "Python executor": c("python_pool.py apply --kind executor --count {n}", 2000, 20_000),
+        },
+        limit={"eventfd": c("bare_channel eventfd-round-trip --count {n}", 10_000, 100_000)},
+    ),
+    Benchmark(
+        "pool.open.4", "ms", "lower",
+        brood=c("pool_bench open --workers 4 --count {n}", 20, 200),
+        peers={
+            "Python Pool": c("python_pool.py open --workers 4 --count {n}", 5, 50),
+            "Python executor": c("python_pool.py open --kind executor --workers 4 --count {n}", 5, 50),
+        },
+    ),
+    Benchmark(
+        "pool.open.1000", "ms", "lower",
+        brood=c("pool_bench open --workers 1000 --count {n}", 1, 5),
+        peers={
+            "Python Pool": c("python_pool.py open --workers 1000 --count {n}", 1, 1),
+            "Python executor": c("python_pool.py open --kind executor --workers 1000 --count {n}", 1, 1),
+        },
+    ),
+]
+
+BENCHMARKS = SPAWN + LISTS + CHILDREN + LOOP + QUEUE + PIPE + CODEC + SYNC + POOL + MANAGER

@@ -1,6 +1,6 @@
-// The kill fuzz: workers on queues, leases, pipes, shared buffers, locks and their like and the arena are ended by SIGKILL at
-// a random step of a random primitive (kill_point.hpp), and cleaned up after. After each round: nobody hung, nothing that was committed
-// is lost or doubled, and the arena's accounts are as before.
+// The kill fuzz: workers on queues, leases, pipes, shared buffers, lanes of a pool, locks and their like and the arena are
+// ended by SIGKILL at a random step of a random primitive (kill_point.hpp), and cleaned up after. After each round: nobody
+// hung, nothing that was committed is lost or doubled, and the arena's accounts are as before.
 //
 //   kill_fuzz [--kills N] [--seed S]
 #include <signal.h>
@@ -23,6 +23,8 @@
 #include "brood/channel/shared_buffer.hpp"
 #include "brood/channel/shared_fd.hpp"
 #include "brood/coroutine/nursery.hpp"
+#include "brood/pool/detail/job.hpp"
+#include "brood/pool/detail/worker.hpp"
 #include "brood/runtime/sync_wait.hpp"
 #include "fuzz.hpp"
 
@@ -122,7 +124,8 @@ struct buffer_item {
     return item;
   }
   bool sound() const {
-    if (producer >= producers || number >= items_each || buffer.size() != size_of(producer, number)) return false;
+    if (producer >= producers || number >= items_each || buffer.size() != size_of(producer, number))
+      return false;
     for (const std::byte b : buffer) {
       if (b != std::byte(number)) return false;
     }
@@ -320,7 +323,8 @@ void run_pipe(const char* name) {
     for (int side = 0; side < 2; ++side) {
       const auto at = static_cast<std::size_t>(side);
       slots[side] = family_memory::reserve_slot();
-      pids[side] = start(slots[side], draw_steps(), [&] { in_loop([&] { return both_ways(boxes[at], side); }); });
+      pids[side] =
+          start(slots[side], draw_steps(), [&] { in_loop([&] { return both_ways(boxes[at], side); }); });
     }
     for (int ended = 0; ended < 2; ++ended) {
       int status = 0;
@@ -436,6 +440,88 @@ void run_successors() {
   before.require_balance();
 }
 
+std::string text_of(int x) {
+  return std::string(static_cast<std::size_t>(x * 37 % 900), static_cast<char>('a' + x % 26));
+}
+int square_of(int x) { return x * x; }
+
+/// The results of a task that are there are right; gives how many.
+std::uint32_t check_results(detail::lane& lane, std::uint32_t number, bool texts) {
+  const detail::lane_slot& slot = lane.slot(number);
+  const std::string worker = "worker";
+  detail::result_reader results(lane.memory(), slot, worker, 0);
+  int item = 0;
+  std::memcpy(&item, slot.request, sizeof item);
+  const std::uint32_t done = results.done();
+  while (const auto record = results.next(sizeof(int))) {
+    for (std::uint64_t i = 0; i < record->count; ++i, ++item) {
+      if (texts) {
+        if (decode<std::string>(record->bytes) != text_of(item)) fail("a wrong text");
+      } else if (decode<int>(record->bytes.subspan(i * sizeof(int), sizeof(int))) != square_of(item)) {
+        fail("a wrong number");
+      }
+    }
+  }
+  return done;
+}
+
+/// A pool's worker: every task of its lane is done, or the one it was at, or not begun.
+void run_lane(bool texts) {
+  current_round = texts ? "lane of texts" : "lane of numbers";
+  const accounts before;
+  ::alarm(round_seconds);
+  {
+    const auto lane = detail::lane::create(family_memory::get());
+    const auto hub = detail::hub::create(family_memory::get(), 1);
+    std::uint32_t items[40] = {};
+    const auto give = [&](std::uint32_t number) {
+      detail::lane_slot& slot = lane->prepare(number);
+      slot.function =
+          texts ? detail::pool_function<text_of>::token() : detail::pool_function<square_of>::token();
+      slot.block = 0;
+      slot.first = 0;
+      slot.last = items[number] = static_cast<std::uint32_t>(1 + pick(32));
+      slot.size = slot.last * sizeof(int);
+      slot.timed = pick(3) == 0;
+      slot.stop_at_error = 0;
+      for (std::uint32_t i = 0; i < slot.last; ++i) {
+        const int value = static_cast<int>(number * 100 + i);
+        std::memcpy(slot.request + i * sizeof value, &value, sizeof value);
+      }
+      lane->give(1);
+      lane->wake_worker();
+    };
+    for (std::uint32_t number = 0; number < 10; ++number) give(number);
+    const std::uint32_t slot = family_memory::reserve_slot();
+    const pid_t pid = start(slot, draw_steps(), [&] {
+      detail::pool_worker(detail::pool_handle(lane), detail::pool_handle(hub), 0, {});
+    });
+    std::uint32_t given = 10;
+    for (; given < 40; ++given) {
+      give(given);
+      if (pick(4) == 0) given -= lane->take_back(1);
+    }
+    lane->close();
+    int status = 0;
+    ::waitpid(pid, &status, 0);
+    if (WIFSIGNALED(status)) ++kills;
+    if (WIFEXITED(status) && WEXITSTATUS(status) != 0) fail("a worker failed");
+    family_memory::on_death(slot);
+    const std::uint32_t claimed = lane->claimed();
+    const std::uint32_t published = lane->published();
+    if (lane->given() != given || claimed > given) fail("tasks were lost");
+    if (claimed - published > 1) fail("more than one task was under way");
+    if (WIFEXITED(status) && published != given) fail("a worker ended before its tasks did");
+    for (std::uint32_t number = 0; number < claimed; ++number) {
+      const std::uint32_t done = check_results(*lane, number, texts);
+      if (number < published && done != items[number]) fail("a published result is not whole");
+      if (pick(2) == 0) lane->free_result(lane->slot(number));  // the others go with the lane
+    }
+  }
+  ::alarm(0);
+  before.require_balance();
+}
+
 void hang(int) {
   std::fprintf(stderr, "kill_fuzz: %s: somebody hangs (seed %llu, after %llu kills)\n", current_round,
                static_cast<unsigned long long>(seed), static_cast<unsigned long long>(kills));
@@ -476,6 +562,7 @@ int main(int argc, char** argv) {
       run_pipe<end_item>("pipe of ends");
       run_pipe<buffer_item>("pipe of buffers");
     }
+    for (int i = 0; i < 10; ++i) run_lane(i % 2 == 0);
     for (int i = 0; i < 3; ++i) run_arena();
     for (int i = 0; i < 10; ++i) run_successors();
     run_sync_rounds();

@@ -1,0 +1,62 @@
+// The worker's loop: claim, run, publish, tell; sleep only when there is nothing to claim.
+#include "brood/pool/detail/worker.hpp"
+
+#include "brood/pool/detail/task_run.hpp"
+#include "brood/process/exit_status.hpp"
+#include "brood/runtime/sync_wait.hpp"
+
+namespace brood::detail {
+namespace {
+
+task<> until_there_is_work(lane& where) { co_await lane_awaiter(where); }
+
+/// The function of the last task is looked up once.
+class known_function {
+ public:
+  pool_entry find(function_token token) {
+    if (entry_ == nullptr || token.offset != token_.offset || token.module != token_.module) {
+      entry_ = nullptr;
+      entry_ = pool_entry_of(token);
+      token_ = token;
+    }
+    return entry_;
+  }
+
+ private:
+  function_token token_;
+  pool_entry entry_ = nullptr;
+};
+
+void run_task(lane& where, std::uint32_t number, known_function& functions) {
+  task_run task(where, number);
+  try {
+    functions.find(where.slot(number).function)(task);
+  } catch (const unknown_function&) {
+    while (task.next_item()) task.failure(std::current_exception(), failure_kind::unknown_function);
+  }
+  task.publish();
+}
+
+}  // namespace
+
+void pool_worker(pool_handle<lane> lane, pool_handle<hub> hub, std::uint32_t seat,
+                 initializer_call initializer) {
+  if (initializer.function.offset != 0) {
+    entry_of(initializer.function)(initializer.arguments, [] {});
+  }
+  lane->set_ready();
+  hub->notify(seat);
+  known_function functions;
+  for (;;) {
+    if (const auto number = lane->claim()) {
+      run_task(*lane, *number, functions);
+      hub->notify(seat);
+    } else if (lane->is_closing()) {
+      return;
+    } else {
+      sync_wait(until_there_is_work(*lane));
+    }
+  }
+}
+
+}  // namespace brood::detail

@@ -1,0 +1,186 @@
+// imap and imap_unordered: results as they come, from ranges that never end.
+#include <algorithm>
+#include <fstream>
+#include <map>
+#include <ranges>
+
+#include "brood/channel/queue.hpp"
+#include "brood/coroutine/with_timeout.hpp"
+#include "pools.hpp"
+
+using namespace std::chrono_literals;
+using namespace pools;
+
+namespace {
+
+template <class Stream>
+brood::task<std::vector<int>> all_of(Stream& stream) {
+  std::vector<int> all;
+  while (auto next = co_await stream.next()) all.push_back(*next);
+  co_return all;
+}
+
+brood::task<int> square_in_a_moment(int x) {
+  if (x == 0) co_await brood::sleep_for(20ms);
+  co_return x* x;
+}
+std::string word(int x) { return std::string(300, static_cast<char>('a' + x % 26)); }
+
+/// A range that counts how far it was asked.
+struct counting {
+  int* asked;
+  auto operator()(int i) const {
+    *asked = std::max(*asked, i);
+    return i;
+  }
+};
+
+long resident_kib() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.rfind("VmRSS:", 0) == 0) return std::stol(line.substr(6));
+  }
+  return 0;
+}
+
+}  // namespace
+
+TEST_CASE("imap keeps the order of the items") {
+  run_balanced([]() -> brood::task<> {
+    auto pool = co_await brood::pool::open(3);
+    for (const std::uint64_t chunk : {1u, 7u}) {
+      auto stream = pool.imap<square_in_a_moment>(numbers(1000)).chunk(chunk);
+      CHECK(co_await all_of(stream) == squares(1000));
+    }
+    brood::generator<int> plain = pool.imap<square>(std::views::iota(0, 10));
+    CHECK(co_await all_of(plain) == squares(10));
+    co_await pool.close();
+  });
+}
+
+TEST_CASE("imap_unordered gives every result once, a slow one later") {
+  run_balanced([]() -> brood::task<> {
+    auto pool = co_await brood::pool::open(3);
+    for (const std::uint64_t chunk : {1u, 7u}) {
+      auto stream = pool.imap_unordered<square>(numbers(1000)).chunk(chunk);
+      auto all = co_await all_of(stream);
+      std::sort(all.begin(), all.end());
+      CHECK(all == squares(1000));
+    }
+    auto stream = pool.imap_unordered<square_in_a_moment>(numbers(100));
+    CHECK(*co_await stream.next() != 0);
+    CHECK((co_await all_of(stream)).size() == 99);
+    co_await pool.close();
+  });
+}
+
+TEST_CASE("results of any size are streamed") {
+  run_balanced([]() -> brood::task<> {
+    auto pool = co_await brood::pool::open(2);
+    auto stream = pool.imap<word>(numbers(500)).chunk(3);
+    int i = 0;
+    while (auto next = co_await stream.next()) CHECK(*next == word(i++));
+    CHECK(i == 500);
+    auto nothing = pool.imap<do_nothing>(numbers(10));
+    int ended = 0;
+    while (co_await nothing.next()) ++ended;
+    CHECK(ended == 10);
+    co_await pool.close();
+  });
+}
+
+TEST_CASE("a range of a thousand million items is asked only as far as its window") {
+  run_balanced([]() -> brood::task<> {
+    auto pool = co_await brood::pool::open(2);
+    int asked = 0;
+    auto items = std::views::iota(0, 1'000'000'000) | std::views::transform(counting{&asked});
+    auto stream = pool.imap<square>(items).window(50);
+    for (int i = 0; i < 2000; ++i) {
+      const auto next = co_await stream.next();
+      REQUIRE(next == square(i));
+      REQUIRE(asked <= i + 51);
+    }
+    const auto blocks = brood::family_memory::get().statistics().bytes_used;
+    const long before = resident_kib();
+    for (int i = 2000; i < 300'000; ++i) REQUIRE(co_await stream.next() == square(i));
+    CHECK(brood::family_memory::get().statistics().bytes_used == blocks);
+    CHECK(resident_kib() - before < (sanitized ? 100'000 : 4000));
+    stream = pool.imap<square>(std::views::iota(0, 3) |
+                               std::views::transform(counting{&asked}));  // the rest is dropped
+    CHECK(*co_await stream.next() == 0);
+    auto rest = co_await all_of(stream);
+    CHECK(rest.size() == 2);
+    co_await pool.close();
+  });
+}
+
+TEST_CASE("an item that throws ends the stream where its result would be; collect goes on") {
+  run_balanced([]() -> brood::task<> {
+    auto pool = co_await brood::pool::open(2);
+    const std::vector<int> items{0, 2, 4, 5, 6, 8};
+    for (const std::uint64_t chunk : {1u, 2u, 6u}) {
+      auto stream = pool.imap<throw_if_odd>(items).chunk(chunk);
+      for (const int expected : {0, 2, 4}) CHECK(*co_await stream.next() == expected);
+      CHECK(co_await throws<brood::remote_error>(stream.next()));
+      CHECK_FALSE((co_await stream.next()).has_value());
+      auto all = pool.imap_collect<throw_if_odd>(items).chunk(chunk);
+      for (const int item : items) {
+        const auto next = co_await all.next();
+        REQUIRE(next);
+        CHECK(next->has_value() == (item != 5));
+      }
+      CHECK_FALSE((co_await all.next()).has_value());
+      auto unordered = pool.imap_unordered_collect<throw_if_odd>(items).chunk(chunk);
+      int failed = 0;
+      while (const auto next = co_await unordered.next()) failed += next->has_value() ? 0 : 1;
+      CHECK(failed == 1);
+    }
+    co_await pool.close();
+  });
+}
+
+TEST_CASE("a range that throws fails its stream, and the pool works on") {
+  run_balanced([]() -> brood::task<> {
+    auto pool = co_await brood::pool::open(2);
+    const auto bad = [](int i) {
+      if (i == 20) throw std::domain_error("twenty");
+      return i;
+    };
+    auto stream = pool.imap<square>(std::views::iota(0, 100) | std::views::transform(bad));
+    CHECK(co_await throws<std::domain_error>(all_of(stream)));
+    CHECK(co_await throws<std::domain_error>(
+        pool.map<square>(std::views::iota(0, 100) | std::views::transform(bad)).chunk(3)));
+    CHECK(co_await pool.apply<square>(3) == 9);
+    co_await pool.close();
+  });
+}
+
+TEST_CASE("a stream that is dropped or cancelled gives the rest up") {
+  run_balanced([]() -> brood::task<> {
+    auto pool = co_await brood::pool::open(2);
+    {
+      auto stream = pool.imap_unordered<square>(std::views::iota(0));
+      CHECK(co_await stream.next());
+      auto never_begun = pool.imap<square>(std::views::iota(0));
+    }
+    auto hanging = pool.imap<wait_for_ever>(std::views::iota(0));
+    CHECK(co_await throws<brood::timed_out>(brood::with_timeout(30ms, hanging.next())));
+    CHECK(co_await pool.map<square>(numbers(100)) == squares(100));
+    CHECK(pool.stats().jobs == 0);
+    co_await pool.close();
+  });
+}
+
+TEST_CASE("a slow consumer does not keep other jobs waiting") {
+  run_balanced([]() -> brood::task<> {
+    auto pool = co_await brood::pool::open(2);
+    auto stream = pool.imap<square>(std::views::iota(0)).window(10);
+    CHECK(*co_await stream.next() == 0);
+    CHECK(co_await pool.map<square>(numbers(1000)).chunk(1) == squares(1000));
+    CHECK(*co_await stream.next() == 1);
+    {
+      auto dropped = std::move(stream);
+    }
+    co_await pool.close();
+  });
+}
