@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstdlib>
 #include <cstring>
 
 #include "brood/arena/arena.hpp"
@@ -413,6 +414,7 @@ namespace {
 const object_kind* object_kinds[256] = {};
 }
 void register_object_kind(std::uint8_t block_kind, const object_kind& functions) noexcept {
+  if (object_kinds[block_kind] != nullptr) std::abort();
   object_kinds[block_kind] = &functions;
 }
 const object_kind* find_object_kind(std::uint8_t block_kind) noexcept { return object_kinds[block_kind]; }

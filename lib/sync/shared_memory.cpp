@@ -33,7 +33,6 @@ namespace {
 
 constexpr std::string_view folder = "/dev/shm/";
 constexpr std::size_t longest_name = 255;
-constexpr std::uint8_t name_block = 6;
 
 struct registered_name {
   std::uint64_t inode;

@@ -12,8 +12,6 @@
 namespace brood {
 namespace detail {
 
-inline constexpr std::uint8_t buffer_kind = 25;
-
 /// This process's reference to a buffer: a counted object that is nothing but its bytes.
 class BROOD_API buffer_object final : public shared_object {
  public:

@@ -22,8 +22,6 @@ namespace brood::detail {
 
 class message_channel;
 
-inline constexpr std::uint8_t fd_kind = 30;
-
 /// Payload of the block. Set before anyone else sees it, and never changes.
 struct fd_state {
   std::array<std::uint64_t, 2> port;  // the abstract name of the owner's depot

@@ -18,8 +18,6 @@
 
 namespace brood::detail {
 
-inline constexpr std::uint8_t pipe_end_kind = 24;
-
 /// Payload of an end's block. Never changes once it is made, but for the references being cleared when it goes.
 struct pipe_end_state {
   word in;   // counted references to queues (held::object), attached to the block; 0 where there is none

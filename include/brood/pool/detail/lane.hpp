@@ -41,9 +41,6 @@
 
 namespace brood::detail {
 
-inline constexpr std::uint8_t lane_kind = 48;
-inline constexpr std::uint8_t hub_kind = 49;
-
 inline constexpr std::uint32_t lane_slots = 128;
 inline constexpr std::size_t inline_request = 128;
 inline constexpr std::size_t inline_result = 128;

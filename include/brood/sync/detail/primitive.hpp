@@ -13,14 +13,6 @@
 
 namespace brood::detail {
 
-inline constexpr std::uint8_t lock_kind = 26;
-inline constexpr std::uint8_t rlock_kind = 27;
-inline constexpr std::uint8_t semaphore_kind = 28;
-inline constexpr std::uint8_t bounded_semaphore_kind = 29;
-inline constexpr std::uint8_t event_kind = 30;
-inline constexpr std::uint8_t condition_kind = 31;
-inline constexpr std::uint8_t barrier_kind = 32;
-
 template <class State>
 State& state_of(arena& memory, reference block) noexcept {
   return *reinterpret_cast<State*>(memory.base() + std::uint64_t{block} * granule + sizeof(block_header));
