@@ -8,16 +8,33 @@ kinds       the same, against the shared and against the static library of one i
 subproject  as a Meson subproject, from a wrap file
 """
 import argparse
+import itertools
 import json
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 EXPECTED = "49\nbrood: cannot start /nonexistent: execve: No such file or directory\ncannot decode\n"
+
+
+def without_flags(compiler):
+    """The command itself, which may be of two words: ccache and a compiler."""
+    return list(itertools.takewhile(lambda word: not word.startswith("-"), compiler))
+
+
+def for_meson(compiler):
+    return {**os.environ, "CXX": shlex.join(without_flags(compiler))}
+
+
+def for_cmake(compiler):
+    *launcher, program = without_flags(compiler)
+    return {**os.environ, "CXX": program, "CXXFLAGS": shlex.join(compiler[len(launcher) + 1:]),
+            "CMAKE_CXX_COMPILER_LAUNCHER": ";".join(launcher)}
 
 
 def from_readme(given, name):
@@ -65,8 +82,7 @@ def by_cmake(given, compiler, folder, file):
     (folder / "cmake").mkdir()
     (folder / "cmake" / "CMakeLists.txt").write_text(from_readme(given, "CMakeLists.txt"))
     shutil.copy(HERE / "program.cpp", folder / "cmake")
-    environment = {**os.environ, "PKG_CONFIG_PATH": str(file.parent), "CXX": compiler[0],
-                   "CXXFLAGS": " ".join(compiler[1:])}
+    environment = {**for_cmake(compiler), "PKG_CONFIG_PATH": str(file.parent)}
     build = folder / "cmake" / "build"
     run("cmake", "-S", folder / "cmake", "-B", build, env=environment)
     run("cmake", "--build", build)
@@ -83,7 +99,7 @@ def kinds(given):
     off = [f"-D{part}=disabled" for part in ("tests", "examples", "bench", "fuzz")]
     # -O1: with GCC a chain of coroutines is no loop without it. --libdir as on the system itself.
     run("meson", "setup", build, given.source, "--prefix", prefix, "-Ddefault_library=both", "-Doptimization=1",
-        "-Ddebug=false", *off, env={**os.environ, "CXX": given.compiler[0]})
+        "-Ddebug=false", *off, env=for_meson(given.compiler))
     run("meson", "install", "-C", build)
     shared = pkg_config_file(prefix)
     libraries = shared.parents[1]
@@ -110,8 +126,7 @@ def subproject(given):
     shutil.copy(HERE / "program.cpp", folder)
     (folder / "subprojects" / "brood").symlink_to(given.source)  # as if the wrap file had fetched it
     build = folder / "build"
-    run("meson", "setup", build, folder, "-Doptimization=1", "-Ddebug=false",
-        env={**os.environ, "CXX": given.compiler[0]})
+    run("meson", "setup", build, folder, "-Doptimization=1", "-Ddebug=false", env=for_meson(given.compiler))
     targets = [target["name"] for target in json.loads(run("meson", "introspect", build, "--targets"))]
     if sorted(targets) != ["brood", "consumer"]:
         sys.exit(f"as a subproject it builds {targets}")

@@ -12,17 +12,23 @@ import sys
 library, include = sys.argv[1], pathlib.Path(sys.argv[2])
 
 # A type or a function of namespace scope without the mark. What templates and inline functions need is their own affair.
-TYPE = re.compile(r"^(?:class|struct)\s+(?!BROOD_API)(\w+)[^;]*$", re.MULTILINE)
+NAMESPACE = re.compile(r"^(?:namespace ([\w:]+) \{|\}  // namespace)", re.MULTILINE)
+TYPE = re.compile(r"^(?:class|struct)\s+(?:\[\[.*?\]\]\s+)?(?!BROOD_API|\[)(\w+)[^;]*$", re.MULTILINE)
 FUNCTION = re.compile(r"^(?!BROOD_API|inline|constexpr|template|static|using|friend|extern|return|//|\s)"
                       r"[^;{}()\n]*?\b(\w+)\([^{}]*?\)[^{}();]*;", re.MULTILINE)
 
+# Whole names: two storeys may each have a lock.
 unmarked = collections.defaultdict(set)
 for header in sorted(include.rglob("*.hpp")):
     text = header.read_text(encoding="utf-8")
-    for name in TYPE.findall(text):
-        unmarked[name].add(header.relative_to(include))
-    for name in FUNCTION.findall(text):
-        unmarked[name].add(header.relative_to(include))
+    opened = []  # the namespaces around, from the outermost on
+    for found in sorted((found for kind in (NAMESPACE, TYPE, FUNCTION) for found in kind.finditer(text)), key=re.Match.start):
+        if found.re is not NAMESPACE:
+            unmarked["::".join([*opened, found[1]])].add(header.relative_to(include))
+        elif found[1]:
+            opened.append(found[1])
+        else:
+            opened.pop()
 
 missing = set()
 symbols = subprocess.run(["readelf", "-sWC", library], capture_output=True, text=True, check=True).stdout
@@ -32,11 +38,9 @@ for line in symbols.splitlines():
         continue
     name = re.sub(r"\[abi:\w+\]", "", words[7])
     path = re.sub(r"<[^()]*>", "", name).split("(")[0].split("::")
-    if path[0] != "brood":
-        continue
-    # The outermost class of a member, or the function itself.
-    owner = next((part for part in path[1:] if part not in ("detail", "sys")), "")
-    where = unmarked.get(owner)
+    # Itself, or the class that it is a member of.
+    owners = ("::".join(path[:length]) for length in range(2, len(path) + 1))
+    where = next((unmarked[owner] for owner in owners if owner in unmarked), None)
     if where:
         missing.add(f"{', '.join(map(str, sorted(where)))}: {name}")
 if missing:

@@ -22,7 +22,7 @@
 namespace brood {
 
 /// A message was larger than the caller had room for. It is not lost: it is in here.
-class buffer_too_short : public error {
+class BROOD_API buffer_too_short : public error {
  public:
   explicit buffer_too_short(std::span<const std::byte> message)
       : error("the message is larger than the buffer for it"),

@@ -9,6 +9,7 @@
 
 namespace brood::managed {
 
+/// Waits for others to notify, with a `lock` given up meanwhile. `m.condition(lock)` makes one.
 class condition : public remote::proxy_of<condition> {
   using method = remote::condition_method;
 

@@ -16,6 +16,7 @@ template <class K>
 inline constexpr bool has_equal_bytes =
     !(is_flat<K> && std::is_class_v<K>) || std::has_unique_object_representations_v<K>;
 
+/// Reads a whole dictionary out of an answer.
 template <class K, class V>
 struct to_items {
   std::vector<std::pair<K, V>> operator()(answer_reader& from) const {
@@ -29,6 +30,7 @@ struct to_items {
     return result;
   }
 };
+/// Reads a key and its value out of an answer.
 template <class K, class V>
 struct to_item {
   std::pair<K, V> operator()(answer_reader& from) const {
@@ -37,6 +39,7 @@ struct to_item {
   }
 };
 
+/// Reads a value that may be missing out of an answer.
 template <class V>
 struct to_value_or {
   V fallback;

@@ -5,6 +5,7 @@
 
 namespace brood::managed {
 
+/// A flag that is set or not. `m.event()` makes one.
 class event : public remote::proxy_of<event> {
   using method = remote::event_method;
 

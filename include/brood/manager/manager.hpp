@@ -15,6 +15,7 @@
 #include "brood/channel/address.hpp"
 #include "brood/channel/authkey.hpp"
 #include "brood/coroutine/task.hpp"
+#include "brood/export.hpp"
 #include "brood/manager/barrier.hpp"
 #include "brood/manager/condition.hpp"
 #include "brood/manager/dict.hpp"
@@ -39,6 +40,7 @@ namespace remote {
 struct server_settings;
 struct running_server;
 
+/// Reads the handle of a new object out of an answer.
 template <class Proxy>
 struct to_proxy {
   Proxy operator()(answer_reader& from) const { return Proxy(from.object(Proxy::type())); }
@@ -51,7 +53,7 @@ struct to_proxy {
 /// call connects again. What this process held there, its locks, permits, waiting calls and references, is
 /// gone then; an object that others or a name keep is found again, otherwise calls on it throw `object_gone`.
 /// Lifetime: the server ends by `shutdown`, or with the process that started it. Thread: the loop's.
-class manager {
+class BROOD_API manager {
  public:
   manager() = default;
 
@@ -180,7 +182,7 @@ class manager {
 
 /// What `manager::start` gives. Throws `std::system_error` if the address is taken, `std::invalid_argument`
 /// for a remote one without `allow_remote`; from a child as `remote_error` of that type.
-class [[nodiscard("nothing is started until this is awaited")]] start_manager {
+class [[nodiscard("nothing is started until this is awaited")]] BROOD_API start_manager {
  public:
   start_manager();
   start_manager(start_manager&&) noexcept;
@@ -227,7 +229,7 @@ class [[nodiscard("nothing is started until this is awaited")]] start_manager {
 
 /// What `manager::connect` gives. Throws `authentication_error` if either side does not know the key,
 /// `disconnected` if nobody answers there, `call_refused` if the manager takes no more clients, `timed_out`.
-class [[nodiscard("nothing is connected until this is awaited")]] connect_manager {
+class [[nodiscard("nothing is connected until this is awaited")]] BROOD_API connect_manager {
  public:
   connect_manager(brood::address where, brood::authkey key)
       : where_(std::move(where)), key_(std::move(key)) {}

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "brood/coroutine/detail/compiler_guard.hpp"
+#include "brood/export.hpp"
 #include "brood/pool/future.hpp"
 #include "brood/pool/map.hpp"
 #include "brood/pool/outcome.hpp"
@@ -36,7 +37,7 @@ class open_operation;
 /// dropped without `close`, the workers are killed and reaped in the background, and what is under way fails
 /// with `closed`; standard error says so if anything was. Whatever is awaited holds a handle; a `future` does
 /// not. Thread: the one that runs the loop the pool was opened on.
-class pool {
+class BROOD_API pool {
  public:
   /// `co_await` it for a pool of `workers` that have run their initializer. Default: one for each usable
   /// processor. Throws `std::invalid_argument` for less than one; why the workers could not start, when none
@@ -163,7 +164,7 @@ class pool {
 
 /// What `pool::open` gives: set what is to be set, then `co_await` it.
 /// Cancellation: the workers that were started are killed and reaped.
-class [[nodiscard("no pool is opened until this is awaited")]] open_operation {
+class [[nodiscard("no pool is opened until this is awaited")]] BROOD_API open_operation {
  public:
   explicit open_operation(detail::pool_settings settings) noexcept : settings_(std::move(settings)) {}
 

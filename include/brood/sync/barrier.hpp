@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "brood/coroutine/detail/compiler_guard.hpp"
+#include "brood/export.hpp"
 #include "brood/sync/detail/barrier_core.hpp"
 
 namespace brood {
@@ -16,7 +17,7 @@ namespace brood {
 /// `reset`. Deaths: a process that has arrived is a member from then on, until its last handle is gone or the
 /// barrier is reset; if it ends before, also by `exit`, the barrier breaks, as the others would wait for
 /// ever. Thread: the one that runs this process's loop.
-class barrier : public detail::shared_handle<barrier, detail::barrier_core> {
+class BROOD_API barrier : public detail::shared_handle<barrier, detail::barrier_core> {
  public:
   /// Throws `std::invalid_argument` for no participants, or more than 2^23 - 1. The memory is taken at the
   /// first use; then `arena_full`, and `std::logic_error` without `brood::init`.

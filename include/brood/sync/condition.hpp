@@ -7,6 +7,7 @@
 
 #include "brood/coroutine/detail/compiler_guard.hpp"
 #include "brood/coroutine/task.hpp"
+#include "brood/export.hpp"
 #include "brood/sync/detail/condition_core.hpp"
 #include "brood/sync/lock.hpp"
 
@@ -17,7 +18,7 @@ namespace brood {
 /// who waits at that moment, first come, first served; one that reached a waiter which was cancelled goes to
 /// the next. After the death of a process somebody may be notified once too often, never too seldom, so wait
 /// with a predicate, or look again. Thread: the one that runs this process's loop.
-class condition : public detail::shared_handle<condition, detail::condition_core> {
+class BROOD_API condition : public detail::shared_handle<condition, detail::condition_core> {
  public:
   /// With a lock of its own. The memory is taken at the first use.
   condition() = default;

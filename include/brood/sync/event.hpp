@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "brood/arena/detail/wait_operation.hpp"
+#include "brood/export.hpp"
 #include "brood/sync/detail/primitive.hpp"
 
 namespace brood {
@@ -18,7 +19,7 @@ static_assert(sizeof(event_state) == 64 + sizeof(wait_list));
 
 /// One word, and those who wait for it. Between the change and the wakes the event stands in the setter's
 /// intent, so that the clean-up after it wakes them.
-class event_core final : public primitive<event_state> {
+class BROOD_API event_core final : public primitive<event_state> {
  public:
   static constexpr std::uint8_t kind_number = event_kind;
   event_core(arena& memory, reference block, word& cell) : primitive(memory, block, event_kind, cell) {}
@@ -63,7 +64,7 @@ class event_operation {
 /// A small handle: copies name the same event, in this process, in others and inside messages. It lives until
 /// the last handle of the last process and message is gone. Clear at first. Thread: the one that runs this
 /// process's loop.
-class event : public detail::shared_handle<event, detail::event_core> {
+class BROOD_API event : public detail::shared_handle<event, detail::event_core> {
  public:
   /// The memory is taken at the first use; then `arena_full`, and `std::logic_error` without `brood::init`.
   event() = default;

@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "brood/export.hpp"
 #include "brood/sync/detail/acquire.hpp"
 #include "brood/sync/detail/lock_core.hpp"
 
@@ -12,7 +13,7 @@ namespace brood {
 
 /// A lock that is held. The destructor releases it. Moves only. A process that got it by `fork` does not hold
 /// it, and its copy releases nothing.
-class lock_guard {
+class BROOD_API lock_guard {
  public:
   /// Holds nothing.
   lock_guard() = default;
@@ -46,7 +47,7 @@ class lock_guard {
 /// at most a thousand turns of processes that come when it is free. Deaths: a lock whose holder dies is
 /// released at once, and the next one is told (`lock_guard::abandoned`). Thread: the one that runs this
 /// process's loop.
-class lock : public detail::shared_handle<lock, detail::lock_core> {
+class BROOD_API lock : public detail::shared_handle<lock, detail::lock_core> {
  public:
   using guard = lock_guard;
 

@@ -5,13 +5,14 @@
 #include <optional>
 #include <utility>
 
+#include "brood/export.hpp"
 #include "brood/sync/detail/acquire.hpp"
 #include "brood/sync/detail/lock_core.hpp"
 
 namespace brood {
 
 /// One acquisition of an `rlock`, as `lock_guard`; the lock is free when the process's last one is released.
-class rlock_guard {
+class BROOD_API rlock_guard {
  public:
   /// Holds nothing.
   rlock_guard() = default;
@@ -41,7 +42,7 @@ class rlock_guard {
 /// all of them may take it again, at once and in any order (one that waits already is served in its turn). So
 /// it protects from other processes, and a coroutine that must be alone in its own process too wants a
 /// `lock`.
-class rlock : public detail::shared_handle<rlock, detail::rlock_core> {
+class BROOD_API rlock : public detail::shared_handle<rlock, detail::rlock_core> {
  public:
   using guard = rlock_guard;
 

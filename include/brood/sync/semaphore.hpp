@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "brood/export.hpp"
 #include "brood/sync/detail/acquire.hpp"
 #include "brood/sync/detail/semaphore_core.hpp"
 
@@ -14,7 +15,7 @@ namespace brood {
 
 /// A permit that is held. The destructor gives it back. Moves only. A process that got it by `fork` does not
 /// hold it.
-class permit {
+class BROOD_API permit {
  public:
   /// Holds nothing.
   permit() = default;

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "brood/arena/codec.hpp"
+#include "brood/export.hpp"
 
 namespace brood {
 namespace detail {
@@ -21,7 +22,7 @@ class named_mapping;
 /// with or without a name. Names: 1 to 255 bytes, of which none is '/' (one in front is left out, as for
 /// shm_open(3)) or NUL; not "." and "..". Throws `std::invalid_argument` for other names and
 /// `std::system_error` for what the system refuses, with the name.
-class shared_memory {
+class BROOD_API shared_memory {
  public:
   /// Maps nothing; empty.
   shared_memory() = default;
@@ -75,7 +76,7 @@ class shared_memory {
 namespace detail {
 /// Takes away every name that processes of this family created and did not unlink. For the end of the family:
 /// by the process it began with, or by who outlives that.
-void unlink_names_of_family() noexcept;
+BROOD_API void unlink_names_of_family() noexcept;
 }  // namespace detail
 
 }  // namespace brood

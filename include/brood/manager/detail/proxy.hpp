@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "brood/channel/authkey.hpp"
+#include "brood/export.hpp"
 #include "brood/manager/detail/remote_call.hpp"
 #include "brood/manager/error.hpp"
 
@@ -19,11 +20,11 @@ struct passport {
 };
 
 /// Notes the object for the message, or lends it: it is kept for a minute, in which the handle may arrive.
-passport leave(const object_pointer& object, bool& at_home);
-std::shared_ptr<client> find_client(const passport& papers);
-object_pointer arrive(const passport& papers, std::uint64_t type);
-object_pointer arrive_home(number id, std::uint64_t type);
-bool is_family_key(const authkey& key);
+BROOD_API passport leave(const object_pointer& object, bool& at_home);
+BROOD_API std::shared_ptr<client> find_client(const passport& papers);
+BROOD_API object_pointer arrive(const passport& papers, std::uint64_t type);
+BROOD_API object_pointer arrive_home(number id, std::uint64_t type);
+BROOD_API bool is_family_key(const authkey& key);
 
 /// Copies name the same object. Can be an argument and a result of children, and travel in messages and in
 /// the objects of its manager. In a message the object is kept for a minute beyond its last handle.

@@ -14,12 +14,13 @@
 #include <utility>
 
 #include "brood/coroutine/task.hpp"
+#include "brood/export.hpp"
 #include "brood/manager/detail/remote_call.hpp"
 
 namespace brood::remote {
 
 /// Reads arguments that a client sent.
-class argument_reader {
+class BROOD_API argument_reader {
  public:
   argument_reader(std::shared_ptr<client> home, detail::byte_reader& in) : home_(std::move(home)), in_(in) {}
 
@@ -43,7 +44,7 @@ class argument_reader {
 };
 
 /// One thing that may be called, and how. Lifetime: static.
-struct registration {
+struct BROOD_API registration {
   enum class what : std::uint8_t { user_class, method, function };
 
   registration(what kind, std::uint64_t name, const void* its_class) noexcept;

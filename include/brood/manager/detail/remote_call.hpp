@@ -12,6 +12,7 @@
 
 #include "brood/coroutine/detail/suspension.hpp"
 #include "brood/coroutine/detail/task_group.hpp"
+#include "brood/export.hpp"
 #include "brood/manager/detail/protocol.hpp"
 
 namespace brood::remote {
@@ -20,7 +21,7 @@ class client;
 
 /// This process's hold on one object of a manager; handles share it. Lifetime: with the last of them the hold
 /// is given back. Thread: the loop's.
-struct reference {
+struct BROOD_API reference {
   reference(std::shared_ptr<client> manager, std::uint64_t of_instance, number object,
             std::uint64_t object_type);
   ~reference();
@@ -37,11 +38,11 @@ struct reference {
 using object_pointer = std::shared_ptr<reference>;
 
 /// The connection that the object's manager has now; 0 for none.
-std::uint64_t present_epoch(const reference& object) noexcept;
+BROOD_API std::uint64_t present_epoch(const reference& object) noexcept;
 
 /// While one lives, handles of `home`'s objects are encoded as their numbers, which it gathers, and decoded
 /// as such. Scopes nest; the innermost counts.
-class home_scope {
+class BROOD_API home_scope {
  public:
   explicit home_scope(client* home) noexcept;
   ~home_scope();
@@ -58,7 +59,7 @@ class home_scope {
 };
 
 /// Appends a value and the numbers of the objects in it.
-void put_encoded(bytes& out, std::span<const std::byte> data, const std::vector<number>& numbers);
+BROOD_API void put_encoded(bytes& out, std::span<const std::byte> data, const std::vector<number>& numbers);
 
 template <class T>
 void put_value(bytes& out, client* home, const T& value) {
@@ -73,7 +74,7 @@ void put_value(bytes& out, client* home, const T& value) {
 }
 
 /// A request but for its id.
-class request {
+class BROOD_API request {
  public:
   /// A call of an object's method.
   template <class Method>
@@ -119,7 +120,7 @@ class request {
 };
 
 /// Sends a request that wants no answer, if there is a connection.
-void post(const request& what) noexcept;
+BROOD_API void post(const request& what) noexcept;
 
 /// What came back: bytes, or why there are none. The bytes live as long as the call of `settle`.
 struct answer {
@@ -128,7 +129,7 @@ struct answer {
 };
 
 /// Reads an answer. Every member throws `decode_error` rather than look beyond its end.
-class answer_reader {
+class BROOD_API answer_reader {
  public:
   answer_reader(const request& asked, std::span<const std::byte> body) : asked_(asked), in_(body) {}
 
@@ -190,9 +191,9 @@ class pending_call {
 };
 
 /// Sends the request once there is a connection; gives its id.
-std::uint64_t submit(std::shared_ptr<const request> what, pending_call& waiter);
+BROOD_API std::uint64_t submit(std::shared_ptr<const request> what, pending_call& waiter);
 /// Nobody waits any more. What the answer gives, if it does, is undone.
-void abandon(const request& what, std::uint64_t id, undo take_back) noexcept;
+BROOD_API void abandon(const request& what, std::uint64_t id, undo take_back) noexcept;
 
 /// `Finish` reads the result out of an `answer_reader&`.
 template <class Finish>

@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 
+#include "brood/export.hpp"
 #include "brood/pool/detail/lane.hpp"
 #include "brood/pool/detail/task_run.hpp"
 #include "brood/runtime/detail/local_event.hpp"
@@ -18,7 +19,7 @@ namespace brood::detail {
 
 /// What the parent keeps for the length of a task: the block its request lies in, the objects the request
 /// names.
-class kept_request {
+class BROOD_API kept_request {
  public:
   kept_request() = default;
   kept_request(const kept_request&) = delete;
@@ -38,7 +39,7 @@ class kept_request {
 };
 
 /// A task being written.
-class task_draft {
+class BROOD_API task_draft {
  public:
   /// `most`: how many items it may have.
   task_draft(arena& memory, lane_slot& slot, std::uint64_t most) noexcept
@@ -76,7 +77,7 @@ class task_draft {
 };
 
 /// The results of a task, as its worker left them.
-class result_reader {
+class BROOD_API result_reader {
  public:
   struct record {
     record_kind kind;
@@ -109,7 +110,7 @@ struct job_settings {
 
 /// Loop thread only. Kept by the scheduler until nothing of it is in a lane any more and it expects nothing
 /// more.
-class job {
+class BROOD_API job {
  public:
   job(function_token function, job_settings settings) noexcept : function_(function), settings_(settings) {}
   job(const job&) = delete;

@@ -37,6 +37,7 @@
 
 #include "brood/arena/detail/shared_object.hpp"
 #include "brood/arena/detail/wait_list.hpp"
+#include "brood/export.hpp"
 #include "brood/process/detail/function_entry.hpp"
 
 namespace brood::detail {
@@ -96,10 +97,10 @@ inline constexpr std::uint64_t condemned = std::uint64_t{1} << 63;
 inline constexpr std::uint64_t named_by_time = std::uint64_t{1} << 62;
 
 /// Nanoseconds of the clock that all processes share.
-std::uint64_t lane_clock() noexcept;
+BROOD_API std::uint64_t lane_clock() noexcept;
 
 /// One side's view of a lane.
-class lane final : public shared_object {
+class BROOD_API lane final : public shared_object {
  public:
   /// Throws `arena_full`.
   static std::shared_ptr<lane> create(arena& memory);
@@ -163,7 +164,7 @@ struct hub_state {
   wait_list results;
 };
 
-class hub final : public shared_object {
+class BROOD_API hub final : public shared_object {
  public:
   static std::shared_ptr<hub> create(arena& memory, std::uint32_t seats);
   static std::shared_ptr<hub> open(arena& memory, object_name name);

@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "brood/coroutine/executor.hpp"
+#include "brood/export.hpp"
 #include "brood/pool/detail/job.hpp"
 #include "brood/pool/detail/worker.hpp"
 #include "brood/pool/statistics.hpp"
@@ -40,7 +41,7 @@ struct pool_settings {
   std::vector<held_reference> initializer_objects;
 };
 
-class scheduler : public std::enable_shared_from_this<scheduler> {
+class BROOD_API scheduler : public std::enable_shared_from_this<scheduler> {
  public:
   explicit scheduler(pool_settings settings);
   ~scheduler();

@@ -18,6 +18,7 @@
 #include <tuple>
 
 #include "brood/arena/codec.hpp"
+#include "brood/export.hpp"
 #include "brood/pool/detail/lane.hpp"
 #include "brood/process/detail/function_entry.hpp"
 #include "brood/runtime/sync_wait.hpp"
@@ -48,7 +49,7 @@ struct task_failure {
 };
 
 /// Worker's side, on its only thread.
-class task_run {
+class BROOD_API task_run {
  public:
   task_run(lane& where, std::uint32_t task);
   task_run(const task_run&) = delete;

@@ -5,6 +5,7 @@
 
 #include "brood/arena/codec.hpp"
 #include "brood/arena/detail/wait_operation.hpp"
+#include "brood/export.hpp"
 #include "brood/pool/detail/lane.hpp"
 #include "brood/process/detail/function_entry.hpp"
 
@@ -18,8 +19,8 @@ struct initializer_call {
 
 /// The body of a worker: calls the initializer, then runs the tasks of its lane until that closes. Plain
 /// functions run outside the loop, as in any child, so that they may use `sync_wait`.
-void pool_worker(pool_handle<lane> lane, pool_handle<hub> hub, std::uint32_t seat,
-                 initializer_call initializer);
+BROOD_API void pool_worker(pool_handle<lane> lane, pool_handle<hub> hub, std::uint32_t seat,
+                           initializer_call initializer);
 
 /// Waits until there is something to claim or the lane is closing.
 class lane_awaiter : public wait_operation<lane_awaiter> {

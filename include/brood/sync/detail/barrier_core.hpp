@@ -12,12 +12,13 @@
 #include <memory>
 
 #include "brood/arena/detail/wait_operation.hpp"
+#include "brood/export.hpp"
 #include "brood/sync/detail/primitive.hpp"
 
 namespace brood {
 
 /// The barrier was broken: aborted or reset, a participant gave up, or a member died.
-class broken_barrier : public error {
+class BROOD_API broken_barrier : public error {
  public:
   broken_barrier() : error("the barrier is broken") {}
 };
@@ -34,7 +35,7 @@ static_assert(sizeof(barrier_state) == 64 + sizeof(wait_list));
 
 inline constexpr std::uint64_t most_parties = (std::uint64_t{1} << 23) - 1;
 
-class barrier_core final : public primitive<barrier_state> {
+class BROOD_API barrier_core final : public primitive<barrier_state> {
  public:
   static constexpr std::uint8_t kind_number = barrier_kind;
   barrier_core(arena& memory, reference block, word& cell) : primitive(memory, block, barrier_kind, cell) {}

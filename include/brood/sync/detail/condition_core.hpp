@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "brood/arena/detail/wait_operation.hpp"
+#include "brood/export.hpp"
 #include "brood/sync/detail/primitive.hpp"
 #include "brood/sync/lock.hpp"
 
@@ -13,7 +14,7 @@ struct condition_state {
   wait_list waiters;
 };
 
-class condition_core final : public primitive<condition_state> {
+class BROOD_API condition_core final : public primitive<condition_state> {
  public:
   static constexpr std::uint8_t kind_number = condition_kind;
   condition_core(arena& memory, reference block, word& cell)

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "brood/arena/detail/wait_list.hpp"
+#include "brood/export.hpp"
 #include "brood/sync/detail/primitive.hpp"
 
 namespace brood::detail {
@@ -22,7 +23,7 @@ struct lock_state {
 };
 static_assert(sizeof(lock_state) == 64 + sizeof(wait_list));
 
-class lock_core : public primitive<lock_state> {
+class BROOD_API lock_core : public primitive<lock_state> {
  public:
   static constexpr std::uint8_t kind_number = lock_kind;
   struct claim {
@@ -50,7 +51,7 @@ class lock_core : public primitive<lock_state> {
 
 /// Held by a process, as often as its coroutines like. How often is nobody else's business, so it is counted
 /// here.
-class rlock_core final : public lock_core {
+class BROOD_API rlock_core final : public lock_core {
  public:
   static constexpr std::uint8_t kind_number = rlock_kind;
   struct claim {

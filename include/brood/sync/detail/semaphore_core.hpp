@@ -6,6 +6,7 @@
 #pragma once
 
 #include "brood/arena/detail/wait_list.hpp"
+#include "brood/export.hpp"
 #include "brood/sync/detail/primitive.hpp"
 
 namespace brood::detail {
@@ -23,7 +24,7 @@ static_assert(sizeof(semaphore_state) == 64 + sizeof(section) + sizeof(wait_list
 
 inline constexpr std::uint64_t most_permits = 0x7fffffff;
 
-class semaphore_core : public primitive<semaphore_state> {
+class BROOD_API semaphore_core : public primitive<semaphore_state> {
  public:
   static constexpr std::uint8_t kind_number = semaphore_kind;
   struct claim {
