@@ -36,7 +36,7 @@ class barrier : public detail::shared_handle<barrier, detail::barrier_core> {
   template <class Action>
     requires std::invocable<Action&>
   [[nodiscard]] detail::barrier_operation<std::decay_t<Action>> arrive(Action&& action) const {
-    detail::require_safe_temporary<Action>();
+    detail::require_safe_function<Action>();
     return {core(), std::forward<Action>(action)};
   }
 
