@@ -1,9 +1,13 @@
 // managed::condition: waiting in a manager for others to notify, with a lock given up meanwhile.
 #pragma once
 
+#include <concepts>
 #include <limits>
 #include <stdexcept>
+#include <type_traits>
+#include <utility>
 
+#include "brood/coroutine/detail/compiler_guard.hpp"
 #include "brood/coroutine/task.hpp"
 #include "brood/manager/lock.hpp"
 
@@ -22,9 +26,10 @@ class condition : public remote::proxy_of<condition> {
   task<> wait(lock_guard& guard) const { return wait_once(*this, guard); }
   /// Waits until `done()`, a plain function or a coroutine, is true; it is asked with the lock held.
   template <class Predicate>
-    requires std::invocable<Predicate&>
-  task<> wait(lock_guard& guard, Predicate done) const {
-    return wait_for(*this, guard, std::move(done));
+    requires std::invocable<std::decay_t<Predicate>&>
+  task<> wait(lock_guard& guard, Predicate&& done) const {
+    detail::require_safe_function<Predicate>();
+    return wait_for<std::decay_t<Predicate>>(*this, guard, std::forward<Predicate>(done));
   }
   /// Wakes as many as there are, at most `count`; gives how many. Nobody has to hold the lock.
   auto notify(std::size_t count = 1) const {

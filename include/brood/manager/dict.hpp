@@ -1,6 +1,7 @@
 // managed::dict: a dictionary in a manager.
 #pragma once
 
+#include <concepts>
 #include <optional>
 #include <ranges>
 #include <utility>
@@ -66,22 +67,51 @@ class dict : public remote::proxy_of<dict<K, V>> {
   static std::uint64_t type() { return remote::type_key<K, V>(remote::kind::dict); }
 
   /// Empty if there is no such key.
-  auto get(const K& key) const { return asked<remote::to_optional<V>>(method::get, key); }
-  auto get(const K& key, V fallback) const {
-    return remote_call(about(method::get, key), remote::to_value_or<V>{std::move(fallback)});
+  template <remote::argument_for<K> A = K>
+  auto get(A&& key) const {
+    detail::require_safe_temporary<A>();
+    return asked<remote::to_optional<V>>(method::get, remote::as<K>(key));
+  }
+  template <remote::argument_for<K> A = K, std::convertible_to<V> B = V>
+  auto get(A&& key, B&& fallback) const {
+    detail::require_safe_temporary<A, B>();
+    return remote_call(about(method::get, remote::as<K>(key)),
+                       remote::to_value_or<V>{static_cast<V>(std::forward<B>(fallback))});
   }
   /// Throws `remote_error`, `std::out_of_range`, if there is no such key.
-  auto at(const K& key) const { return asked<remote::to_value<V>>(method::at, key); }
-  auto set(const K& key, const V& value) const { return asked<remote::to_nothing>(method::set, key, value); }
+  template <remote::argument_for<K> A = K>
+  auto at(A&& key) const {
+    detail::require_safe_temporary<A>();
+    return asked<remote::to_value<V>>(method::at, remote::as<K>(key));
+  }
+  template <remote::argument_for<K> A = K, remote::argument_for<V> B = V>
+  auto set(A&& key, B&& value) const {
+    detail::require_safe_temporary<A, B>();
+    return asked<remote::to_nothing>(method::set, remote::as<K>(key), remote::as<V>(value));
+  }
   /// The value that is there; puts `value` there first if none is.
-  auto get_or_set(const K& key, const V& value) const {
-    return asked<remote::to_value<V>>(method::get_or_set, key, value);
+  template <remote::argument_for<K> A = K, remote::argument_for<V> B = V>
+  auto get_or_set(A&& key, B&& value) const {
+    detail::require_safe_temporary<A, B>();
+    return asked<remote::to_value<V>>(method::get_or_set, remote::as<K>(key), remote::as<V>(value));
   }
   /// Whether it was there.
-  auto erase(const K& key) const { return asked<remote::to_flag>(method::erase, key); }
-  auto contains(const K& key) const { return asked<remote::to_flag>(method::contains, key); }
+  template <remote::argument_for<K> A = K>
+  auto erase(A&& key) const {
+    detail::require_safe_temporary<A>();
+    return asked<remote::to_flag>(method::erase, remote::as<K>(key));
+  }
+  template <remote::argument_for<K> A = K>
+  auto contains(A&& key) const {
+    detail::require_safe_temporary<A>();
+    return asked<remote::to_flag>(method::contains, remote::as<K>(key));
+  }
   /// Takes the value out. Throws as `at`.
-  auto pop(const K& key) const { return asked<remote::to_value<V>>(method::pop, key); }
+  template <remote::argument_for<K> A = K>
+  auto pop(A&& key) const {
+    detail::require_safe_temporary<A>();
+    return asked<remote::to_value<V>>(method::pop, remote::as<K>(key));
+  }
   /// Takes the last pair out. Throws as `at` if there is none.
   auto pop_item() const { return asked<remote::to_item<K, V>>(method::pop_any); }
   auto size() const { return asked<remote::to_size>(method::size); }
@@ -91,7 +121,8 @@ class dict : public remote::proxy_of<dict<K, V>> {
   auto items() const { return asked<remote::to_items<K, V>>(method::items); }
   /// Sets all pairs of a range.
   template <std::ranges::sized_range Pairs>
-  auto update(const Pairs& pairs) const {
+  auto update(Pairs&& pairs) const {
+    detail::require_safe_temporary<Pairs>();
     remote::request what(this->object(), method::update);
     what.count(std::ranges::size(pairs));
     for (const auto& [key, value] : pairs) what.value<K>(key).template value<V>(value);
@@ -101,31 +132,35 @@ class dict : public remote::proxy_of<dict<K, V>> {
 
   /// Sets `desired` if the value is `expected`; gives whether it was. An empty `expected` means that there is
   /// none, an empty `desired` that there is to be none.
-  auto compare_exchange(const K& key, const std::optional<V>& expected,
-                        const std::optional<V>& desired) const {
-    remote::request what = about(method::compare_exchange, key);
+  template <remote::argument_for<K> A = K, remote::argument_for<std::optional<V>> B = std::optional<V>,
+            remote::argument_for<std::optional<V>> C = std::optional<V>>
+  auto compare_exchange(A&& key, B&& expected, C&& desired) const {
+    detail::require_safe_temporary<A, B, C>();
+    remote::request what = about(method::compare_exchange, remote::as<K>(key));
     put(what, expected);
     put(what, desired);
     return remote_call(std::move(what), remote::to_flag());
   }
   /// Adds to a number; a missing one is 0. Gives what it was. Integers wrap around.
-  auto fetch_add(const K& key, V added) const
+  template <remote::argument_for<K> A = K>
     requires std::is_arithmetic_v<V>
-  {
-    remote::request what = about(method::fetch_add, key);
+  auto fetch_add(A&& key, V added) const {
+    detail::require_safe_temporary<A>();
+    remote::request what = about(method::fetch_add, remote::as<K>(key));
     what.count(static_cast<std::uint64_t>(remote::arithmetic_of<V>())).value(added);
     return remote_call(std::move(what), remote::to_value<V>());
   }
   /// `update<f>(key, arguments...)` runs `V f(V, arguments...)` or `void f(V&, arguments...)` in the server,
   /// in one step with nothing in between; a missing value is `V()`. Gives the new value.
-  template <auto F, class... A>
-  auto update(const K& key, const A&... arguments) const {
+  template <auto F, remote::argument_for<K> Key = K, class... A>
+  auto update(Key&& key, A&&... arguments) const {
+    detail::require_safe_temporary<Key, A...>();
     using entry = remote::update_entry<F>;
     static_assert(std::is_same_v<typename entry::value, V>,
                   "the function's first parameter is the dict's value");
-    remote::request what = about(method::apply, key);
+    remote::request what = about(method::apply, remote::as<K>(key));
     what.fixed(entry::name());
-    entry::put_arguments(what, arguments...);
+    entry::put_arguments(what, std::forward<A>(arguments)...);
     return remote_call(std::move(what), remote::to_value<V>());
   }
 

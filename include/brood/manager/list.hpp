@@ -21,29 +21,37 @@ class list : public remote::proxy_of<list<T>> {
   static std::uint64_t type() { return remote::type_key<T>(remote::kind::list); }
 
   auto at(std::int64_t index) const { return remote_call(about(method::at, index), remote::to_value<T>()); }
-  auto set(std::int64_t index, const T& value) const {
+  template <remote::argument_for<T> A = T>
+  auto set(std::int64_t index, A&& value) const {
+    detail::require_safe_temporary<A>();
     remote::request what = about(method::set, index);
-    what.value(value);
+    what.value(remote::as<T>(value));
     return remote_call(std::move(what), remote::to_nothing());
   }
-  auto append(const T& value) const {
+  template <remote::argument_for<T> A = T>
+  auto append(A&& value) const {
+    detail::require_safe_temporary<A>();
     remote::request what = about(method::append);
-    what.value(value);
+    what.value(remote::as<T>(value));
     return remote_call(std::move(what), remote::to_nothing());
   }
   template <std::ranges::sized_range Values>
-  auto extend(const Values& values) const {
+  auto extend(Values&& values) const {
+    detail::require_safe_temporary<Values>();
     return remote_call(with(method::extend, values), remote::to_nothing());
   }
   /// Replaces all there is.
   template <std::ranges::sized_range Values>
-  auto assign(const Values& values) const {
+  auto assign(Values&& values) const {
+    detail::require_safe_temporary<Values>();
     return remote_call(with(method::assign, values), remote::to_nothing());
   }
   /// Before the element at `index`; beyond the ends, at the end.
-  auto insert(std::int64_t index, const T& value) const {
+  template <remote::argument_for<T> A = T>
+  auto insert(std::int64_t index, A&& value) const {
+    detail::require_safe_temporary<A>();
     remote::request what = about(method::insert, index);
-    what.value(value);
+    what.value(remote::as<T>(value));
     return remote_call(std::move(what), remote::to_nothing());
   }
   auto erase(std::int64_t index) const {
@@ -64,9 +72,11 @@ class list : public remote::proxy_of<list<T>> {
   auto clear() const { return remote_call(about(method::clear), remote::to_nothing()); }
   auto reverse() const { return remote_call(about(method::reverse), remote::to_nothing()); }
   /// Where the first one is whose encoding is equal; empty if nowhere.
-  auto index(const T& value) const {
+  template <remote::argument_for<T> A = T>
+  auto index(A&& value) const {
+    detail::require_safe_temporary<A>();
     remote::request what = about(method::index);
-    what.value(value);
+    what.value(remote::as<T>(value));
     return remote_call(std::move(what), to_index());
   }
 

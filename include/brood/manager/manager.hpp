@@ -88,9 +88,15 @@ class BROOD_API manager {
     return made<managed::set<T>>(remote::kind::set, name);
   }
   template <class T>
-  auto value(const T& first = T(), std::string_view name = {}) const {
+  auto value() const {
+    const T first = T();
+    return value<T>(first);
+  }
+  template <class T, remote::argument_for<T> A = T>
+  auto value(A&& first, std::string_view name = {}) const {
+    detail::require_safe_temporary<A>();
     remote::request what(home(), remote::kind::value, managed::value<T>::type(), name);
-    what.value(first);
+    what.value(remote::as<T>(first));
     return remote_call(std::move(what), remote::to_proxy<managed::value<T>>());
   }
   /// `capacity` items; 0 for no bound.
@@ -127,6 +133,7 @@ class BROOD_API manager {
   }
   template <class T, class... A>
   auto make_named(std::string_view name, A&&... arguments) const {
+    detail::require_safe_temporary<A...>();
     using entry = remote::constructor_entry<T, remote::traveller<A>...>;
     static_assert(std::is_constructible_v<T, remote::traveller<A>...>,
                   "brood: the class has no such constructor");
@@ -212,6 +219,7 @@ class [[nodiscard("nothing is started until this is awaited")]] BROOD_API start_
   /// Runs a function in the server's process before it serves.
   template <auto Function, class... A>
   start_manager&& initializer(A&&... arguments) && {
+    detail::require_safe_temporary<A...>();
     using target = detail::child_function<Function>;
     initialize(detail::token_of(&target::run), target::encode_arguments(std::forward<A>(arguments)...));
     return std::move(*this);

@@ -20,6 +20,7 @@ class object : public remote::proxy_of<object<T>> {
   /// server.
   template <auto Method, class... A>
   auto call(A&&... arguments) const {
+    detail::require_safe_temporary<A...>();
     using entry = remote::method_entry<T, Method>;
     remote::request what(this->remote::proxy::object(), entry::name());
     entry::put_arguments(what, std::forward<A>(arguments)...);

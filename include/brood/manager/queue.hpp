@@ -21,15 +21,19 @@ class queue : public remote::proxy_of<queue<T>> {
   static std::uint64_t type() { return remote::type_key<T>(remote::kind::queue); }
 
   /// Waits while it is full. Throws `closed`.
-  auto put(const T& item) const {
+  template <remote::argument_for<T> A = T>
+  auto put(A&& item) const {
+    detail::require_safe_temporary<A>();
     remote::request what = about(method::put);
-    what.value(item);
+    what.value(remote::as<T>(item));
     return remote_call(std::move(what), remote::to_nothing());
   }
   /// False if it is full.
-  auto try_put(const T& item) const {
+  template <remote::argument_for<T> A = T>
+  auto try_put(A&& item) const {
+    detail::require_safe_temporary<A>();
     remote::request what = about(method::try_put);
-    what.value(item);
+    what.value(remote::as<T>(item));
     return remote_call(std::move(what), remote::to_flag());
   }
   /// Waits for an item. Throws `closed` once it is closed and drained.

@@ -20,17 +20,30 @@ class set : public remote::proxy_of<set<T>> {
   static std::uint64_t type() { return remote::type_key<T>(remote::kind::set); }
 
   /// Whether it was not there.
-  auto add(const T& value) const { return asked<remote::to_flag>(method::add, value); }
+  template <remote::argument_for<T> A = T>
+  auto add(A&& value) const {
+    detail::require_safe_temporary<A>();
+    return asked<remote::to_flag>(method::add, remote::as<T>(value));
+  }
   template <std::ranges::sized_range Values>
-  auto update(const Values& values) const {
+  auto update(Values&& values) const {
+    detail::require_safe_temporary<Values>();
     remote::request what(this->object(), method::update);
     what.count(std::ranges::size(values));
     for (const auto& value : values) what.template value<T>(value);
     return remote_call(std::move(what), remote::to_nothing());
   }
   /// Whether it was there.
-  auto erase(const T& value) const { return asked<remote::to_flag>(method::erase, value); }
-  auto contains(const T& value) const { return asked<remote::to_flag>(method::contains, value); }
+  template <remote::argument_for<T> A = T>
+  auto erase(A&& value) const {
+    detail::require_safe_temporary<A>();
+    return asked<remote::to_flag>(method::erase, remote::as<T>(value));
+  }
+  template <remote::argument_for<T> A = T>
+  auto contains(A&& value) const {
+    detail::require_safe_temporary<A>();
+    return asked<remote::to_flag>(method::contains, remote::as<T>(value));
+  }
   /// Takes the first out. Throws `remote_error`, `std::out_of_range`, if there is none.
   auto pop() const { return asked<remote::to_value<T>>(method::pop_any); }
   auto size() const { return asked<remote::to_size>(method::size); }

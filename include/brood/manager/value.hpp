@@ -16,12 +16,22 @@ class value : public remote::proxy_of<value<T>> {
   static std::uint64_t type() { return remote::type_key<T>(remote::kind::value); }
 
   auto get() const { return asked<remote::to_value<T>>(method::get); }
-  auto set(const T& v) const { return asked<remote::to_nothing>(method::set, v); }
+  template <remote::argument_for<T> A = T>
+  auto set(A&& v) const {
+    detail::require_safe_temporary<A>();
+    return asked<remote::to_nothing>(method::set, remote::as<T>(v));
+  }
   /// Gives what it was.
-  auto exchange(const T& v) const { return asked<remote::to_value<T>>(method::exchange, v); }
+  template <remote::argument_for<T> A = T>
+  auto exchange(A&& v) const {
+    detail::require_safe_temporary<A>();
+    return asked<remote::to_value<T>>(method::exchange, remote::as<T>(v));
+  }
   /// Sets `desired` if the value's encoding is that of `expected`; gives whether it was.
-  auto compare_exchange(const T& expected, const T& desired) const {
-    return asked<remote::to_flag>(method::compare_exchange, expected, desired);
+  template <remote::argument_for<T> A = T, remote::argument_for<T> B = T>
+  auto compare_exchange(A&& expected, B&& desired) const {
+    detail::require_safe_temporary<A, B>();
+    return asked<remote::to_flag>(method::compare_exchange, remote::as<T>(expected), remote::as<T>(desired));
   }
   /// Gives what it was. Integers wrap around.
   auto fetch_add(T added) const
@@ -34,12 +44,13 @@ class value : public remote::proxy_of<value<T>> {
   /// `update<f>(arguments...)` runs `T f(T, arguments...)` or `void f(T&, arguments...)` in the server, in
   /// one step. Gives the new value.
   template <auto F, class... A>
-  auto update(const A&... arguments) const {
+  auto update(A&&... arguments) const {
+    detail::require_safe_temporary<A...>();
     using entry = remote::update_entry<F>;
     static_assert(std::is_same_v<typename entry::value, T>, "the function's first parameter is the value");
     remote::request what(this->object(), method::apply);
     what.fixed(entry::name());
-    entry::put_arguments(what, arguments...);
+    entry::put_arguments(what, std::forward<A>(arguments)...);
     return remote_call(std::move(what), remote::to_value<T>());
   }
 

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <chrono>
+#include <concepts>
 #include <cstdint>
 #include <memory>
 #include <ranges>
 #include <utility>
 
+#include "brood/coroutine/detail/compiler_guard.hpp"
 #include "brood/coroutine/generator.hpp"
 #include "brood/coroutine/task.hpp"
 #include "brood/pool/detail/call_job.hpp"
@@ -86,8 +88,11 @@ class [[nodiscard("nothing runs until this is awaited")]] map_operation
   }
   /// Calls `told(done, total)` on the loop whenever there are more results, but not for each: once a turn.
   /// What it throws ends the map.
-  map_operation&& progress(detail::progress_function told) && {
-    progress_ = std::move(told);
+  template <class Told>
+    requires std::constructible_from<detail::progress_function, Told>
+  map_operation&& progress(Told&& told) && {
+    detail::require_safe_function<Told>();
+    progress_ = std::forward<Told>(told);
     return std::move(*this);
   }
   /// Gives `std::vector<outcome<R>>`: every item's result or exception, none ends the others.

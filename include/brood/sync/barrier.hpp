@@ -37,7 +37,7 @@ class BROOD_API barrier : public detail::shared_handle<barrier, detail::barrier_
   template <class Action>
     requires std::invocable<Action&>
   [[nodiscard]] detail::barrier_operation<std::decay_t<Action>> arrive(Action&& action) const {
-    detail::require_safe_temporary<Action>();
+    detail::require_safe_function<Action>();
     return {core(), std::forward<Action>(action)};
   }
 

@@ -1,8 +1,10 @@
 // condition: waiting, with a lock given up meanwhile, until somebody says that something has changed.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <memory>
+#include <type_traits>
 #include <utility>
 
 #include "brood/coroutine/detail/compiler_guard.hpp"
@@ -35,8 +37,10 @@ class BROOD_API condition : public detail::shared_handle<condition, detail::cond
   [[nodiscard]] task<> wait(lock_guard& held) const { return wait_for_notice(*this, held); }
   /// The same until `predicate()` is true; it is called with the lock held. At once if it is.
   template <class Predicate>
-  [[nodiscard]] task<> wait(lock_guard& held, Predicate predicate) const {
-    return wait_until_true(*this, held, std::move(predicate));
+    requires std::predicate<std::decay_t<Predicate>&>
+  [[nodiscard]] task<> wait(lock_guard& held, Predicate&& predicate) const {
+    detail::require_safe_function<Predicate>();
+    return wait_until_true<std::decay_t<Predicate>>(*this, held, std::forward<Predicate>(predicate));
   }
 
   /// Wakes one who waits, or `count`, or as many as there are. Who notifies need not hold the lock, but does

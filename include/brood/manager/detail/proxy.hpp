@@ -1,10 +1,13 @@
 // What every handle of an object in a manager is: a counted name that can travel.
 #pragma once
 
+#include <concepts>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "brood/channel/authkey.hpp"
+#include "brood/coroutine/detail/compiler_guard.hpp"
 #include "brood/export.hpp"
 #include "brood/manager/detail/remote_call.hpp"
 #include "brood/manager/error.hpp"
@@ -46,6 +49,22 @@ class proxy {
 
   object_pointer object_;
 };
+
+/// An argument for a value of type `T`. Calls are awaited, so members that take one deduce its type and begin
+/// with `require_safe_temporary`.
+template <class A, class T>
+concept argument_for = std::convertible_to<A&&, const T&>;
+
+/// The argument if it is a `T`, else what it converts to. (A cast, or `-Wconversion` would complain here
+/// about the constant 5 for a byte.)
+template <class T, class A>
+auto as(A& given) -> std::conditional_t<std::convertible_to<A*, const T*>, const T&, T> {
+  if constexpr (std::is_arithmetic_v<T> && !std::is_same_v<std::remove_const_t<A>, T>) {
+    return static_cast<T>(given);
+  } else {
+    return given;
+  }
+}
 
 /// `Self::type()` is the key of its type.
 template <class Self>
