@@ -205,7 +205,9 @@ void scheduler::give_up(std::exception_ptr why) noexcept {
 pool_statistics scheduler::statistics() const {
   pool_statistics result = counts_;
   result.workers = ready_;
-  result.jobs = jobs_.size();
+  // One that was given up stays among them until no worker runs anything of it.
+  result.jobs = static_cast<std::uint64_t>(
+      std::ranges::count_if(jobs_, [](const auto& each) { return !each->is_over(); }));
   for (const seat& s : seats_) result.busy += s.ready && s.load() != 0 ? 1 : 0;
   return result;
 }

@@ -148,6 +148,9 @@ TEST_CASE("a range that throws fails its stream, and the pool works on") {
     };
     auto stream = pool.imap<square>(std::views::iota(0, 100) | std::views::transform(bad));
     CHECK(co_await throws<std::domain_error>(all_of(stream)));
+    // With such a window the range is asked for the next item when all others have been taken.
+    auto slow = pool.imap<square>(std::views::iota(0, 100) | std::views::transform(bad)).window(1);
+    CHECK(co_await throws<std::domain_error>(all_of(slow)));
     CHECK(co_await throws<std::domain_error>(
         pool.map<square>(std::views::iota(0, 100) | std::views::transform(bad)).chunk(3)));
     CHECK(co_await pool.apply<square>(3) == 9);

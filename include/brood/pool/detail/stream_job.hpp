@@ -31,13 +31,10 @@ class stream_job final : public job {
   }
   bool expects_more() const noexcept override { return !exhausted_; }
   void produce(task_draft& draft) override {
-    try {
-      given_ += write_items<F, false>(draft, given_, settings().chunk, at_, end_, scratch_);
-      exhausted_ = exhausted_ || at_ == end_;
-    } catch (...) {
-      exhausted_ = true;
-      throw;
-    }
+    // If the range throws, the job fails and is asked no more. The range has not ended then: a consumer that
+    // has taken all there was must still hear of it.
+    given_ += write_items<F, false>(draft, given_, settings().chunk, at_, end_, scratch_);
+    exhausted_ = exhausted_ || at_ == end_;
     if constexpr (Ordered) waiting_.resize(given_ - base_);
   }
   void deliver(std::uint64_t first, result_reader& results) override {
