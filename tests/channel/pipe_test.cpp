@@ -393,7 +393,10 @@ TEST_CASE("TestWait: four children's pipes at once, each to its end") {
       }
       in_loop([=]() -> task<> {
         co_await begun.put(i);
-        for (int n = 0; n < each; ++n) co_await senders[static_cast<std::size_t>(i)].send({i, n});
+        for (int n = 0; n < each; ++n) {
+          const std::pair<int, int> item(i, n);
+          co_await senders[static_cast<std::size_t>(i)].send(item);
+        }
         if (i == 1) ::kill(::getpid(), SIGKILL);
       });
     });

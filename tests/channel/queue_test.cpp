@@ -266,7 +266,10 @@ TEST_CASE("test_fork: all items of all producers arrive, each producer's in orde
   for (int p = 0; p < producers; ++p) {
     children.emplace_back([=] {
       in_loop([=]() -> task<> {
-        for (int i = 0; i < each; ++i) co_await q.put({p, i});
+        for (int i = 0; i < each; ++i) {
+          const std::pair<int, int> item(p, i);
+          co_await q.put(item);
+        }
       });
     });
   }
