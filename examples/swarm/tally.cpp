@@ -9,7 +9,6 @@
 #include <cerrno>
 #include <cstring>
 #include <span>
-#include <stdexcept>
 
 namespace swarm {
 namespace {
