@@ -30,7 +30,8 @@ using detail::family;
 void remember_start(family& self, int argc, char** argv, options settings) {
   self.initialized = true;
   self.settings = settings;
-  detail::logging = {detail::chosen_log_level(settings.log), []() -> const std::string& { return family::get().name(); }};
+  detail::logging = {detail::chosen_log_level(settings.log),
+                     []() -> const std::string& { return family::get().name(); }};
   detail::add_snapshot_source(detail::supervisor::count_children);
   self.command_line.assign(argv, argv + argc);
   if (self.command_line.empty()) self.command_line.emplace_back("brood");
@@ -43,8 +44,8 @@ void remember_start(family& self, int argc, char** argv, options settings) {
   }
 }
 
-/// The signal mask of children is the one it was executed with. The limit on descriptors is not, as the runtime of whoever
-/// executed it has raised it.
+/// The signal mask of children is the one it was executed with. The limit on descriptors is not, as the
+/// runtime of whoever executed it has raised it.
 [[noreturn]] void serve_as_fresh_image(rlim_t descriptors) {
   family& self = family::get();
   self.descriptor_limit.rlim_cur = std::min(descriptors, self.descriptor_limit.rlim_max);
@@ -53,7 +54,8 @@ void remember_start(family& self, int argc, char** argv, options settings) {
   sys::block_all_signals();
   family_memory::attach(detail::exec_fd::arena);
   detail::serve({unique_fd(detail::exec_fd::request), unique_fd(detail::exec_fd::results),
-                 unique_fd(detail::exec_fd::parent), unique_fd(detail::exec_fd::spawn_table), self.signal_mask});
+                 unique_fd(detail::exec_fd::parent), unique_fd(detail::exec_fd::spawn_table),
+                 self.signal_mask});
 }
 
 /// What BROOD_TRACE names. Only this family's: a program that it starts would write over the file.
@@ -122,25 +124,43 @@ void init(int argc, char** argv, options settings) {
   remember_start(self, argc, argv, settings);
   if (argc >= 3 && argv[1] == std::string_view(detail::internal_flag)) {
     if (argv[2] == std::string_view(detail::internal_function)) detail::begin_executed_child();
-    if (argc >= 4 && argv[2] == std::string_view(detail::internal_server)) serve_as_fresh_image(std::stoull(argv[3]));
+    if (argc >= 4 && argv[2] == std::string_view(detail::internal_server))
+      serve_as_fresh_image(std::stoull(argv[3]));
   }
   family_memory::create(settings.arena_size);
   const auto begin = clock::now();
   detail::ensure_server(self);
   detail::log_debug("the fork server {} serves after {:.3f} ms; children are made by {}", self.server->server,
                     std::chrono::duration<double, std::milli>(clock::now() - begin).count(),
-                    settings.model == process_model::exec ? "exec" : self.server->siblings ? "clone" : "fork");
+                    settings.model == process_model::exec ? "exec"
+                    : self.server->siblings               ? "clone"
+                                                          : "fork");
 }
 
 namespace detail {
+namespace {
+
+/// A family begins once: later applications of the process are of the same.
+void begin_family(int argc, char** argv, const options& settings) {
+  const family& self = family::get();
+  if (!self.initialized) {
+    init(argc, argv, settings);
+  } else if (settings != options() && settings != self.settings) {
+    throw std::logic_error("brood::run: this process began its family with other settings");
+  }
+}
+
+}  // namespace
 
 std::vector<std::string> command_line() { return family::get().command_line; }
 
 int run_application(int argc, char** argv, const options& settings, std::function<task<int>()> application) {
   try {
     const std::string trace = take_trace_path();
-    init(argc, argv, settings);
-    runtime loop;
+    begin_family(argc, argv, settings);
+    std::optional<runtime> own;
+    if (runtime::current_or_null() == nullptr) own.emplace();  // otherwise the one that `sync_wait` has made
+    runtime& loop = runtime::current();
     if (!trace.empty()) loop.trace(trace);
     cancellable_application cancellable(loop);
     return loop.run_until_complete(cancellable.run(application()));

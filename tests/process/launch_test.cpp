@@ -157,7 +157,8 @@ TEST_CASE("a grandchild has the environment of its parent, whatever that one's p
     CHECK(co_await child.result() == "first");
     unsetenv("BROOD_TEST_CONSTANT");
     const std::string home = variable("PATH").value_or("");
-    auto restored = co_await brood::spawn<changed_variable_of_grandchild>("PATH", home).env("PATH", "/elsewhere");
+    auto restored =
+        co_await brood::spawn<changed_variable_of_grandchild>("PATH", home).env("PATH", "/elsewhere");
     CHECK(co_await restored.result() == home);
   });
 }
@@ -196,7 +197,10 @@ TEST_CASE("limits become the child's") {
     CHECK((co_await time.result()).first == 30);
     auto stack = co_await brood::spawn<limit_of>(int{RLIMIT_STACK}).limit(brood::resource::stack, 4 << 20);
     CHECK((co_await stack.result()).first == 4 << 20);
-    const auto program = co_await brood::command("sh", "-c", "ulimit -n").limit(brood::resource::files, 77).output();
+    auto other = co_await brood::spawn<limit_of>(int{RLIMIT_SIGPENDING}).limit(RLIMIT_SIGPENDING, 50);
+    CHECK((co_await other.result()).first == 50);
+    const auto program =
+        co_await brood::command("sh", "-c", "ulimit -n").limit(brood::resource::files, 77).output();
     CHECK(program.out == "77\n");
   });
 }
@@ -232,15 +236,20 @@ TEST_CASE("streams: files, created, emptied and appended to") {
   const temporary_folder folder;
   run_clean([&]() -> brood::task<> {
     for (int i = 0; i < 2; ++i) {
-      auto child = co_await brood::spawn<write_both>().stdout_(folder / "out").stderr_(brood::append_to(folder / "err"));
+      auto child = co_await brood::spawn<write_both>()
+                       .stdout_(folder / "out")
+                       .stderr_(brood::append_to(folder / "err"));
       co_await child.result();
     }
     CHECK(contents_of(folder / "out") == "to output\n");
     CHECK(contents_of(folder / "err") == "to error\nto error\n");
     auto reader = co_await brood::spawn<read_input>().stdin_(folder / "out");
     CHECK(co_await reader.result() == "to output\n");
-    const auto copied =
-        co_await brood::command("cat").stdin_(folder / "out").stdout_(folder / "copy").cwd(folder.path()).status();
+    const auto copied = co_await brood::command("cat")
+                            .stdin_(folder / "out")
+                            .stdout_(folder / "copy")
+                            .cwd(folder.path())
+                            .status();
     CHECK(copied.success());
     CHECK(contents_of(folder / "copy") == "to output\n");
   });

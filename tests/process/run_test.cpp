@@ -9,7 +9,9 @@
 
 namespace {
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
 
 void expect_end_by(int signal, const std::string& role, bool tells_cancelled) {
   const orphanage orphans;
@@ -42,6 +44,10 @@ TEST_CASE("an application gets its command line") {
   const auto result = run_helper("run_app", {"words", "one", "two words"});
   CHECK(result.code == 0);
   CHECK(result.output == helper_program::path_of("run_app") + "\nwords\none\ntwo words\n");
+}
+
+TEST_CASE("an application gets its command line as main does") {
+  CHECK(run_helper("run_app", {"argc", "one", "two words"}).code == 4);
 }
 
 TEST_CASE("children that are no daemons are joined at the end") {

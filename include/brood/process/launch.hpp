@@ -1,6 +1,8 @@
 // How a child is to be started: the setters that `spawn` and `command` share.
 #pragma once
 
+#include <sys/resource.h>
+
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
@@ -20,13 +22,13 @@ enum class start_method : std::uint8_t {
 /// A limit for the child; setrlimit(2). Soft and hard limit both become it; the hard limit of
 /// CPU time is a second more, so that SIGXCPU comes before SIGKILL.
 enum class resource : std::uint8_t {
-  cpu_time,     ///< seconds
-  memory,       ///< bytes of private memory (RLIMIT_DATA); shared memory does not count
-  files,        ///< open descriptors
-  file_size,    ///< bytes
-  stack,        ///< bytes
-  core,         ///< bytes of core dump
-  processes,    ///< of this user
+  cpu_time = RLIMIT_CPU,     ///< seconds
+  memory = RLIMIT_DATA,      ///< bytes of private memory; shared memory does not count
+  files = RLIMIT_NOFILE,     ///< open descriptors
+  file_size = RLIMIT_FSIZE,  ///< bytes
+  stack = RLIMIT_STACK,      ///< bytes
+  core = RLIMIT_CORE,        ///< bytes of core dump
+  processes = RLIMIT_NPROC,  ///< of this user
 };
 
 /// Where a standard stream of a child leads.
@@ -75,12 +77,12 @@ struct launch_options {
     resource what;
     std::uint64_t value;
   };
-  std::string name;                                         // empty: process-N
-  std::optional<bool> daemon;                               // unset: inherited
-  std::vector<std::pair<std::string, std::string>> env;     // set, after the clearing
+  std::string name;                                      // empty: process-N
+  std::optional<bool> daemon;                            // unset: inherited
+  std::vector<std::pair<std::string, std::string>> env;  // set, after the clearing
   std::vector<std::string> unset_env;
   bool clear_env = false;
-  std::string cwd;                                          // empty: the parent's
+  std::string cwd;  // empty: the parent's
   std::optional<int> nice;
   std::vector<int> cpus;
   std::vector<limit> limits;
@@ -102,31 +104,54 @@ template <class Self>
 class launch_setters {
  public:
   /// The child's name, for logs and errors; default `process-N`.
-  Self&& name(std::string s) && { return set([&](auto& p) { p.options.name = std::move(s); }); }
+  Self&& name(std::string s) && {
+    return set([&](auto& p) { p.options.name = std::move(s); });
+  }
   /// Daemons are terminated when `run` ends, others are joined. Default: as the parent.
-  Self&& daemon(bool yes = true) && { return set([&](auto& p) { p.options.daemon = yes; }); }
+  Self&& daemon(bool yes = true) && {
+    return set([&](auto& p) { p.options.daemon = yes; });
+  }
   /// One variable of the child's environment.
   Self&& env(std::string key, std::string value) && {
     return set([&](auto& p) { p.options.env.emplace_back(std::move(key), std::move(value)); });
   }
   /// Starts from an empty environment.
-  Self&& clear_env() && { return set([&](auto& p) { p.options.clear_env = true; }); }
+  Self&& clear_env() && {
+    return set([&](auto& p) { p.options.clear_env = true; });
+  }
   /// The child's working directory.
-  Self&& cwd(std::filesystem::path path) && { return set([&](auto& p) { p.options.cwd = path.string(); }); }
-  /// Where its standard input comes from: `inherit`, `null`, `piped`, a file, a descriptor. Default: `null` for a
-  /// function, the parent's for a program.
-  Self&& stdin_(stdio from) && { return set([&](auto& p) { p.streams[0] = std::move(from); }); }
+  Self&& cwd(std::filesystem::path path) && {
+    return set([&](auto& p) { p.options.cwd = path.string(); });
+  }
+  /// Where its standard input comes from: `inherit`, `null`, `piped`, a file, a descriptor. Default: `null`
+  /// for a function, the parent's for a program.
+  Self&& stdin_(stdio from) && {
+    return set([&](auto& p) { p.streams[0] = std::move(from); });
+  }
   /// Where its standard output goes; default the parent's.
-  Self&& stdout_(stdio to) && { return set([&](auto& p) { p.streams[1] = std::move(to); }); }
+  Self&& stdout_(stdio to) && {
+    return set([&](auto& p) { p.streams[1] = std::move(to); });
+  }
   /// Where its standard error goes; default the parent's.
-  Self&& stderr_(stdio to) && { return set([&](auto& p) { p.streams[2] = std::move(to); }); }
+  Self&& stderr_(stdio to) && {
+    return set([&](auto& p) { p.streams[2] = std::move(to); });
+  }
   /// Scheduling priority, -20 to 19; nice(2).
-  Self&& nice(int n) && { return set([&](auto& p) { p.options.nice = n; }); }
+  Self&& nice(int n) && {
+    return set([&](auto& p) { p.options.nice = n; });
+  }
   /// The CPUs the child may run on; sched_setaffinity(2).
-  Self&& cpus(std::vector<int> which) && { return set([&](auto& p) { p.options.cpus = std::move(which); }); }
+  Self&& cpus(std::vector<int> which) && {
+    return set([&](auto& p) { p.options.cpus = std::move(which); });
+  }
   /// One of its limits; see `resource` for the units.
   Self&& limit(resource what, std::uint64_t value) && {
     return set([&](auto& p) { p.options.limits.push_back({what, value}); });
+  }
+  /// The same for any of setrlimit(2)'s. RLIMIT_AS also counts the family's shared memory, a mapping of many
+  /// GiB that costs nothing: `resource::memory` is mostly what is meant.
+  Self&& limit(int rlimit, std::uint64_t value) && {
+    return std::move(*this).limit(static_cast<resource>(rlimit), value);
   }
   /// Kills the child and its whole process tree when it has run for `d`; its status says so.
   template <class Rep, class Period>
@@ -135,7 +160,9 @@ class launch_setters {
   }
   /// The child survives the parent and is in a session of its own; `run` does not wait for it.
   /// Without it a child never outlives the parent, not even one killed by SIGKILL.
-  Self&& detached() && { return set([&](auto& p) { p.options.detached = true; }); }
+  Self&& detached() && {
+    return set([&](auto& p) { p.options.detached = true; });
+  }
 
  protected:
   detail::launch_plan plan_;

@@ -19,14 +19,20 @@ namespace brood {
 namespace detail {
 class child;
 class supervisor;
-/// Waits for the child's end; gives the bytes of its result, which live as long as the child, or throws its error.
+/// Waits for the child's end; gives the bytes of its result, which live as long as the child, or throws its
+/// error.
 BROOD_API task<std::span<const std::byte>> result_bytes(const std::shared_ptr<child>& self);
 }  // namespace detail
 
-/// A child, whatever it runs. A small copyable value; copies name the same child. Loop thread only.
-/// Lifetime: dropping the last handle leaves the child running under the runtime, which reaps it.
+/// A child, whatever it runs. A small copyable value; copies name the same child, and so does one that was
+/// moved from. Loop thread only. Lifetime: dropping the last handle leaves the child running under the
+/// runtime, which reaps it.
 class BROOD_API process_handle {
  public:
+  /// To move is to copy: there is no handle without a child.
+  process_handle(const process_handle&) = default;
+  process_handle& operator=(const process_handle&) = default;
+
   /// The process id. Stays the child's own until its end has been observed here.
   pid_t pid() const noexcept;
   const std::string& name() const noexcept;
@@ -45,9 +51,9 @@ class BROOD_API process_handle {
   void terminate() const;
   void kill() const;
   void interrupt() const;
-   void send_signal(int signal) const;
+  void send_signal(int signal) const;
   /// SIGKILL to the child, its process group and every descendant.
-   void kill_tree() const;
+  void kill_tree() const;
 
   /// The parent's ends of the streams that are `piped`; an empty stream for those that are not.
   /// They live as long as a handle of the child.

@@ -1,5 +1,5 @@
-// usage: init_misuse twice|before|run_after_init|hidden_flag
-// Uses init as it must not be used; says what that gave, and that spawning works afterwards.
+// usage: init_misuse twice|before|run_after_init|run_after_sync_wait
+// Uses init and run in unusual orders; says what that gave, and that spawning works afterwards.
 #include <stdexcept>
 #include <string>
 
@@ -36,10 +36,20 @@ int main(int argc, char** argv) {
     expect_refusal([] { brood::sync_wait(spawn_one()); });
     expect_refusal([] { brood::sync_wait(brood::command("true").status()); });
   }
-  brood::init(argc, argv, settings_under_test());
+  if (role == "run_after_sync_wait") {
+    brood::sync_wait(brood::yield());
+    tell("waited");
+    require(brood::run(argc, argv, application, settings_under_test()) == 49, "run");
+  } else {
+    brood::init(argc, argv, settings_under_test());
+  }
   if (role == "twice") expect_refusal([&] { brood::init(argc, argv, settings_under_test()); });
   if (role == "run_after_init") {
-    require(brood::run(argc, argv, application, settings_under_test()) == 1, "run after init");
+    require(brood::run(argc, argv, application) == 49, "run after init");
+    require(brood::run(argc, argv, application, settings_under_test()) == 49, "run again");
+    brood::options others = settings_under_test();
+    others.arena_size = 1 << 30;
+    require(brood::run(argc, argv, application, others) == 1, "run with other settings");
   }
   require(brood::sync_wait(spawn_one()) == 49, "no spawn afterwards");
   tell("spawned");

@@ -53,7 +53,8 @@ brood::task<int> application(std::vector<std::string> words) {
     tell("application done");
   }
   if (role == "daemon") {
-    auto daemon = co_await brood::spawn<speak_when_terminated>().daemon().stdout_(brood::piped).stderr_(brood::inherit);
+    auto daemon =
+        co_await brood::spawn<speak_when_terminated>().daemon().stdout_(brood::piped).stderr_(brood::inherit);
     co_await daemon.stdout_().read_line();
     static_cast<void>(co_await brood::spawn<speak_later>("child done"));
     tell("application done");
@@ -82,7 +83,8 @@ brood::task<int> application(std::vector<std::string> words) {
   }
   if (role == "detached") {
     auto child = co_await brood::spawn<wait_for_ever>().detached();
-    auto program = co_await brood::command("sleep", "1000").detached().stdout_(brood::null).stderr_(brood::null).spawn();
+    auto program =
+        co_await brood::command("sleep", "1000").detached().stdout_(brood::null).stderr_(brood::null).spawn();
     tell(std::to_string(brood::fork_server_pid()));
     tell(std::to_string(child.pid()));
     tell(std::to_string(program.pid()));
@@ -96,11 +98,16 @@ brood::task<> application_without_code() {
   co_return;
 }
 
+brood::task<int> application_with_argc(int argc, char** argv) { co_return argv[argc] == nullptr ? argc : 0; }
+
 }  // namespace
 
 int main(int argc, char** argv) {
   if (argc > 1 && std::string(argv[1]) == "void") {
     return brood::run(argc, argv, application_without_code, settings_under_test());
+  }
+  if (argc > 1 && std::string(argv[1]) == "argc") {
+    return brood::run(argc, argv, application_with_argc, settings_under_test());
   }
   return brood::run(argc, argv, application, settings_under_test());
 }
