@@ -1,5 +1,5 @@
-// Producers and consumers as processes: starts them together, times them, checks how they ended. For the
-// peers and limits; ours come from the library.
+// Producers and consumers as processes: starts them together, times them, checks how they ended. For the peers and limits;
+// ours come from the library.
 #pragma once
 
 #include <fcntl.h>
@@ -52,8 +52,8 @@ inline long share_of(int index, int sides, long count) {
   return count / sides + (index < count % sides ? 1 : 0);
 }
 
-/// Messages a second of `count` in all: `produce(index, share)` and `consume(index, share)` run in processes
-/// of their own, which start together once all of them exist. From the start to the end of the last.
+/// Messages a second of `count` in all: `produce(index, share)` and `consume(index, share)` run in processes of their
+/// own, which start together once all of them exist. From the start to the end of the last.
 template <class Produce, class Consume>
 double race(int producers, int consumers, long count, Produce produce, Consume consume) {
   struct start_line {

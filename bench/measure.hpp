@@ -1,5 +1,5 @@
-// What every benchmark program shares, ours and the peers': clocks, a heap for the parent, checked system
-// calls, and the one line of JSON that run.py reads.
+// What every benchmark program shares, ours and the peers': clocks, a heap for the parent, checked system calls, and the
+// one line of JSON that run.py reads.
 #pragma once
 
 #include <fmt/core.h>
@@ -56,13 +56,12 @@ class touched_heap {
   std::vector<std::byte> bytes_;
 };
 
-/// KiB of system memory that is neither free nor page cache of files: what processes, and the kernel for
-/// them, occupy.
+/// KiB of system memory that is neither free nor page cache of files: what processes, and the kernel for them, occupy.
 ///
-/// Not the fall of MemAvailable, which takes reclaimable slab for available although a living child pins its
-/// inodes and dentries, so it flatters those who use descriptors. Not MemFree + Cached either: Cached holds
-/// shared memory, so an arena would be free of charge. The file LRU lists hold neither. Pages that wait in
-/// the lists of the CPUs are free too, hundreds of MiB on recent kernels, and MemFree does not count them.
+/// Not the fall of MemAvailable, which takes reclaimable slab for available although a living child pins its inodes
+/// and dentries, so it flatters those who use descriptors. Not MemFree + Cached either: Cached holds shared memory, so
+/// an arena would be free of charge. The file LRU lists hold neither. Pages that wait in the lists of the CPUs are free
+/// too, hundreds of MiB on recent kernels, and MemFree does not count them.
 inline double memory_in_use_kib() {
   std::ifstream info("/proc/meminfo");
   double total = 0, available = 0;
@@ -82,8 +81,7 @@ inline double memory_in_use_kib() {
   return total - available;
 }
 
-/// The same once the kernel has given back what earlier processes left: until it falls no more, two seconds
-/// at most.
+/// The same once the kernel has given back what earlier processes left: until it falls no more, two seconds at most.
 inline double settled_memory_in_use_kib() {
   double lowest = memory_in_use_kib();
   for (int unchanged = 0, polls = 0; unchanged < 4 && polls < 40; ++polls) {

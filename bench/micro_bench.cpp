@@ -1,5 +1,5 @@
-// What happens within one thread, by Google Benchmark. Each benchmark bears the id under which run.py reports
-// it, a peer or a limit the id and its own name after a slash.
+// What happens within one thread, by Google Benchmark. Each benchmark bears the id under which run.py reports it, a peer
+// or a limit the id and its own name after a slash.
 #include <benchmark/benchmark.h>
 
 #include <coroutine>

@@ -82,8 +82,8 @@ class swarm_of_children {
   bool well() const noexcept { return counted_batches_ == counted_.size() && failed_ == 0; }
 
  private:
-  /// Daemons, so that nothing goes on when the parent gives up; nice, as thousands compete with one parent
-  /// for the processor: it comes first.
+  /// Daemons, so that nothing goes on when the parent gives up; nice, as thousands compete with one parent for the
+  /// processor: it comes first.
   brood::task<> spawn_some() {
     constexpr std::size_t at_a_time = 64;
     std::vector<brood::spawn_operation<void>> batch;

@@ -1,5 +1,5 @@
-// Bare ways to carry bytes between processes: pipes, socket pairs, eventfds, rings in shared memory, memcpy.
-// The limits of what any queue or pipe can do, and the peers that somebody would write by hand.
+// Bare ways to carry bytes between processes: pipes, socket pairs, eventfds, rings in shared memory, memcpy. The limits
+// of what any queue or pipe can do, and the peers that somebody would write by hand.
 #include <linux/futex.h>
 #include <sched.h>
 #include <sys/eventfd.h>
@@ -40,8 +40,8 @@ void write_all(int fd, const std::byte* bytes, std::size_t size) {
   }
 }
 
-/// A pipe or a stream socket pair as a queue of messages of one size. Any number of processes may share a
-/// pipe as long as a message is at most PIPE_BUF, as the kernel then keeps it in one piece.
+/// A pipe or a stream socket pair as a queue of messages of one size. Any number of processes may share a pipe as long as
+/// a message is at most PIPE_BUF, as the kernel then keeps it in one piece.
 class descriptor_channel {
  public:
   static constexpr bool spins = false;
@@ -210,8 +210,7 @@ class sleeping_ring {
     alignas(128) std::array<std::atomic<std::uint64_t>, most_slots> turn;
   };
 
-  /// Claims the slot at `position` when its turn is `position + lag`, and hands it over; false if it is not
-  /// its turn yet.
+  /// Claims the slot at `position` when its turn is `position + lag`, and hands it over; false if it is not its turn yet.
   template <class Copy>
   bool step(std::atomic<std::uint64_t>& position, std::uint64_t lag, Copy copy) {
     std::uint64_t at = position.load(std::memory_order_relaxed);
@@ -256,8 +255,8 @@ class sleeping_ring {
   std::byte* payload_;
 };
 
-/// Buffers of one size in shared memory whose numbers go round through a ring: nothing is copied. Each time
-/// the producer writes, and the consumer checks, the first and the last word.
+/// Buffers of one size in shared memory whose numbers go round through a ring: nothing is copied. Each time the producer
+/// writes, and the consumer checks, the first and the last word.
 double zero_copy(std::size_t size, long count) {
   constexpr std::uint64_t buffers = 8;
   std::byte* const memory = bench::shared_bytes(buffers * size);

@@ -1,5 +1,4 @@
-// Bare system calls that make processes: fork, posix_spawn, pidfd with epoll. The limits of what any library
-// can do.
+// Bare system calls that make processes: fork, posix_spawn, pidfd with epoll. The limits of what any library can do.
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <signal.h>
@@ -63,8 +62,7 @@ void start_and_reap(int count, int in_flight, Start start) {
   while (alive > 0) reap(0);
 }
 
-/// Children a second. With `every_core` as many processes as there are cores do a share each: the machine's
-/// limit.
+/// Children a second. With `every_core` as many processes as there are cores do a share each: the machine's limit.
 template <class Start>
 double rate(int count, int in_flight, bool every_core, Start start) {
   const int makers = every_core ? static_cast<int>(std::thread::hardware_concurrency()) : 1;

@@ -15,8 +15,8 @@ void uv_checked(int result, const char* what) {
   if (result < 0) throw std::runtime_error(fmt::format("{}: {}", what, uv_strerror(result)));
 }
 
-/// How long the loop was busy between two looks at its events, in milliseconds: the time of one turn without
-/// the part that it slept, of which libuv keeps account.
+/// How long the loop was busy between two looks at its events, in milliseconds: the time of one turn without the part
+/// that it slept, of which libuv keeps account.
 class stall_meter {
  public:
   explicit stall_meter(uv_loop_t* loop) : loop_(loop) {
@@ -67,8 +67,7 @@ class spawner {
   spawner(const spawner&) = delete;
   spawner& operator=(const spawner&) = delete;
 
-  /// Starts what may be started now, one program a turn of the loop as a server would, the rest as others
-  /// end.
+  /// Starts what may be started now, one program a turn of the loop as a server would, the rest as others end.
   void start() {
     uv_idle_init(loop_, &idle_);
     idle_.data = this;
@@ -138,8 +137,8 @@ double stall(int count, int in_flight, const std::string& program) {
   return meter.p99();
 }
 
-/// The same loop with nothing to do but a timer each millisecond, while another process forks as many
-/// children: what is left of the stall is the machine's.
+/// The same loop with nothing to do but a timer each millisecond, while another process forks as many children: what
+/// is left of the stall is the machine's.
 double stall_of_an_onlooker(int count, int in_flight) {
   const pid_t forker = bench::checked(fork(), "fork");
   if (forker == 0) {
@@ -251,8 +250,8 @@ double seconds_until_all_run(int count, const std::string& program) {
   return bench::wall_clock() - begin;
 }
 
-/// In a process of its own, because ending the rest one by one would cost minutes: the destructor kills them,
-/// and they are reaped by the system once that process has ended.
+/// In a process of its own, because ending the rest one by one would cost minutes: the destructor kills them, and they
+/// are reaped by the system once that process has ended.
 double exit_cost_among(int alive, int exits, const std::string& program) {
   int answer[2];
   bench::checked(pipe(answer), "pipe");

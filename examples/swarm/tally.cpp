@@ -43,8 +43,8 @@ struct byte_classes {
 };
 constexpr byte_classes table;
 
-/// Lines and words as `wc` of coreutils 9.1 counts them in the C locale: white space ends a word, a printable
-/// character begins one, and any other byte does neither.
+/// Lines and words as `wc` of coreutils 9.1 counts them in the C locale: white space ends a word, a printable character
+/// begins one, and any other byte does neither.
 class word_counter {
  public:
   void take(std::span<const std::uint8_t> bytes) noexcept {
@@ -77,8 +77,8 @@ class file_counter {
   }
 
  private:
-  /// Adds the file to the result, the whole of it or, giving a reason, nothing. Since it was listed it may
-  /// have vanished or have become something else, even a FIFO that would make `open` wait.
+  /// Adds the file to the result, the whole of it or, giving a reason, nothing. Since it was listed it may have vanished
+  /// or have become something else, even a FIFO that would make `open` wait.
   std::string count_file(const std::string& path) {
     const brood::unique_fd file(
         open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
@@ -90,8 +90,8 @@ class file_counter {
     return count_contents(file.get(), static_cast<std::uint64_t>(status.st_size));
   }
 
-  /// A file that grows meanwhile is read to the size it had, or it might never end. A size of 0 can also mean
-  /// that the file system does not know it, as in /proc.
+  /// A file that grows meanwhile is read to the size it had, or it might never end. A size of 0 can also mean that the
+  /// file system does not know it, as in /proc.
   std::string count_contents(int file, std::uint64_t size) {
     const std::uint64_t most = size > 0 ? size : UINT64_MAX;
     std::uint64_t bytes = 0;

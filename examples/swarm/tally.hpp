@@ -28,8 +28,7 @@ struct tally {
 
 void merge(tally& into, tally&& from);
 
-/// The SHA-256 of the sorted digests, in hexadecimal: the same whoever read which file, and in whatever
-/// order.
+/// The SHA-256 of the sorted digests, in hexadecimal: the same whoever read which file, and in whatever order.
 std::string combined(std::vector<digest> digests);
 
 /// Files that a child counts at a time.
@@ -44,9 +43,9 @@ struct batch_result {
   tally found;
 };
 
-/// What each child runs: takes batches until there are no more. A batch is on lease until its result is in
-/// the other queue, so that it goes to another child if this one dies. Lines and words are those of `wc` in
-/// the C locale. What cannot be read is a problem in the result.
+/// What each child runs: takes batches until there are no more. A batch is on lease until its result is in the other
+/// queue, so that it goes to another child if this one dies. Lines and words are those of `wc` in the C locale. What
+/// cannot be read is a problem in the result.
 brood::task<> count_batches(brood::queue<batch> todo, brood::queue<batch_result> results);
 
 }  // namespace swarm

@@ -56,8 +56,8 @@ class listing {
   }
 };
 
-/// The largest first: no division among children that each take the next one when they are free takes longer
-/// than the best by more than a third (R. L. Graham, "Bounds on multiprocessing timing anomalies", 1969).
+/// The largest first: no division among children that each take the next one when they are free takes longer than the
+/// best by more than a third (R. L. Graham, "Bounds on multiprocessing timing anomalies", 1969).
 std::vector<batch> make_batches(std::vector<listed_file> files) {
   std::sort(files.begin(), files.end(), [](const auto& a, const auto& b) { return a.size > b.size; });
   std::vector<batch> batches;

@@ -1,5 +1,4 @@
-// The arena's memory: memfd, mapping, layout, statistics. The heap is in heap.cpp, the processes in
-// process_table.cpp.
+// The arena's memory: memfd, mapping, layout, statistics. The heap is in heap.cpp, the processes in process_table.cpp.
 #include "brood/arena/arena.hpp"
 
 #include <fcntl.h>
@@ -26,10 +25,9 @@ namespace {
 
 [[noreturn]] void fail(const char* call) { throw std::system_error(errno, std::generic_category(), call); }
 
-// One address for the whole family, in exec'd images too, makes dumps and debuggers agree. 32 TiB is
-// application memory under AddressSanitizer as well (its "high memory" begins at 16 TiB) and far from what
-// the kernel gives out by itself. ThreadSanitizer knows no memory there. Nothing depends on the address:
-// every reference is an offset.
+// One address for the whole family, in exec'd images too, makes dumps and debuggers agree. 32 TiB is application memory under
+// AddressSanitizer as well (its "high memory" begins at 16 TiB) and far from what the kernel gives out by itself.
+// ThreadSanitizer knows no memory there. Nothing depends on the address: every reference is an offset.
 #ifdef BROOD_THREAD_SANITIZER
 constexpr std::uintptr_t preferred_address = 0;
 #else

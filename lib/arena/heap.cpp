@@ -1,11 +1,9 @@
-// The arena's heap: slabs of small blocks in 64 KiB units, buddies of units above. All changes are
-// transactions of the heap section.
+// The arena's heap: slabs of small blocks in 64 KiB units, buddies of units above. All changes are transactions of the heap section.
 //
-// Each step leaves a whole heap behind: a split or a merge moves one level and is one transaction, and
-// handing out a block, naming its holder and counting it is one too. So a process killed anywhere leaves at
-// worst blocks unmerged. One heap for the family and not one per process: freed blocks are reused at once
-// while they are in cache, and a child touches the few pages its neighbours use already, where a region of
-// its own would cost it page tables.
+// Each step leaves a whole heap behind: a split or a merge moves one level and is one transaction, and handing out a
+// block, naming its holder and counting it is one too. So a process killed anywhere leaves at worst blocks unmerged.
+// One heap for the family and not one per process: freed blocks are reused at once while they are in cache, and a
+// child touches the few pages its neighbours use already, where a region of its own would cost it page tables.
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -30,8 +28,7 @@ namespace {
 constexpr std::uint64_t tag_mark = 0x42;
 constexpr std::uint64_t warm_bit = std::uint64_t{1} << 16;
 constexpr std::uint64_t large_bit = std::uint64_t{1} << 16;
-// Pages of freed blocks are kept up to this much, so that a stream of large messages does not fault its pages
-// in anew.
+// Pages of freed blocks are kept up to this much, so that a stream of large messages does not fault its pages in anew.
 constexpr std::uint64_t warm_limit = std::uint64_t{256} << 20;
 
 constexpr std::uint64_t make_info(unit_state state, unsigned order_or_class, bool warm = false) {
@@ -379,8 +376,7 @@ bool arena::acquire(reference block, std::uint8_t block_kind, std::uint32_t gene
   if (header_of == nullptr) return false;
   const std::uint64_t tag = header_of->tag.load(std::memory_order_relaxed);
   if ((tag & 0xff) != block_kind || tag >> 32 != generation) return false;
-  // A fresh object has none yet, and its maker's cell says `block`; one being taken apart can have none
-  // either.
+  // A fresh object has none yet, and its maker's cell says `block`; one being taken apart can have none either.
   const std::uint64_t count = g.get(header_of->references);
   if (count == 0 && detail::cell_kind(holder.load(std::memory_order_relaxed)) != detail::held::block)
     return false;

@@ -1,6 +1,5 @@
-// The address of a wake port: an abstract Unix socket (unix(7)) with a random name of 128 bits. Abstract, so
-// that no kill leaves a file behind. Any local user could send to it, which is why a datagram means nothing
-// but "look again".
+// The address of a wake port: an abstract Unix socket (unix(7)) with a random name of 128 bits. Abstract, so that no
+// kill leaves a file behind. Any local user could send to it, which is why a datagram means nothing but "look again".
 #pragma once
 
 #include <sys/socket.h>

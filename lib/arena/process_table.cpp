@@ -1,10 +1,9 @@
 // The process table: slots, what each process holds and waits for, and the clean-up after a dead one.
 //
-// Clean-up is a sequence of steps of which each can be repeated: repair what the dead one was in the middle
-// of (intents), take its entries out of the wait lists, give back what its cells name, free its chunks and
-// its slot. A process killed while it cleans up has the dead one's slot in a cell of its own, so that whoever
-// cleans up after it does the rest. The cost is that of what the dead one held; nobody else's memory is
-// looked at.
+// Clean-up is a sequence of steps of which each can be repeated: repair what the dead one was in the middle of
+// (intents), take its entries out of the wait lists, give back what its cells name, free its chunks and its slot.
+// A process killed while it cleans up has the dead one's slot in a cell of its own, so that whoever cleans up after it
+// does the rest. The cost is that of what the dead one held; nobody else's memory is looked at.
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -94,8 +93,8 @@ bool arena::is_dead(std::uint64_t owner) noexcept {
 
 std::uint32_t arena::reserve_slot() {
   auto& h = header();
-  // Only the first process of a family has no slot yet, and so no cell to name the child in; it holds the
-  // section in the name of the slot it is about to get, which nobody else can have.
+  // Only the first process of a family has no slot yet, and so no cell to name the child in; it holds the section in
+  // the name of the slot it is about to get, which nobody else can have.
   const bool first = h.slots_cut.load() == 1;
   if (!first) require_slot();
   if (first) {
@@ -278,8 +277,7 @@ void arena::deliver(std::uint64_t owner, std::uint64_t home) noexcept {
     bitmap[index / 64].fetch_or(std::uint64_t{1} << index % 64, std::memory_order_seq_cst);
   }
   kill_point();
-  // seq_cst: before the look at `sleeping` in ring, as the sleeper's store of it comes before its look at
-  // `woken`.
+  // seq_cst: before the look at `sleeping` in ring, as the sleeper's store of it comes before its look at `woken`.
   s.woken.fetch_or(std::uint64_t{1} << chunk, std::memory_order_seq_cst);
 }
 

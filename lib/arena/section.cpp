@@ -1,5 +1,4 @@
-// Sections: locking with detection of dead holders, the journal and its replay. The states are in
-// section.hpp.
+// Sections: locking with detection of dead holders, the journal and its replay. The states are in section.hpp.
 #include "brood/arena/detail/section.hpp"
 
 #include <linux/futex.h>
@@ -18,8 +17,7 @@ namespace {
 
 // Spinning longer than a change takes only keeps the holder from the processor.
 constexpr int spins = 100;
-// A holder that was killed between giving the section up and waking the next, or inside, is noticed after
-// this.
+// A holder that was killed between giving the section up and waking the next, or inside, is noticed after this.
 constexpr long patience_nanoseconds = 2'000'000;
 constexpr std::uint64_t sleepers = std::uint64_t{1} << 31;
 
@@ -65,8 +63,8 @@ void arena::lock_contended(detail::section& s, detail::section* repair_first) {
     if (owner == 0 && s.owner.compare_exchange_weak(owner, me_, std::memory_order_acquire)) return;
     detail::cpu_relax();
   }
-  // The holder lost its processor, or its life. Having slept we cannot know whether others still do, so we
-  // take the section with the bit set; at worst we wake nobody when we leave it.
+  // The holder lost its processor, or its life. Having slept we cannot know whether others still do, so we take the
+  // section with the bit set; at worst we wake nobody when we leave it.
   for (;;) {
     std::uint64_t owner = s.owner.load(std::memory_order_relaxed);
     if (owner == 0) {

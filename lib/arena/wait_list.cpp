@@ -1,5 +1,4 @@
-// Wait lists: doubly linked through the entries, changed in transactions. The argument and the repair rules
-// are in the header.
+// Wait lists: doubly linked through the entries, changed in transactions. The argument and the repair rules are in the header.
 #include "brood/arena/detail/wait_list.hpp"
 
 #include <algorithm>
@@ -83,8 +82,7 @@ struct list_guard : section_guard {
 }  // namespace
 
 void enqueue(arena& memory, wait_list& list, wait_entry& entry, bool at_front) {
-  // The transaction holds words of this process, so it must be brought to an end before its slot is used
-  // again.
+  // The transaction holds words of this process, so it must be brought to an end before its slot is used again.
   word& intent = memory.my_slot().intent_list;
   const std::uint64_t outer = intent.load(std::memory_order_relaxed);
   intent.store(memory.to_reference(list), std::memory_order_release);

@@ -104,8 +104,7 @@ bool wake_port::about_to_sleep() noexcept {
 }
 
 void wake_port::woke_up() noexcept {
-  // Before the look: a bit set after it finds `sleeping` set again by the next about_to_sleep, which looks
-  // once more.
+  // Before the look: a bit set after it finds `sleeping` set again by the next about_to_sleep, which looks once more.
   memory_.my_slot().sleeping.store(0, std::memory_order_relaxed);
   if (asleep_since_ != clock::time_point{} && memory_.anything_woken()) {
     spin_.slept(clock::now() - asleep_since_);

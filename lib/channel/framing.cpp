@@ -78,8 +78,7 @@ bool frame_reader::has_next() {
   return size > longest_ || buffered() - frame_header_size >= size;
 }
 
-/// If what the buffer holds is the beginning of a message that the buffer cannot hold, moves it to a place of
-/// its own.
+/// If what the buffer holds is the beginning of a message that the buffer cannot hold, moves it to a place of its own.
 void frame_reader::start_large_message() {
   if (buffered() < frame_header_size) return;
   const std::uint64_t size = announced_size();

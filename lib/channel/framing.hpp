@@ -1,5 +1,5 @@
-// Messages in a stream of bytes: 8 bytes of length, little-endian, then the message. Touches no socket, so it
-// can be fuzzed.
+// Messages in a stream of bytes: 8 bytes of length, little-endian, then the message. Touches no socket, so it can be
+// fuzzed.
 #pragma once
 
 #include <array>
@@ -16,9 +16,9 @@ inline constexpr std::size_t frame_header_size = 8;
 
 std::array<std::byte, frame_header_size> frame_header(std::uint64_t size) noexcept;
 
-/// Cuts what arrives into messages. Small ones are read many at a time, the rest of a large one straight into
-/// its place. Memory: one buffer, and for the message that is arriving at most twice what has arrived of it,
-/// whatever its length claims.
+/// Cuts what arrives into messages. Small ones are read many at a time, the rest of a large one straight into its place.
+/// Memory: one buffer, and for the message that is arriving at most twice what has arrived of it, whatever its length
+/// claims.
 class frame_reader {
  public:
   /// `longest` in bytes.
@@ -28,8 +28,7 @@ class frame_reader {
   std::span<std::byte> space();
   /// That many bytes of it were filled.
   void filled(std::size_t count) noexcept;
-  /// The next message, if it has arrived whole. Throws `decode_error`, now and ever after, at a length above
-  /// the limit.
+  /// The next message, if it has arrived whole. Throws `decode_error`, now and ever after, at a length above the limit.
   std::optional<std::vector<std::byte>> next();
   /// The same without a copy: the bytes live until the next call of a member.
   std::optional<std::span<const std::byte>> next_in_place();

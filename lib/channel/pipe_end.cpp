@@ -15,8 +15,8 @@ pipe_end_state& state_at(arena& memory, reference block) {
                                             sizeof(block_header));
 }
 
-/// Nobody has the end any more: the other one sends no more, and drains. The references go with the block.
-/// One that is `dying` already belongs to a clean-up that was killed here before, and its queue is closed.
+/// Nobody has the end any more: the other one sends no more, and drains. The references go with the block. One that
+/// is `dying` already belongs to a clean-up that was killed here before, and its queue is closed.
 void destroy_end(arena& memory, reference block) {
   pipe_end_state& s = state_at(memory, block);
   for (const word* queue : {&s.in, &s.out}) {

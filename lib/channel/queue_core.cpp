@@ -281,8 +281,7 @@ std::shared_ptr<queue_core> queue_core::create(arena& memory, std::uint64_t capa
     queue_state& s = state_at(memory, block);
     s.capacity = capacity;
     s.stride = stride;
-    // Killed before the object is counted, the block goes and the ring must too: it has a cell of its own
-    // meanwhile.
+    // Killed before the object is counted, the block goes and the ring must too: it has a cell of its own meanwhile.
     word& ring_cell = memory.take_cell();
     try {
       memory.allocate(slots * stride, storage_block, ring_cell, held::block);
@@ -505,8 +504,7 @@ take_outcome queue_core::take(incoming_message& message) {
       take_slot(g, head, message);
     }
   }
-  // Those who wait at a closed queue wait for leases to come back; with this one gone nothing may come any
-  // more.
+  // Those who wait at a closed queue wait for leases to come back; with this one gone nothing may come any more.
   if (last_returned && is_closed()) wake_all(s.getters);
   wake_one(s.putters);
   return take_outcome::done;

@@ -182,8 +182,7 @@ void socket_channel::on_ready(int events) {
   }
   if (wake_readers) readable_.notify_all();
   if (wake_writers) writable_.notify_all();
-  // Who is woken has not run yet, and would be woken again and again until then: it says itself what it waits
-  // for next.
+  // Who is woken has not run yet, and would be woken again and again until then: it says itself what it waits for next.
   watch_->watch((readers_ > 0 && !wake_readers ? fd_watch::readable : 0) |
                 ((writers_ > 0 && !wake_writers) || !outbox_.empty() ? fd_watch::writable : 0));
 }

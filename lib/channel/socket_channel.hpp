@@ -30,10 +30,10 @@ struct outbox {
 /// or with a handle in it.
 outbound_message framed(const message_writer& write, std::uint64_t longest);
 
-/// A message is this channel's as soon as the socket has taken its first byte; the rest follows when the
-/// socket takes it, also after `close` (for as long as the other side reads, and no longer than a few seconds
-/// without any progress). The next message waits for that, which is where back-pressure is felt. A bad length
-/// from the other side ends the channel: where the next message would begin is not known.
+/// A message is this channel's as soon as the socket has taken its first byte; the rest follows when the socket takes it,
+/// also after `close` (for as long as the other side reads, and no longer than a few seconds without any progress).
+/// The next message waits for that, which is where back-pressure is felt. A bad length from the other side ends the
+/// channel: where the next message would begin is not known.
 class socket_channel final : public message_channel {
  public:
   /// Takes over a connected, non-blocking socket after its handshake. `longest` message, in bytes, in both

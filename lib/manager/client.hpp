@@ -2,9 +2,9 @@
 //
 //   idle ──a call──▶ connecting ──hello──▶ open ──lost──▶ idle
 //
-// Calls made while it connects wait in `deferred_`. When the connection is lost every pending call fails, and
-// the next one connects again. A hold on an object belongs to the connection, by its `epoch`: the first call
-// on the object over a new one attaches it anew, if it still exists.
+// Calls made while it connects wait in `deferred_`. When the connection is lost every pending call fails, and the next one
+// connects again. A hold on an object belongs to the connection, by its `epoch`: the first call on the object over a new
+// one attaches it anew, if it still exists.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// condition: waiting, with a lock given up meanwhile, until somebody notifies. To wait and to give up the
-// lock is one step here, so no notification comes in between.
+// condition: waiting, with a lock given up meanwhile, until somebody notifies. To wait and to give up the lock is one step
+// here, so no notification comes in between.
 #include <stdexcept>
 
 #include "manager/lock_object.hpp"

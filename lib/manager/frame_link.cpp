@@ -48,8 +48,8 @@ void frame_link::flush() noexcept {
     broken_ = true;
     ::shutdown(socket_.get(), SHUT_RDWR);
   }
-  // A broken socket is readable: the end is told from there, after the answers that have arrived, and not
-  // from inside of whoever flushes.
+  // A broken socket is readable: the end is told from there, after the answers that have arrived, and not from inside of
+  // whoever flushes.
   if (broken_) sent_ = out_.size();
   if (unsent() == 0) {
     out_.clear();

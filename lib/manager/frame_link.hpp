@@ -1,5 +1,5 @@
-// frame_link: frames in batches over a connected socket. What is read in one system call is handled as one
-// batch, and what that batch and the coroutines it wakes have to say leaves in one write.
+// frame_link: frames in batches over a connected socket. What is read in one system call is handled as one batch, and what
+// that batch and the coroutines it wakes have to say leaves in one write.
 #pragma once
 
 #include <cstdint>

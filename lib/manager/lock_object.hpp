@@ -1,5 +1,5 @@
-// lock: held by one client at a time. A hold is known by the id of the call that got it, so what is released
-// late, or twice, is never another's.
+// lock: held by one client at a time. A hold is known by the id of the call that got it, so what is released late, or
+// twice, is never another's.
 #pragma once
 
 #include <vector>

@@ -51,8 +51,7 @@ struct stored_value {
 /// Reads a value of a request. Throws `failure`, outcome `gone`, if it refers to an object that is.
 stored_value read_stored(space& where, detail::byte_reader& in);
 
-/// Base of all that can be called. Lifetime: ends when nothing refers to it any more, but never inside a
-/// call.
+/// Base of all that can be called. Lifetime: ends when nothing refers to it any more, but never inside a call.
 class object {
  public:
   object(space& where, kind what, std::uint64_t type);

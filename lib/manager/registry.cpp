@@ -7,8 +7,7 @@
 namespace brood::remote {
 namespace {
 
-// All registrations of this image, entered by static constructors in whatever order; hence no constructor of
-// its own.
+// All registrations of this image, entered by static constructors in whatever order; hence no constructor of its own.
 constinit registration* first = nullptr;
 constinit std::size_t registered = 0;
 

@@ -1,5 +1,5 @@
-// semaphore: permits. One that was acquired belongs to its client and comes back with its end; `release` adds
-// permits that belong to nobody.
+// semaphore: permits. One that was acquired belongs to its client and comes back with its end; `release` adds permits
+// that belong to nobody.
 #include <limits>
 #include <set>
 #include <stdexcept>

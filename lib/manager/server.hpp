@@ -1,5 +1,5 @@
-// server: a space behind a listener. Each client has a connection; what one batch of its requests answers, to
-// it and to those whose calls it wakes, leaves in one write each.
+// server: a space behind a listener. Each client has a connection; what one batch of its requests answers, to it and to
+// those whose calls it wakes, leaves in one write each.
 #pragma once
 
 #include <list>

@@ -1,5 +1,5 @@
-// session: what the server knows of one client: the references it holds, the calls it waits for, its answers.
-// Bytes in, bytes out.
+// session: what the server knows of one client: the references it holds, the calls it waits for, its answers. Bytes in,
+// bytes out.
 #pragma once
 
 #include <cstdint>

@@ -119,9 +119,9 @@ void space::sweep() noexcept {
   }
 }
 
-/// Of the objects that can be reached from `start`: if no session holds any, and all references to them come
-/// from among them, nobody can ever reach them again. (Trial deletion, after Bacon and Rajan, "Concurrent
-/// Cycle Collection in Reference Counted Systems", 2001.)
+/// Of the objects that can be reached from `start`: if no session holds any, and all references to them come from among
+/// them, nobody can ever reach them again. (Trial deletion, after Bacon and Rajan, "Concurrent Cycle Collection in
+/// Reference Counted Systems", 2001.)
 void space::collect_cycle(object& start) {
   if (start.held_by_sessions_ != 0 || start.references_ == 0) return;
   std::unordered_map<object*, std::size_t> inner{{&start, 0}};
@@ -149,8 +149,8 @@ void space::collect_cycle(object& start) {
   for (const auto& [o, count] : inner) o->let_go();
 }
 
-/// The same for all objects at once: whatever cannot be reached from one that is held from outside. Its cost
-/// is shared by the many suspects that were postponed.
+/// The same for all objects at once: whatever cannot be reached from one that is held from outside. Its cost is shared by
+/// the many suspects that were postponed.
 void space::collect_all() {
   postponed_ = 0;
   std::unordered_map<object*, std::size_t> inner;

@@ -1,5 +1,4 @@
-// space: the objects of a server and the sessions of its clients. Knows nothing of sockets or of a loop, so
-// it can be fuzzed.
+// space: the objects of a server and the sessions of its clients. Knows nothing of sockets or of a loop, so it can be fuzzed.
 #pragma once
 
 #include <chrono>

@@ -1,5 +1,5 @@
-// Objects of the user's classes, and functions of the user's. A method that is a coroutine runs beside other
-// calls, also of the same object.
+// Objects of the user's classes, and functions of the user's. A method that is a coroutine runs beside other calls, also
+// of the same object.
 #include <list>
 
 #include "brood/coroutine/detail/task_group.hpp"

@@ -1,5 +1,5 @@
-// Everything here runs in a process that has just been made and may be killed at any line: nothing is left
-// behind but its slot, which the parent clears.
+// Everything here runs in a process that has just been made and may be killed at any line: nothing is left behind but its
+// slot, which the parent clears.
 #include "process/child_setup.hpp"
 
 #include <fcntl.h>
@@ -20,8 +20,7 @@ namespace brood::detail {
 namespace {
 
 int open_stream(int number, stream_source source, const std::string& path) {
-  // Non-blocking, as the fork server waits for a program's start: a FIFO must not keep it. Cleared again
-  // below.
+  // Non-blocking, as the fork server waits for a program's start: a FIFO must not keep it. Cleared again below.
   const int how = (number == 0 ? O_RDONLY : O_WRONLY) | O_CLOEXEC | O_NONBLOCK;
   if (source == stream_source::null) return open("/dev/null", how);
   if (number == 0) return open(path.c_str(), how);
@@ -45,8 +44,8 @@ void make_streams(const child_setup& setup, const launch_details& details) {
   }
 }
 
-/// The limit this family was started with: the runtime raised the parent's, which programs that use select(2)
-/// do not survive.
+/// The limit this family was started with: the runtime raised the parent's, which programs that use select(2) do not
+/// survive.
 void restore_descriptor_limit() {
   const rlimit& original = family::get().descriptor_limit;
   if (original.rlim_max != 0) setrlimit(RLIMIT_NOFILE, &original);
@@ -80,8 +79,9 @@ void set_scheduling(const launch_options& options) {
   require(syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0, stage::session);
   // The parent may have died before the line above. Its pidfd tells for certain, which getppid() does not.
   if (sys::has_ended(setup.parent)) _exit(cannot_start);
-  // A group of its own: the whole of what the child starts can be killed together, and a terminal's Ctrl-C
-  // reaches the parent alone, which decides. The fork server's own group is not the terminal's.
+  // A group of its own: the whole of what the child starts can be killed together, and a terminal's Ctrl-C reaches
+  // the parent alone, which decides.
+  // The fork server's own group is not the terminal's.
   const pid_t group = setup.request.own_group ? 0 : getpgid(setup.request.parent);
   require(syscall(SYS_setpgid, 0, group) == 0, stage::session);
 }

@@ -44,8 +44,8 @@ void remember_start(family& self, int argc, char** argv, options settings) {
   }
 }
 
-/// The signal mask of children is the one it was executed with. The limit on descriptors is not, as the
-/// runtime of whoever executed it has raised it.
+/// The signal mask of children is the one it was executed with. The limit on descriptors is not, as the runtime of whoever
+/// executed it has raised it.
 [[noreturn]] void serve_as_fresh_image(rlim_t descriptors) {
   family& self = family::get();
   self.descriptor_limit.rlim_cur = std::min(descriptors, self.descriptor_limit.rlim_max);

@@ -24,8 +24,8 @@ void make_nonblocking(int fd) {
   if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) sys::throw_errno("fcntl");
 }
 
-/// write(2) that does not raise SIGPIPE. Only a socket can say so for each call; for a pipe the signal is
-/// blocked around the call and, if it was raised, taken back. The host's own disposition stays as it is.
+/// write(2) that does not raise SIGPIPE. Only a socket can say so for each call; for a pipe the signal is blocked around
+/// the call and, if it was raised, taken back. The host's own disposition stays as it is.
 ssize_t write_quietly(int fd, std::string_view bytes) {
   const ssize_t sent = ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
   if (sent >= 0 || errno != ENOTSOCK) return sent;
@@ -88,8 +88,8 @@ struct waitable_fd {
 
 }  // namespace
 
-// The members of `reader` and `writer` are plain functions that hand over the state, so that the tasks they
-// give do not refer to a reader or writer that may be a temporary.
+// The members of `reader` and `writer` are plain functions that hand over the state, so that the tasks they give do
+// not refer to a reader or writer that may be a temporary.
 struct reader::state : waitable_fd {
   using waitable_fd::waitable_fd;
   using shared = std::shared_ptr<state>;

@@ -1,6 +1,6 @@
-// libFuzzer target: requests of two clients to a manager's core, as they arrive behind the handshake. The
-// input is a list of messages: a byte that says whose it is, two bytes of length, the message. Whatever they
-// say, every answer is a whole frame, and when both are gone nothing but what has a name is left.
+// libFuzzer target: requests of two clients to a manager's core, as they arrive behind the handshake. The input is a list of
+// messages: a byte that says whose it is, two bytes of length, the message. Whatever they say, every answer is a whole
+// frame, and when both are gone nothing but what has a name is left.
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>

@@ -1,5 +1,5 @@
-// A manager and the children of its family, under every way of making them: handles as arguments and results,
-// a thousand clients of which a hundred are killed, initializers, the end of everything.
+// A manager and the children of its family, under every way of making them: handles as arguments and results, a thousand
+// clients of which a hundred are killed, initializers, the end of everything.
 #include <unistd.h>
 
 #include <algorithm>

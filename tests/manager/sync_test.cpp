@@ -1,5 +1,5 @@
-// The manager's queue, lock, semaphores, event, condition and barrier; what waits, what is cancelled, who
-// dies. (test_nested_queue, TestSyncManagerTypes, TestManagerExceptions)
+// The manager's queue, lock, semaphores, event, condition and barrier; what waits, what is cancelled, who dies.
+// (test_nested_queue, TestSyncManagerTypes, TestManagerExceptions)
 #include <unistd.h>
 
 #include <chrono>

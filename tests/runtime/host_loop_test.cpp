@@ -1,5 +1,4 @@
-// runtime on the uv_loop_t of a host application: it runs as the host runs the loop, and leaves nothing in
-// it.
+// runtime on the uv_loop_t of a host application: it runs as the host runs the loop, and leaves nothing in it.
 #include <uv.h>
 
 #include <stdexcept>

@@ -14,8 +14,8 @@
 
 namespace brood::test {
 
-/// Runs `body` in a fork; its exit code is 0, or 1 if it threw. Like the process storey, the parent reserves
-/// the slot and reports the death. The destructor kills and reaps what still runs.
+/// Runs `body` in a fork; its exit code is 0, or 1 if it threw. Like the process storey, the parent reserves the slot
+/// and reports the death. The destructor kills and reaps what still runs.
 class child {
  public:
   template <class F>

@@ -28,8 +28,7 @@ class test_loop final : public brood::executor {
 
   brood::clock::time_point next_timer() const noexcept { return executor::next_timer(); }
 
-  /// Runs until `operation` has ended; time passes as needed. Nothing may be ready or waiting for time
-  /// afterwards.
+  /// Runs until `operation` has ended; time passes as needed. Nothing may be ready or waiting for time afterwards.
   template <class A>
   brood::detail::await_result_t<A> run(A operation) {
     using R = brood::detail::await_result_t<A>;

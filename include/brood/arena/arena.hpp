@@ -39,18 +39,17 @@ struct waiter {
 };
 }  // namespace detail
 
-/// One memfd mapped into every process of a family. A sparse file: only pages that were written cost memory,
-/// large freed blocks are punched out again beyond a reserve of warm pages. Crash safety: every change is a
-/// transaction of a `detail::section`, and records the new owner in the same step, so a process that is
-/// killed anywhere leaves each block either free or named in one of its cells. Lifetime: the destructor
-/// unmaps and closes; the memory goes with the last process that maps it.
+/// One memfd mapped into every process of a family. A sparse file: only pages that were written cost memory, large
+/// freed blocks are punched out again beyond a reserve of warm pages.
+/// Crash safety: every change is a transaction of a `detail::section`, and records the new owner in the same step, so
+/// a process that is killed anywhere leaves each block either free or named in one of its cells.
+/// Lifetime: the destructor unmaps and closes; the memory goes with the last process that maps it.
 class BROOD_API arena {
  public:
   /// A new memfd, sealed against shrinking and growing. The caller has no slot yet.
   /// Throws `std::system_error` with the failing call.
   static std::unique_ptr<arena> create(std::size_t size);
-  /// Maps an inherited one; owns `fd`. Throws `std::system_error`, or `error` if it is not an arena of this
-  /// version.
+  /// Maps an inherited one; owns `fd`. Throws `std::system_error`, or `error` if it is not an arena of this version.
   static std::unique_ptr<arena> attach(int fd);
   ~arena();
   arena(const arena&) = delete;
@@ -62,8 +61,8 @@ class BROOD_API arena {
 
   // ---- blocks ----
 
-  /// A block of `size` bytes, zeroed if `zero`, recorded in `holder` as `as` in the same atomic step.
-  /// `block_kind` is a tag for checks. Throws `arena_full`.
+  /// A block of `size` bytes, zeroed if `zero`, recorded in `holder` as `as` in the same atomic step. `block_kind` is a tag
+  /// for checks. Throws `arena_full`.
   detail::reference allocate(std::uint64_t size, std::uint8_t block_kind, detail::word& holder,
                              detail::held as, bool zero = false);
   /// Frees a block, first the references attached to it, and clears `holder` in the same step.
@@ -74,8 +73,8 @@ class BROOD_API arena {
 
   // ---- counted references ----
 
-  /// Counts one reference more and records it in `holder`, if `block` is still the object of that kind and
-  /// generation; otherwise false.
+  /// Counts one reference more and records it in `holder`, if `block` is still the object of that kind and generation;
+  /// otherwise false.
   bool acquire(detail::reference block, std::uint8_t block_kind, std::uint32_t generation,
                detail::word& holder);
   /// Counts one less, clears `holder`, and takes the object apart if it was the last.
@@ -220,11 +219,10 @@ namespace detail {
 
 class shared_object;
 
-/// What the arena must do for the objects of one kind (a queue, a lock, ...). Kinds register themselves in
-/// the source file that defines them.
+/// What the arena must do for the objects of one kind (a queue, a lock, ...). Kinds register themselves in the source
+/// file that defines them.
 struct object_kind {
-  /// Takes the object apart down to its own block. Called again from the start if the process doing it is
-  /// killed.
+  /// Takes the object apart down to its own block. Called again from the start if the process doing it is killed.
   void (*destroy)(arena&, reference);
   /// A process died in the middle of changing it: finish what is committed, wake who may wait.
   void (*repair)(arena&, reference);

@@ -22,9 +22,8 @@ namespace brood {
 struct unbounded_capacity {};
 constexpr unbounded_capacity unbounded() noexcept { return {}; }
 
-/// A message on lease. Until `done` it belongs to the queue: if this is dropped, or its process dies, it goes
-/// back to the front and another consumer gets it. Moves only. A process that got it by `fork` does not own
-/// it.
+/// A message on lease. Until `done` it belongs to the queue: if this is dropped, or its process dies, it goes back to
+/// the front and another consumer gets it. Moves only. A process that got it by `fork` does not own it.
 template <class T>
 class lease {
  public:
@@ -50,21 +49,21 @@ class lease {
   T value_;
 };
 
-/// A first-in, first-out queue in shared memory. A small handle: copies name the same queue, in this process,
-/// in others and inside messages. It lives until the last handle of the last process and message is gone.
-/// Order: items of one producer come out in the order they were put; `get` can see an item once its `put`
-/// returned. Deaths: a producer killed in `put` has put its item or has not; one taken by `get` dies with its
-/// consumer, one taken by `get_leased` comes back. No death stops the others. Memory: items up to 248 bytes
-/// lie in the queue, larger ones in blocks of the arena; `arena_full` is thrown at the `put` that did not
-/// fit, and changes nothing. Cancellation, of every operation: nothing was put, nothing was taken. Thread:
-/// the one that runs this process's loop. Lifetime: an awaitable keeps the queue alive.
+/// A first-in, first-out queue in shared memory. A small handle: copies name the same queue, in this process, in others
+/// and inside messages. It lives until the last handle of the last process and message is gone.
+/// Order: items of one producer come out in the order they were put; `get` can see an item once its `put` returned.
+/// Deaths: a producer killed in `put` has put its item or has not; one taken by `get` dies with its consumer, one taken
+/// by `get_leased` comes back. No death stops the others.
+/// Memory: items up to 248 bytes lie in the queue, larger ones in blocks of the arena; `arena_full` is thrown at the
+/// `put` that did not fit, and changes nothing.
+/// Cancellation, of every operation: nothing was put, nothing was taken.
+/// Thread: the one that runs this process's loop. Lifetime: an awaitable keeps the queue alive.
 template <class T>
 class queue {
   static_assert(codable<T>, "brood::queue<T>: T must be a type that can travel between processes");
 
  public:
-  /// Throws `std::invalid_argument` for a capacity of zero, `arena_full`, and `std::logic_error` without
-  /// `brood::init`.
+  /// Throws `std::invalid_argument` for a capacity of zero, `arena_full`, and `std::logic_error` without `brood::init`.
   explicit queue(std::uint64_t capacity) : core_(make(capacity)) {}
   explicit queue(unbounded_capacity) : core_(make(detail::unlimited)) {}
   /// 1024 items. The memory is taken at its first use.
@@ -84,9 +83,8 @@ class queue {
     detail::require_safe_temporary<U>();
     return {core(), value};
   }
-  /// Waits while the queue is empty; gives the item. Throws `closed` when the queue is closed and drained:
-  /// nothing in it and nothing on lease, as a lease may come back. (So call `done` before you ask a closed
-  /// queue for the next.)
+  /// Waits while the queue is empty; gives the item. Throws `closed` when the queue is closed and drained: nothing in it
+  /// and nothing on lease, as a lease may come back. (So call `done` before you ask a closed queue for the next.)
   [[nodiscard]] detail::get_operation<T, false> get() const {
     return detail::get_operation<T, false>(core());
   }

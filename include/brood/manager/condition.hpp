@@ -21,8 +21,8 @@ class condition : public remote::proxy_of<condition> {
   using proxy_of::proxy_of;
   static std::uint64_t type() { return remote::type_key<>(remote::kind::condition); }
 
-  /// Gives the lock up, waits until it is notified, and has it again. `guard` holds the condition's lock, and
-  /// lives on. Cancellation: the guard then holds nothing, as to get the lock again could take for ever.
+  /// Gives the lock up, waits until it is notified, and has it again. `guard` holds the condition's lock, and lives on.
+  /// Cancellation: the guard then holds nothing, as to get the lock again could take for ever.
   task<> wait(lock_guard& guard) const { return wait_once(*this, guard); }
   /// Waits until `done()`, a plain function or a coroutine, is true; it is asked with the lock held.
   template <class Predicate>

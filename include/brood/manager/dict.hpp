@@ -54,8 +54,8 @@ struct to_value_or {
 
 namespace brood::managed {
 
-/// Every member is one request, and one step: nobody sees half of it. Keys stay in the order in which they
-/// came. Keys and values are compared by their encodings (so 0.0 is not -0.0).
+/// Every member is one request, and one step: nobody sees half of it. Keys stay in the order in which they came. Keys
+/// and values are compared by their encodings (so 0.0 is not -0.0).
 template <class K, class V>
 class dict : public remote::proxy_of<dict<K, V>> {
   static_assert(remote::has_equal_bytes<K>,
@@ -130,8 +130,8 @@ class dict : public remote::proxy_of<dict<K, V>> {
   }
   auto clear() const { return asked<remote::to_nothing>(method::clear); }
 
-  /// Sets `desired` if the value is `expected`; gives whether it was. An empty `expected` means that there is
-  /// none, an empty `desired` that there is to be none.
+  /// Sets `desired` if the value is `expected`; gives whether it was. An empty `expected` means that there is none, an
+  /// empty `desired` that there is to be none.
   template <remote::argument_for<K> A = K, remote::argument_for<std::optional<V>> B = std::optional<V>,
             remote::argument_for<std::optional<V>> C = std::optional<V>>
   auto compare_exchange(A&& key, B&& expected, C&& desired) const {
@@ -150,8 +150,8 @@ class dict : public remote::proxy_of<dict<K, V>> {
     what.count(static_cast<std::uint64_t>(remote::arithmetic_of<V>())).value(added);
     return remote_call(std::move(what), remote::to_value<V>());
   }
-  /// `update<f>(key, arguments...)` runs `V f(V, arguments...)` or `void f(V&, arguments...)` in the server,
-  /// in one step with nothing in between; a missing value is `V()`. Gives the new value.
+  /// `update<f>(key, arguments...)` runs `V f(V, arguments...)` or `void f(V&, arguments...)` in the server, in one step
+  /// with nothing in between; a missing value is `V()`. Gives the new value.
   template <auto F, remote::argument_for<K> Key = K, class... A>
   auto update(Key&& key, A&&... arguments) const {
     detail::require_safe_temporary<Key, A...>();

@@ -6,9 +6,8 @@
 
 namespace brood {
 
-/// The manager cannot be reached, or the connection to it was lost while a call was under way: whether that
-/// call was carried out is unknown. The next call connects again. Locks and permits that were held over the
-/// connection are gone.
+/// The manager cannot be reached, or the connection to it was lost while a call was under way: whether that call was
+/// carried out is unknown. The next call connects again. Locks and permits that were held over the connection are gone.
 class BROOD_API disconnected : public error {
  public:
   using error::error;
@@ -20,8 +19,7 @@ class BROOD_API object_gone : public error {
   using error::error;
 };
 
-/// The manager does not do that: a class or method it does not know, an object of another type, too many
-/// calls.
+/// The manager does not do that: a class or method it does not know, an object of another type, too many calls.
 class BROOD_API call_refused : public error {
  public:
   using error::error;

@@ -10,8 +10,8 @@
 
 namespace brood::managed {
 
-/// Every member is one request, and one step. Indices below zero count from the end: -1 is the last. An index
-/// that is not there throws `remote_error`, `std::out_of_range`.
+/// Every member is one request, and one step. Indices below zero count from the end: -1 is the last. An index that is not
+/// there throws `remote_error`, `std::out_of_range`.
 template <class T>
 class list : public remote::proxy_of<list<T>> {
   using method = remote::list_method;

@@ -11,8 +11,7 @@ namespace brood::managed {
 
 class condition;
 
-/// What was acquired over this process's connection, until it is released, dropped, or the connection is
-/// lost.
+/// What was acquired over this process's connection, until it is released, dropped, or the connection is lost.
 class hold {
  public:
   hold() = default;

@@ -1,5 +1,4 @@
-// manager: objects that live in a server and are used from any process, of this family or not, on this
-// machine or another.
+// manager: objects that live in a server and are used from any process, of this family or not, on this machine or another.
 #pragma once
 
 #include <sys/types.h>
@@ -47,11 +46,11 @@ struct to_proxy {
 };
 }  // namespace remote
 
-/// A handle of a manager. Copies name the same one; it can be an argument of children and travel in messages
-/// of the family, with its key. Requests of all coroutines share one connection of this process, without
-/// waiting for each other. A connection that is lost fails the calls under way with `disconnected`; the next
-/// call connects again. What this process held there, its locks, permits, waiting calls and references, is
-/// gone then; an object that others or a name keep is found again, otherwise calls on it throw `object_gone`.
+/// A handle of a manager. Copies name the same one; it can be an argument of children and travel in messages of the
+/// family, with its key. Requests of all coroutines share one connection of this process, without waiting for each other.
+/// A connection that is lost fails the calls under way with `disconnected`; the next call connects again. What this
+/// process held there, its locks, permits, waiting calls and references, is gone then; an object that others or a name
+/// keep is found again, otherwise calls on it throw `object_gone`.
 /// Lifetime: the server ends by `shutdown`, or with the process that started it. Thread: the loop's.
 class BROOD_API manager {
  public:
@@ -67,13 +66,12 @@ class BROOD_API manager {
   /// The server's process, where this process started it; else 0.
   pid_t pid() const noexcept;
 
-  /// Ends the server, whoever asks: the calls of all others fail with `disconnected`. Where this process
-  /// started it, waits for its end.
+  /// Ends the server, whoever asks: the calls of all others fail with `disconnected`. Where this process started it,
+  /// waits for its end.
   task<> shutdown() const;
 
-  // Each makes a new object, or with a name finds the one of that name, which is made if there is none and
-  // then lives as long as the manager. `co_await` gives the handle. Throws `call_refused` for a name of an
-  // object of another type.
+  // Each makes a new object, or with a name finds the one of that name, which is made if there is none and then lives as
+  // long as the manager. `co_await` gives the handle. Throws `call_refused` for a name of an object of another type.
 
   template <class K, class V>
   auto dict(std::string_view name = {}) const {
@@ -187,24 +185,22 @@ class BROOD_API manager {
   std::shared_ptr<remote::running_server> server_;
 };
 
-/// What `manager::start` gives. Throws `std::system_error` if the address is taken, `std::invalid_argument`
-/// for a remote one without `allow_remote`; from a child as `remote_error` of that type.
+/// What `manager::start` gives. Throws `std::system_error` if the address is taken, `std::invalid_argument` for a remote
+/// one without `allow_remote`; from a child as `remote_error` of that type.
 class [[nodiscard("nothing is started until this is awaited")]] BROOD_API start_manager {
  public:
   start_manager();
   start_manager(start_manager&&) noexcept;
   ~start_manager();
 
-  /// Default: an abstract Unix name of 128 random bits, which leaves nothing behind, whoever is killed, and
-  /// takes no client of another user but root. `address()` is a file in a new folder that only this user can
-  /// enter.
+  /// Default: an abstract Unix name of 128 random bits, which leaves nothing behind, whoever is killed, and takes no
+  /// client of another user but root. `address()` is a file in a new folder that only this user can enter.
   start_manager&& at(const brood::address& where) &&;
   /// Default: the family's.
   start_manager&& key(const brood::authkey& key) &&;
   /// In this process, on this loop, instead of in a child.
   start_manager&& in_this_process() &&;
-  /// Lets other machines connect to a TCP address. What is sent is authenticated at the beginning, and not
-  /// encrypted.
+  /// Lets other machines connect to a TCP address. What is sent is authenticated at the beginning, and not encrypted.
   start_manager&& allow_remote() &&;
   /// Bytes of a request; a longer one ends its connection. Default 64 MiB.
   start_manager&& max_message(std::uint64_t limit) &&;
@@ -212,8 +208,7 @@ class [[nodiscard("nothing is started until this is awaited")]] BROOD_API start_
   start_manager&& max_connections(std::size_t count) &&;
   /// Calls of one client that wait; more are refused. Default 16,384.
   start_manager&& max_outstanding(std::size_t count) &&;
-  /// How long a client may take to authenticate itself, and how many may do so at a time; as
-  /// `listener::options`.
+  /// How long a client may take to authenticate itself, and how many may do so at a time; as `listener::options`.
   start_manager&& patience(std::chrono::nanoseconds limit) &&;
   start_manager&& max_unauthenticated(std::size_t count) &&;
   /// Runs a function in the server's process before it serves.
@@ -235,8 +230,8 @@ class [[nodiscard("nothing is started until this is awaited")]] BROOD_API start_
   bool here_ = false;
 };
 
-/// What `manager::connect` gives. Throws `authentication_error` if either side does not know the key,
-/// `disconnected` if nobody answers there, `call_refused` if the manager takes no more clients, `timed_out`.
+/// What `manager::connect` gives. Throws `authentication_error` if either side does not know the key, `disconnected` if
+/// nobody answers there, `call_refused` if the manager takes no more clients, `timed_out`.
 class [[nodiscard("nothing is connected until this is awaited")]] BROOD_API connect_manager {
  public:
   connect_manager(brood::address where, brood::authkey key)

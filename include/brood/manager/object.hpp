@@ -15,9 +15,8 @@ class object : public remote::proxy_of<object<T>> {
   using remote::proxy_of<object>::proxy_of;
   static std::uint64_t type() { return remote::class_identity<T>::name(); }
 
-  /// Calls a method in the server; gives its result. Plain methods run one at a time; a coroutine (`task<R>`)
-  /// runs beside others. Throws `remote_error` with what it threw. Cancellation: cancels a coroutine in the
-  /// server.
+  /// Calls a method in the server; gives its result. Plain methods run one at a time; a coroutine (`task<R>`) runs beside
+  /// others. Throws `remote_error` with what it threw. Cancellation: cancels a coroutine in the server.
   template <auto Method, class... A>
   auto call(A&&... arguments) const {
     detail::require_safe_temporary<A...>();
@@ -36,9 +35,8 @@ class object : public remote::proxy_of<object<T>> {
 
 namespace brood {
 
-/// Names for what is shared with programs that are not built from the same declarations, in both of them,
-/// with static storage: `const brood::registered_class<counter, int> counter_name("counter");` for the
-/// constructor from an int.
+/// Names for what is shared with programs that are not built from the same declarations, in both of them, with static
+/// storage: `const brood::registered_class<counter, int> counter_name("counter");` for the constructor from an int.
 template <class T, class... A>
 class registered_class {
  public:

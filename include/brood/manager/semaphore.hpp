@@ -40,8 +40,7 @@ class semaphore : public remote::proxy_of<semaphore> {
   auto try_acquire() const {
     return remote_call(about(method::try_acquire), to_optional_permit(), &release_if_held);
   }
-  /// Adds permits that nobody holds. Throws `remote_error`, `std::overflow_error`, beyond the first value of
-  /// a bounded one.
+  /// Adds permits that nobody holds. Throws `remote_error`, `std::overflow_error`, beyond the first value of a bounded one.
   auto release(std::size_t count = 1) const {
     remote::request what = about(method::release);
     what.count(count);

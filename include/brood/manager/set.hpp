@@ -7,8 +7,8 @@
 
 namespace brood::managed {
 
-/// Every member is one request, and one step. Elements are equal where their encodings are, and stay in the
-/// order in which they came.
+/// Every member is one request, and one step. Elements are equal where their encodings are, and stay in the order in which
+/// they came.
 template <class T>
 class set : public remote::proxy_of<set<T>> {
   static_assert(remote::has_equal_bytes<T>,

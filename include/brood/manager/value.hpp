@@ -41,8 +41,8 @@ class value : public remote::proxy_of<value<T>> {
     what.count(static_cast<std::uint64_t>(remote::arithmetic_of<T>())).value(added);
     return remote_call(std::move(what), remote::to_value<T>());
   }
-  /// `update<f>(arguments...)` runs `T f(T, arguments...)` or `void f(T&, arguments...)` in the server, in
-  /// one step. Gives the new value.
+  /// `update<f>(arguments...)` runs `T f(T, arguments...)` or `void f(T&, arguments...)` in the server, in one step.
+  /// Gives the new value.
   template <auto F, class... A>
   auto update(A&&... arguments) const {
     detail::require_safe_temporary<A...>();

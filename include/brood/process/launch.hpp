@@ -123,8 +123,8 @@ class launch_setters {
   Self&& cwd(std::filesystem::path path) && {
     return set([&](auto& p) { p.options.cwd = path.string(); });
   }
-  /// Where its standard input comes from: `inherit`, `null`, `piped`, a file, a descriptor. Default: `null`
-  /// for a function, the parent's for a program.
+  /// Where its standard input comes from: `inherit`, `null`, `piped`, a file, a descriptor. Default: `null` for a
+  /// function, the parent's for a program.
   Self&& stdin_(stdio from) && {
     return set([&](auto& p) { p.streams[0] = std::move(from); });
   }

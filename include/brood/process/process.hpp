@@ -19,8 +19,7 @@ namespace brood {
 namespace detail {
 class child;
 class supervisor;
-/// Waits for the child's end; gives the bytes of its result, which live as long as the child, or throws its
-/// error.
+/// Waits for the child's end; gives the bytes of its result, which live as long as the child, or throws its error.
 BROOD_API task<std::span<const std::byte>> result_bytes(const std::shared_ptr<child>& self);
 }  // namespace detail
 

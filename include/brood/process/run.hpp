@@ -1,5 +1,4 @@
-// Entering the library: run for programs that are asynchronous throughout, init for those with a loop of
-// their own.
+// Entering the library: run for programs that are asynchronous throughout, init for those with a loop of their own.
 #pragma once
 
 #include <cstddef>
@@ -27,9 +26,8 @@ enum class process_model : std::uint8_t {
 
 /// Settings of the whole family, given once at its beginning.
 struct options {
-  /// Run once in the fork server, before the first child: what it loads, thousands of children share
-  /// copy-on-write. A plain function, as it must be found again in a fresh image. It must not leave threads
-  /// running.
+  /// Run once in the fork server, before the first child: what it loads, thousands of children share copy-on-write.
+  /// A plain function, as it must be found again in a fresh image. It must not leave threads running.
   void (*preload)() = nullptr;
   /// How children that run functions are made.
   process_model model = process_model::automatic;

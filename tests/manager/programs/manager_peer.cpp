@@ -1,5 +1,5 @@
-// manager_peer ADDRESS: takes two numbers out of the queue "numbers" of a manager, puts their sum into it,
-// and counts itself with the shared class `visitors`. Reads the key from standard input.
+// manager_peer ADDRESS: takes two numbers out of the queue "numbers" of a manager, puts their sum into it, and counts itself
+// with the shared class `visitors`. Reads the key from standard input.
 #include <fmt/core.h>
 
 #include <iostream>

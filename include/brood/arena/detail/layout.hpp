@@ -1,5 +1,5 @@
-// What lies where in the arena. All references are offsets in granules of 64 bytes, so that every process may
-// map the memory at an address of its own, and a reference fits in 32 bits (an arena of at most 256 GiB).
+// What lies where in the arena. All references are offsets in granules of 64 bytes, so that every process may map the
+// memory at an address of its own, and a reference fits in 32 bits (an arena of at most 256 GiB).
 //
 //   header | unit table | process table | heap (units of 64 KiB)
 #pragma once
@@ -22,9 +22,8 @@ inline constexpr std::uint32_t slab_class_bytes[slab_classes] = {
 // ---- heap ----
 
 /// One 64 KiB unit. `info`: state (bits 0-7), order or class (bits 8-15), warm (bit 16).
-///   none: inside a larger block; free: head of a free buddy block, linked by `link` in the list of its
-///   order; used: head of a large block; slab: cut into blocks of one class, in that class's list while any
-///   is free.
+///   none: inside a larger block; free: head of a free buddy block, linked by `link` in the list of its order;
+///   used: head of a large block; slab: cut into blocks of one class, in that class's list while any is free.
 /// All words move in transactions of the heap section only.
 struct unit {
   word info;
@@ -36,9 +35,8 @@ static_assert(sizeof(unit) == 32);
 
 enum class unit_state : std::uint8_t { none = 0, free = 1, used = 2, slab = 3 };
 
-/// In front of every block. `tag` says whether and as what it is allocated, and is set in the same
-/// transaction that records the owner: kind (bits 0-7), class or order (8-15), large (16), 0x42 (24-31),
-/// generation (32-63).
+/// In front of every block. `tag` says whether and as what it is allocated, and is set in the same transaction that
+/// records the owner: kind (bits 0-7), class or order (8-15), large (16), 0x42 (24-31), generation (32-63).
 struct block_header {
   word tag;         // 0 while free
   word bytes;       // payload asked for
@@ -53,8 +51,7 @@ static_assert(sizeof(block_header) == granule);
 
 /// A place in a wait list. Protected by that list's section while linked; otherwise its process's own.
 ///   idle --enqueue--> waiting --wake: unlinked, delivered--> woken --the waiter tries again--> idle
-///                        \--cancel: unlinked--> idle            \--given up or dead: the next is woken-->
-///                        idle
+///                        \--cancel: unlinked--> idle            \--given up or dead: the next is woken--> idle
 struct wait_entry {
   word link;        // previous << 32 | next, references of entries
   word list;        // reference of the list it belongs to; 0 while idle
@@ -81,9 +78,8 @@ constexpr std::uint32_t bitmap_words(unsigned chunk) {
 enum class slot_state : std::uint32_t { free = 0, reserved = 1, live = 2, dead = 3 };
 
 /// One process. Four fit in a page, so a child that only waits touches one page here.
-/// `state`: generation << 32 | slot_state. free->reserved and dead->free in transactions of the heap section;
-/// reserved->live by the child (compare-and-swap), reserved|live->dead by the one who reaped it
-/// (compare-and-swap).
+/// `state`: generation << 32 | slot_state. free->reserved and dead->free in transactions of the heap section; reserved->live by
+/// the child (compare-and-swap), reserved|live->dead by the one who reaped it (compare-and-swap).
 struct process_slot {
   word state;
   word pid;
@@ -111,8 +107,8 @@ struct process_slot {
 };
 static_assert(sizeof(process_slot) == 1024);
 
-/// A cell names one thing a process holds: kind << 56 | extra << 32 | reference. Set in the transaction that
-/// takes the thing and cleared in the one that gives it away, so after a death the cells are the whole truth.
+/// A cell names one thing a process holds: kind << 56 | extra << 32 | reference. Set in the transaction that takes
+/// the thing and cleared in the one that gives it away, so after a death the cells are the whole truth.
 enum class held : std::uint8_t {
   nothing = 0,
   block = 1,       // a block, and with it the references attached to it

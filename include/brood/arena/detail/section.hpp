@@ -1,17 +1,14 @@
-// section: a short critical section in shared memory that survives the death of its holder at any
-// instruction.
+// section: a short critical section in shared memory that survives the death of its holder at any instruction.
 //
-// State machine of `owner` (all by compare-and-swap, so that the claim and the name of the claimer appear
-// together):
-//   0 --lock--> me --unlock--> 0          acquire on entry, release on exit: what one holder wrote, the next
-//   one sees dead --lock--> me, replay             only after the owner was found dead (process table, then
-//   its pidfd) owner --contender--> owner | sleepers  somebody sleeps on the word (futex(2)) and is to be
-//   woken at unlock
-// A change of several words is a transaction: its stores are written to the journal, `pending` is set to
-// their number (release: the commit), they are applied, `pending` goes back to 0. A holder killed before the
-// commit changed nothing; one killed after it has its stores applied again by the next holder, which is
-// harmless, as they are values and not differences. A holder killed in that repair leaves the same state
-// behind. A change of one word needs no journal: the store is the commit.
+// State machine of `owner` (all by compare-and-swap, so that the claim and the name of the claimer appear together):
+//   0 --lock--> me --unlock--> 0          acquire on entry, release on exit: what one holder wrote, the next one sees
+//   dead --lock--> me, replay             only after the owner was found dead (process table, then its pidfd)
+//   owner --contender--> owner | sleepers  somebody sleeps on the word (futex(2)) and is to be woken at unlock
+// A change of several words is a transaction: its stores are written to the journal, `pending` is set to their number
+// (release: the commit), they are applied, `pending` goes back to 0. A holder killed before the commit changed
+// nothing; one killed after it has its stores applied again by the next holder, which is harmless, as they are values
+// and not differences. A holder killed in that repair leaves the same state behind. A change of one word needs no
+// journal: the store is the commit.
 #pragma once
 
 #include <atomic>
@@ -27,8 +24,7 @@ class arena;
 
 namespace brood::detail {
 
-/// Every mutable word of shared memory: fixed width, lock-free, so it works at different addresses in two
-/// processes.
+/// Every mutable word of shared memory: fixed width, lock-free, so it works at different addresses in two processes.
 using word = std::atomic<std::uint64_t>;
 static_assert(word::is_always_lock_free && sizeof(word) == 8);
 
@@ -51,8 +47,8 @@ static_assert(sizeof(section) == 64 + 16 * journal_capacity && offsetof(section,
 /// Blocks only while another process is inside, which is for tens of nanoseconds unless it was stopped there.
 class BROOD_API section_guard {
  public:
-  /// `repair_first`: the section in whose transactions words of this one are changed too (by those who hold
-  /// both, that one first). If the holder of this one is dead, that one is repaired before this one is taken.
+  /// `repair_first`: the section in whose transactions words of this one are changed too (by those who hold both, that
+  /// one first). If the holder of this one is dead, that one is repaired before this one is taken.
   section_guard(arena& memory, section& s, section* repair_first = nullptr);
   ~section_guard();
   section_guard(const section_guard&) = delete;

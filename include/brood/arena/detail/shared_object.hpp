@@ -17,9 +17,9 @@ struct object_name {
   std::uint32_t generation = 0;
 };
 
-/// One per object and process, however many handles share it (by `std::shared_ptr`): the object counts
-/// processes and messages, not copies. The last handle of the last process takes the object apart; a dead
-/// process's count is dropped. After a fork the child counts anew what it inherited, in `adopt_slot`.
+/// One per object and process, however many handles share it (by `std::shared_ptr`): the object counts processes and
+/// messages, not copies. The last handle of the last process takes the object apart; a dead process's count is dropped.
+/// After a fork the child counts anew what it inherited, in `adopt_slot`.
 class BROOD_API shared_object {
  public:
   virtual ~shared_object();
@@ -94,8 +94,8 @@ class BROOD_API held_reference {
   word* cell_ = nullptr;
 };
 
-/// Gathers the objects whose handles are encoded while it lives, so that the message can hold references to
-/// them. Keeps them alive itself too. Scopes nest; the innermost gathers.
+/// Gathers the objects whose handles are encoded while it lives, so that the message can hold references to them.
+/// Keeps them alive itself too. Scopes nest; the innermost gathers.
 class BROOD_API travelling_objects {
  public:
   travelling_objects() noexcept;

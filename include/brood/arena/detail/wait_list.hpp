@@ -1,22 +1,19 @@
 // wait_list: processes' coroutines that wait for something in shared memory, first in, first out.
 //
-// A waiter enqueues its entry and then looks again at what it waits for; whoever makes progress possible does
-// so and then looks at `count`. Between the two stores and the two loads stands a full barrier on both sides,
-// so at least one of them sees the other: no wake-up is lost. (tests/model/wait_list.pml is this argument,
-// checked exhaustively.) A wake is an advice to try again, not a grant: a waiter that is cancelled has
-// nothing to give back but the advice, which it passes on to the next (`leave` does), as is done for one that
-// died. One at a time: while a process that was woken out of its sleep is on its way, who makes more progress
-// wakes nobody else; the woken one looks, after it has been served and is no longer counted, whether there is
-// more for others, and wakes the next. So a burst costs one wake-up and not one a message. A wake of a
-// process that was not asleep is not counted, as it may be busy for long, nor is one that has not arrived for
-// a few milliseconds (it was stopped, say). Repair after a kill, by the next to lock the section or by
-// whoever cleans up after the dead:
+// A waiter enqueues its entry and then looks again at what it waits for; whoever makes progress possible does so and
+// then looks at `count`. Between the two stores and the two loads stands a full barrier on both sides, so at least one
+// of them sees the other: no wake-up is lost. (tests/model/wait_list.pml is this argument, checked exhaustively.)
+// A wake is an advice to try again, not a grant: a waiter that is cancelled has nothing to give back but the advice,
+// which it passes on to the next (`leave` does), as is done for one that died.
+// One at a time: while a process that was woken out of its sleep is on its way, who makes more progress wakes nobody
+// else; the woken one looks, after it has been served and is no longer counted, whether there is more for others, and
+// wakes the next. So a burst costs one wake-up and not one a message. A wake of a process that was not asleep is not
+// counted, as it may be busy for long, nor is one that has not arrived for a few milliseconds (it was stopped, say).
+// Repair after a kill, by the next to lock the section or by whoever cleans up after the dead:
 //   enqueue, leave   transactions: happened or did not; the dead one's entries are then taken out
-//   wake             taking the head out, its state and `delivering` are one transaction; the bit in the
-//   waiter's
-//                    process is set after it and again by a repair that finds `delivering` set; the datagram
-//                    is named in the waker's `intent_ring` before `delivering` is cleared, and sent again by
-//                    its clean-up
+//   wake             taking the head out, its state and `delivering` are one transaction; the bit in the waiter's
+//                    process is set after it and again by a repair that finds `delivering` set; the datagram is named
+//                    in the waker's `intent_ring` before `delivering` is cleared, and sent again by its clean-up
 #pragma once
 
 #include <time.h>
@@ -65,11 +62,11 @@ inline bool needs_wake(wait_list& list) noexcept {
          coarse_clock() - list.last_wake().load(std::memory_order_relaxed) > wake_overdue;
 }
 
-/// Puts an idle entry of this process at the end, or back at the front if it was woken and found nothing. A
-/// full barrier follows, so that the caller may look again at what it waits for.
+/// Puts an idle entry of this process at the end, or back at the front if it was woken and found nothing. A full
+/// barrier follows, so that the caller may look again at what it waits for.
 BROOD_API void enqueue(arena& memory, wait_list& list, wait_entry& entry, bool at_front);
-/// Takes the entry out, wherever it is; true if it had been woken. Then the caller owes `settle_wake`, before
-/// which it is still named as the one who looks after the next.
+/// Takes the entry out, wherever it is; true if it had been woken. Then the caller owes `settle_wake`, before which it
+/// is still named as the one who looks after the next.
 BROOD_API bool leave(arena& memory, wait_list& list, wait_entry& entry);
 /// `for_others`: the wake was not used, or there is more: wakes the next.
 BROOD_API void settle_wake(arena& memory, wait_list& list, bool for_others);

@@ -1,28 +1,21 @@
 // queue_core: the queue without its type: messages as bytes, in shared memory.
 //
-// Two sections, one for the putting end and one for the taking end, so that a producer and a consumer meet
-// only at the counters. Tickets count up for ever; a message's slot is its ticket modulo the size of the
-// ring.
-//   put    holding the putting end: write slot `tail`, then tail+1 (one word: the commit; with a large
-//   message a
+// Two sections, one for the putting end and one for the taking end, so that a producer and a consumer meet only at the
+// counters. Tickets count up for ever; a message's slot is its ticket modulo the size of the ring.
+//   put    holding the putting end: write slot `tail`, then tail+1 (one word: the commit; with a large message a
 //          transaction with the cell that held its block)
 //   take   holding the taking end: copy slot `head` out, then head+1 (likewise)
-//   grow   holding both ends: copy to a ring twice as large, then one transaction in the putting end's
-//   journal
-// A producer killed before its commit has put nothing, one killed after it has put; no third state exists, so
-// there is nothing to repair in the ring itself. That is why this is not the lock-free ring of slots with
-// claims: it needs no states in the slots and no repair of claims, takes batches at one go, and its taker
-// waits for a stopped putter no more than a ring's would, which must stop at the first claimed slot to stay
-// in order.
+//   grow   holding both ends: copy to a ring twice as large, then one transaction in the putting end's journal
+// A producer killed before its commit has put nothing, one killed after it has put; no third state exists, so there
+// is nothing to repair in the ring itself. That is why this is not the lock-free ring of slots with claims: it needs
+// no states in the slots and no repair of claims, takes batches at one go, and its taker waits for a stopped putter
+// no more than a ring's would, which must stop at the first claimed slot to stay in order.
 //
-// Leases: `take_leased` moves the message to a record of its own (lease_block), named by the holder's cell as
-// `leased`.
+// Leases: `take_leased` moves the message to a record of its own (lease_block), named by the holder's cell as `leased`.
 //   leased --settle: one transaction with the counters--> settled --> freed
-//      \--give back, by the holder or by who cleans up after it--> in the list `returned`, by ticket -->
-//      taken again
+//      \--give back, by the holder or by who cleans up after it--> in the list `returned`, by ticket --> taken again
 //
-// Between commit and wake the queue stands in the process's `intent_object`, so a clean-up after it wakes in
-// its place.
+// Between commit and wake the queue stands in the process's `intent_object`, so a clean-up after it wakes in its place.
 #pragma once
 
 #include <cstdint>
@@ -78,8 +71,8 @@ static_assert(sizeof(lease_record) == 64);
 inline constexpr std::uint64_t large_message = std::uint64_t{1} << 63;
 inline constexpr std::size_t most_inline = 248;
 
-/// A message on its way in: bytes that fit a slot, or a block of the arena with the objects it refers to
-/// attached. Owns the block until it is put. Moves only.
+/// A message on its way in: bytes that fit a slot, or a block of the arena with the objects it refers to attached.
+/// Owns the block until it is put. Moves only.
 class BROOD_API outgoing_message {
  public:
   outgoing_message() = default;

@@ -27,8 +27,7 @@
 
 namespace brood {
 
-/// `std::move(name)` for types that GCC 12 has to refuse as rvalues: converts to the value moved out of
-/// `name`.
+/// `std::move(name)` for types that GCC 12 has to refuse as rvalues: converts to the value moved out of `name`.
 template <class T>
 struct moved {
   T& name;
@@ -52,15 +51,15 @@ concept owning_rvalue =
 template <class T>
 concept owning_aggregate_rvalue = owning_rvalue<T> && std::is_aggregate_v<std::remove_cvref_t<T>>;
 
-/// No trait knows a lambda. One with captures can be neither made from nothing nor assigned, which of other
-/// function objects is true only with const or reference members.
+/// No trait knows a lambda. One with captures can be neither made from nothing nor assigned, which of other function
+/// objects is true only with const or reference members.
 template <class T>
 concept owning_lambda_rvalue = owning_rvalue<T> && std::is_class_v<std::remove_cvref_t<T>> &&
                                !std::is_default_constructible_v<std::remove_cvref_t<T>> &&
                                !std::is_assignable_v<std::remove_cvref_t<T>&, std::remove_cvref_t<T>>;
 
-/// For values. `T` is what `T&&` was deduced as: a function that is awaited takes its arguments as forwarding
-/// references and begins with this.
+/// For values. `T` is what `T&&` was deduced as: a function that is awaited takes its arguments as forwarding references
+/// and begins with this.
 template <class... T>
 constexpr void require_safe_temporary() noexcept {
   static_assert(

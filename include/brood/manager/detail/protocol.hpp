@@ -1,35 +1,33 @@
-// The manager's protocol: what follows the handshake on the socket between a client and the server. Every
-// message is a frame (channel/framing.hpp: 8 bytes of length) of at most `max_message` bytes; many go in one
-// write.
+// The manager's protocol: what follows the handshake on the socket between a client and the server. Every message is a
+// frame (channel/framing.hpp: 8 bytes of length) of at most `max_message` bytes; many go in one write.
 //
 //   server ── hello    version instance                           once, at the beginning
 //   client ── request  id operation ...                           any number, without waiting for answers
-//   server ── answer   id outcome ...                             one for each request with an id that is not
-//   0
+//   server ── answer   id outcome ...                             one for each request with an id that is not 0
 //
 //   request   call     object method arguments...                 id 0: no answer is wanted
-//             create   kind type(8) name arguments...             name empty: a new object, else that of the
-//             name attach   object type(8)                             this client holds the object from now
-//             on release  object grants                              gives back so many of its references
-//             lend     object                                     keep it for a while: a handle travels
-//             elsewhere cancel   id                                         of a call that waits; it is
-//             answered all the same shutdown
+//             create   kind type(8) name arguments...             name empty: a new object, else that of the name
+//             attach   object type(8)                             this client holds the object from now on
+//             release  object grants                              gives back so many of its references
+//             lend     object                                     keep it for a while: a handle travels elsewhere
+//             cancel   id                                         of a call that waits; it is answered all the same
+//             shutdown
 //   answer    value      result...
 //             exception  type what process(text) pid trace
 //             refused, gone, closed, broken, cancelled  text
 //
 // Numbers are LEB128, texts a number and their bytes. A value of the user's is
 //   (size * 2 + has_references) [count object...] bytes
-// and the server never looks into the bytes: they are equal where the encodings are. `object...` are the
-// objects whose handles are in the bytes; the server counts them for whoever gets the value, at the moment it
-// is written into the answer. So a client that releases an object while an answer with the same object is on
-// its way loses nothing: it gives back only the grants that it has seen.
+// and the server never looks into the bytes: they are equal where the encodings are. `object...` are the objects whose
+// handles are in the bytes; the server counts them for whoever gets the value, at the moment it is written into the
+// answer. So a client that releases an object while an answer with the same object is on its way loses nothing:
+// it gives back only the grants that it has seen.
 //
-// Calls of one client on one object begin in the order in which they were sent. A call that waits (a queue's
-// `get`) is parked, and answered when it can be; others go on.
+// Calls of one client on one object begin in the order in which they were sent. A call that waits (a queue's `get`)
+// is parked, and answered when it can be; others go on.
 //
-// A number of an object is used once in the life of a server, which is known by its `instance`. What cannot
-// be read as a request ends the connection; arguments that cannot be decoded are answered with an exception.
+// A number of an object is used once in the life of a server, which is known by its `instance`. What cannot be read as a
+// request ends the connection; arguments that cannot be decoded are answered with an exception.
 #pragma once
 
 #include <cstddef>

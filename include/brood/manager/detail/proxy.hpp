@@ -29,8 +29,8 @@ BROOD_API object_pointer arrive(const passport& papers, std::uint64_t type);
 BROOD_API object_pointer arrive_home(number id, std::uint64_t type);
 BROOD_API bool is_family_key(const authkey& key);
 
-/// Copies name the same object. Can be an argument and a result of children, and travel in messages and in
-/// the objects of its manager. In a message the object is kept for a minute beyond its last handle.
+/// Copies name the same object. Can be an argument and a result of children, and travel in messages and in the objects of
+/// its manager. In a message the object is kept for a minute beyond its last handle.
 class proxy {
  public:
   proxy() = default;

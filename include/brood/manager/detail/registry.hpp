@@ -1,10 +1,10 @@
-// What of the user's code a manager may run: classes, their methods, functions for `update`. Nothing else can
-// be called, whatever a client sends.
+// What of the user's code a manager may run: classes, their methods, functions for `update`. Nothing else can be called,
+// whatever a client sends.
 //
-// Naming one in `make<T>`, `call<&T::method>` or `update<f>` anywhere in a program makes an object with
-// static storage, whose constructor enters it here before `main`: so every process of the program's image
-// knows it, the server too. Its name is the mangled one, so two programs that are built from the same
-// declarations agree; others give it a name of their own, with `registered_class` and the like.
+// Naming one in `make<T>`, `call<&T::method>` or `update<f>` anywhere in a program makes an object with static storage,
+// whose constructor enters it here before `main`: so every process of the program's image knows it, the server too.
+// Its name is the mangled one, so two programs that are built from the same declarations agree; others give it a name of
+// their own, with `registered_class` and the like.
 #pragma once
 
 #include <cstdint>
