@@ -13,12 +13,6 @@ namespace brood::detail {
 /// Makes this process's loop wakeable, at its first wait.
 BROOD_API void ensure_wake_port();
 
-/// True every so many calls: time to let the loop's other coroutines run.
-inline bool time_to_yield() noexcept {
-  static thread_local unsigned served = 0;
-  return ++served % 256 == 0;
-}
-
 /// One attempt to take something, repeated when woken. `Derived` has
 ///   `bool attempt()`         takes what is waited for and keeps it; false if it is not there; may throw;
 ///   `bool more()`            whether there is more of it, for others;
@@ -36,7 +30,7 @@ class wait_operation : public suspension<Derived>, private waiter {
 
  public:
   bool await_ready() {
-    if (time_to_yield()) return false;
+    if (self().memory().time_to_yield()) return false;
     tried_ = true;
     return done_ = self().attempt();
   }
