@@ -38,8 +38,9 @@ scheduler::scheduler(pool_settings settings)
 }
 
 scheduler::~scheduler() {
-  loop_.stop_timer(tick_);
-  loop_.withdraw(refill_);
+  // The loop may be gone; then they are not in its lists.
+  if (tick_.heap_index != timer_node::idle || tick_.previous != nullptr) loop_.stop_timer(tick_);
+  if (refill_.previous != nullptr) loop_.withdraw(refill_);
 }
 
 /// For what the loop calls: want of memory ends the pool, with everybody told, and not the process.

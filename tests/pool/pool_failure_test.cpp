@@ -65,7 +65,7 @@ brood::task<> hang_with_family(brood::queue<int> pids) {
 TEST_CASE("a killed worker's task fails with child_died, and the next call works") {
   run_balanced([]() -> brood::task<> {
     auto pool = co_await brood::pool::open(1);
-    for (const int number : {SIGKILL, SIGSEGV, SIGTERM}) {
+    for (const int number : {SIGKILL, SIGABRT, SIGTERM}) {  // not SIGSEGV: sanitizers handle it
       try {
         co_await pool.apply<raise_signal>(number);
         FAIL("nothing was thrown");
