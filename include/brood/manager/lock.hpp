@@ -54,8 +54,8 @@ class lock_guard : public hold {
   lock_guard(lock_guard&&) noexcept = default;
   lock_guard& operator=(lock_guard&& other) noexcept {
     release();
-    hold::operator=(std::move(other));
     abandoned_ = other.abandoned_;
+    hold::operator=(std::move(other));
     return *this;
   }
   ~lock_guard() { release(); }

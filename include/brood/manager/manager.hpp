@@ -235,7 +235,7 @@ class [[nodiscard("nothing is started until this is awaited")]] BROOD_API start_
 class [[nodiscard("nothing is connected until this is awaited")]] BROOD_API connect_manager {
  public:
   connect_manager(brood::address where, brood::authkey key)
-      : where_(std::move(where)), key_(std::move(key)) {}
+      : where_(std::move(where)), key_(key) {}
   /// Default 10 seconds.
   connect_manager&& deadline(std::chrono::nanoseconds limit) && {
     deadline_ = limit;
@@ -243,7 +243,7 @@ class [[nodiscard("nothing is connected until this is awaited")]] BROOD_API conn
   }
 
   auto operator co_await() && {
-    return detail::owned_task<manager>(connected(std::move(where_), std::move(key_), deadline_));
+    return detail::owned_task<manager>(connected(std::move(where_), key_, deadline_));
   }
 
  private:
@@ -256,7 +256,7 @@ class [[nodiscard("nothing is connected until this is awaited")]] BROOD_API conn
 
 inline start_manager manager::start() { return {}; }
 inline connect_manager manager::connect(brood::address where, brood::authkey key) {
-  return {std::move(where), std::move(key)};
+  return {std::move(where), key};
 }
 
 }  // namespace brood

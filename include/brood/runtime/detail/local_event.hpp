@@ -33,7 +33,7 @@ class local_event {
     link* next = nullptr;
     link* previous = nullptr;
     void unlink() noexcept {
-      next->previous = previous;
+      next->previous = previous;  // NOLINT(clang-analyzer-core.NullDereference): what is in the list has neighbours
       previous->next = next;
       next = previous = nullptr;
     }
