@@ -179,8 +179,9 @@ task<> calls(pool workers, int count) {
 
 task<> map_while_workers_die(std::uint64_t round) {
   auto opening = pool::open(static_cast<int>(1 + pick(4))).initializer<arm>(round);
-  if (pick(3) == 0)
-    opening = std::move(opening).max_tasks_per_worker(static_cast<std::int64_t>(1 + pick(300)));
+  if (pick(3) == 0) {
+    static_cast<void>(std::move(opening).max_tasks_per_worker(static_cast<std::int64_t>(1 + pick(300))));
+  }
   auto workers = co_await std::move(opening);
   const std::uint64_t chunk = pick(3) == 0 ? 1 : 1 + pick(40);
   co_await collect<number_of>(workers, items, chunk);
