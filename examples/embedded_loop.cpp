@@ -1,8 +1,8 @@
 // embedded_loop [--port N]: an HTTP server on a libuv loop of its own, which was there before brood, whose handlers
-// await children. The loop goes on serving while they compute.
+// await a pool. The loop goes on serving while its workers compute.
 //
 //   GET /health        answered at once
-//   GET /primes?n=N    how many primes there are below N, counted by a child
+//   GET /primes?n=N    how many primes there are below N, counted by a worker
 #include <fmt/core.h>
 #include <uv.h>
 
@@ -17,7 +17,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// --- what runs in children ---
+// --- what runs in workers ---
 
 std::uint64_t count_primes_below(std::uint64_t n) {
   std::vector<bool> composite(n, false);
@@ -39,6 +39,7 @@ struct server {
   uv_signal_t interrupt{};
   uv_signal_t terminate{};
   brood::runtime* tasks = nullptr;
+  brood::pool* workers = nullptr;
 };
 
 /// Alive while libuv or a handler has to do with it.
@@ -76,16 +77,13 @@ std::optional<std::uint64_t> limit_in(std::string_view target) {
   return n;
 }
 
-// --- what is new: a handler that awaits a child ---
+// --- what is new: a handler that awaits a pool ---
 
-brood::task<> answer_with_primes(std::shared_ptr<connection> client, std::uint64_t n) {
+brood::task<> answer_with_primes(brood::pool workers, std::shared_ptr<connection> client, std::uint64_t n) {
   try {
-    auto child = co_await brood::spawn<count_primes_below>(n).deadline(10s);
-    const std::uint64_t count = co_await child.result();
+    const std::uint64_t count = co_await workers.apply<count_primes_below>(n).deadline(10s);
     client->answer(200, fmt::format("{}\n", count));
-  } catch (const brood::child_died& e) {
-    client->answer(503, fmt::format("{}\n", e.what()));
-  } catch (const std::system_error& e) {
+  } catch (const brood::error& e) {  // its worker died, or had to, or the server is about to end
     client->answer(503, fmt::format("{}\n", e.what()));
   }
 }
@@ -96,7 +94,7 @@ void handle(server& here, connection& client) {
   if (target == "/health") {
     client.answer(200, "well\n");
   } else if (const auto n = limit_in(target)) {
-    here.tasks->start(answer_with_primes(client.shared_from_this(), *n));
+    here.tasks->start(answer_with_primes(*here.workers, client.shared_from_this(), *n));
   } else {
     client.answer(404, "try /health or /primes?n=1000\n");
   }
@@ -132,6 +130,7 @@ void stop(uv_signal_t* signal, int) {
   uv_close(reinterpret_cast<uv_handle_t*>(&here.listener), nullptr);
   uv_close(reinterpret_cast<uv_handle_t*>(&here.interrupt), nullptr);
   uv_close(reinterpret_cast<uv_handle_t*>(&here.terminate), nullptr);
+  here.tasks->start(here.workers->close());  // what was asked for is answered first
 }
 
 void check(int result, const char* call) {
@@ -160,7 +159,7 @@ void listen(server& here, uv_loop_t& loop, int port) {
 int main(int argc, char** argv) {
   try {
     brood::init(argc, argv);  // before the loop, and before there are threads
-    CLI::App arguments("An HTTP server on a libuv loop whose handlers await children.");
+    CLI::App arguments("An HTTP server on a libuv loop whose handlers await a pool.");
     int port = 8080;
     arguments.add_option("--port", port, "where to listen; 0 for any")->check(CLI::Range(0, 65535))->capture_default_str();
     CLI11_PARSE(arguments, argc, argv);
@@ -169,9 +168,11 @@ int main(int argc, char** argv) {
     server here;
     {
       brood::runtime tasks(&loop);
+      brood::pool workers = tasks.run_until_complete(brood::pool::open());
       here.tasks = &tasks;
+      here.workers = &workers;
       listen(here, loop, port);
-      uv_run(&loop, UV_RUN_DEFAULT);  // until a signal; handlers that are under way end first
+      uv_run(&loop, UV_RUN_DEFAULT);  // until a signal, and then until the pool is closed
     }
     return uv_loop_close(&loop) == 0 ? 0 : 1;
   } catch (const std::exception& e) {

@@ -1,9 +1,13 @@
 // The worker's loop: claim, run, publish, tell; sleep only when there is nothing to claim.
 #include "brood/pool/detail/worker.hpp"
 
+#include <fmt/format.h>
+#include <unistd.h>
+
 #include "brood/pool/detail/task_run.hpp"
 #include "brood/process/exit_status.hpp"
 #include "brood/runtime/sync_wait.hpp"
+#include "runtime/trace_file.hpp"
 
 namespace brood::detail {
 namespace {
@@ -27,7 +31,13 @@ class known_function {
   pool_entry entry_ = nullptr;
 };
 
+void tell(const task_run& task, std::uint32_t number, clock::time_point begin) {
+  trace_file::current()->stretch(getpid(), task.name(), begin, clock::now(),
+                                 fmt::format(R"("task":{},"items":{})", number, task.done()), "task");
+}
+
 void run_task(lane& where, std::uint32_t number, known_function& functions) {
+  const auto begin = tracing != nullptr ? clock::now() : clock::time_point();
   task_run task(where, number);
   try {
     functions.find(where.slot(number).function)(task);
@@ -35,6 +45,8 @@ void run_task(lane& where, std::uint32_t number, known_function& functions) {
     while (task.next_item()) task.failure(std::current_exception(), failure_kind::unknown_function);
   }
   task.publish();
+  if (tracing != nullptr) [[unlikely]]
+    tell(task, number, begin);
 }
 
 }  // namespace

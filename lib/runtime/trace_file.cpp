@@ -178,10 +178,11 @@ void trace_file::add(std::string line) noexcept {
 }
 
 void trace_file::span(const char* category, std::string_view name, const void* of, clock::time_point begin,
-                      clock::time_point end) noexcept {
+                      clock::time_point end, std::uint64_t object) noexcept {
   try {
-    const std::string common = fmt::format(R"("name":"{}","cat":"{}","id2":{{"local":"{}"}},"pid":{},"tid":{})",
-                                           json_escaped(name), category, fmt::ptr(of), getpid(), getpid());
+    std::string common = fmt::format(R"("name":"{}","cat":"{}","id2":{{"local":"{}"}},"pid":{},"tid":{})",
+                                     json_escaped(name), category, fmt::ptr(of), getpid(), getpid());
+    if (object != 0) common += fmt::format(R"(,"args":{{"object":{}}})", object);
     add(fmt::format(R"({{"ph":"b","ts":{:.3f},{}}},)", microseconds(begin), common));
     add(fmt::format(R"({{"ph":"e","ts":{:.3f},{}}},)", microseconds(end), common));
   } catch (const std::bad_alloc&) {
@@ -189,11 +190,11 @@ void trace_file::span(const char* category, std::string_view name, const void* o
 }
 
 void trace_file::stretch(pid_t pid, std::string_view name, clock::time_point begin, clock::time_point end,
-                         std::string_view arguments) noexcept {
+                         std::string_view arguments, const char* category) noexcept {
   try {
-    add(fmt::format(R"({{"ph":"X","ts":{:.3f},"dur":{:.3f},"name":"{}","cat":"process","pid":{},"tid":{},"args":{{{}}}}},)",
-                    microseconds(begin), microseconds(end) - microseconds(begin), json_escaped(name), pid, pid,
-                    arguments));
+    add(fmt::format(R"({{"ph":"X","ts":{:.3f},"dur":{:.3f},"name":"{}","cat":"{}","pid":{},"tid":{},"args":{{{}}}}},)",
+                    microseconds(begin), microseconds(end) - microseconds(begin), json_escaped(name), category, pid,
+                    pid, arguments));
   } catch (const std::bad_alloc&) {
   }
 }

@@ -49,10 +49,10 @@ class trace_file final : public trace_sink {
   const trace_target& target() const noexcept { return target_; }
 
   void span(const char* category, std::string_view name, const void* of, clock::time_point begin,
-            clock::time_point end) noexcept override;
+            clock::time_point end, std::uint64_t object = 0) noexcept override;
   /// A part of a process's life, within which others lie. `arguments` is the inside of a JSON object.
   void stretch(pid_t pid, std::string_view name, clock::time_point begin, clock::time_point end,
-               std::string_view arguments = {}) noexcept;
+               std::string_view arguments = {}, const char* category = "process") noexcept;
   void name_process(pid_t pid, std::string_view name) noexcept;
 
  private:

@@ -14,7 +14,6 @@
 #include <system_error>
 #include <utility>
 
-#include "brood/arena/family_memory.hpp"
 #include "brood/channel/listener.hpp"
 #include "brood/channel/pipe.hpp"
 #include "brood/channel/queue.hpp"
@@ -23,7 +22,7 @@
 #include "brood/runtime/stream.hpp"
 #include "brood/runtime/sync_wait.hpp"
 #include "catch.hpp"
-#include "run_clean.hpp"
+#include "run_balanced.hpp"
 #include "system/error.hpp"
 
 using brood::shared_fd;
@@ -32,15 +31,6 @@ using brood::unique_fd;
 using text_connection = brood::connection<std::string>;
 
 namespace {
-
-/// Runs `body` twice and checks that shared memory holds as many blocks after the second time as before it.
-template <class Body>
-void run_balanced(Body body) {
-  run_clean(body);  // whatever this process allocates once
-  const auto before = brood::family_memory::get().statistics().blocks;
-  run_clean(body);
-  CHECK(brood::family_memory::get().statistics().blocks == before);
-}
 
 struct two_ends {
   unique_fd read;

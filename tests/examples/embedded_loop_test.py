@@ -37,7 +37,7 @@ class EmbeddedLoopTest(unittest.TestCase):
             answers = list(clients.map(self.get, paths))
         self.assertEqual(answers, [f"{count}\n" for count in PRIMES.values()] * 20)
 
-    def test_goes_on_serving_while_a_child_computes(self):
+    def test_goes_on_serving_while_a_worker_computes(self):
         with concurrent.futures.ThreadPoolExecutor(1) as client:
             long = client.submit(self.get, "/primes?n=30000000")
             served = 0
@@ -61,10 +61,23 @@ class EmbeddedLoopTest(unittest.TestCase):
                 client.sendall(b"GET /primes?n=1000000 HTTP/1.1\r\n\r\n")
         self.assertEqual(self.get("/primes?n=1000"), "168\n")
 
+    def children(self):
+        return pathlib.Path(f"/proc/{self.server.pid}/task/{self.server.pid}/children").read_text().split()
+
+    def test_a_signal_lets_it_answer_first(self):
+        with concurrent.futures.ThreadPoolExecutor(1) as client:
+            long = client.submit(self.get, "/primes?n=30000000")
+            busy = lambda pid: int(pathlib.Path(f"/proc/{pid}/stat").read_text().split()[13]) > 2
+            while not any(map(busy, self.children())):
+                time.sleep(0.001)
+            self.server.send_signal(signal.SIGTERM)
+            self.assertEqual(long.result(), "1857859\n")
+        self.assertEqual(self.server.wait(timeout=20), 0)
+
     def test_a_signal_ends_it_and_leaves_nothing(self):
         self.assertEqual(self.get("/primes?n=10"), "4\n")
-        children = pathlib.Path(f"/proc/{self.server.pid}/task/{self.server.pid}/children").read_text().split()
-        self.assertTrue(children)  # the fork server and its heir
+        children = self.children()
+        self.assertTrue(children)  # the fork server and its heir, and the workers
         self.server.send_signal(signal.SIGTERM)
         self.assertEqual(self.server.wait(timeout=20), 0)
         deadline = time.monotonic() + 2

@@ -9,10 +9,12 @@
 
 #include <cstdint>
 #include <cstdio>
+#include <numeric>
 #include <random>
 #include <string>
+#include <vector>
 
-#include "brood/arena/arena.hpp"
+#include "arena_use.hpp"
 #include "brood/arena/detail/kill_point.hpp"
 #include "brood/arena/family_memory.hpp"
 #include "brood/runtime/runtime.hpp"
@@ -74,18 +76,22 @@ inline std::uint64_t draw_steps() {
 class accounts {
  public:
   void require_balance() const {
-    const auto now = brood::family_memory::get().statistics();
-    if (now.blocks != before_.blocks || now.bytes_used != before_.bytes_used) {
-      fail("the arena's accounts do not balance: " + std::to_string(before_.blocks) + " blocks before, " +
-           std::to_string(now.blocks) + " after");
+    const auto now = blocks_in_use();
+    const auto count = [](const std::vector<std::uint64_t>& blocks) {
+      return std::to_string(std::accumulate(blocks.begin(), blocks.end(), std::uint64_t{0}));
+    };
+    if (now != before_) {
+      fail("the arena's accounts do not balance: " + count(before_) + " blocks before, " + count(now) + " after");
     }
-    if (now.processes != 1) fail("slots of dead processes are left");
+    if (processes_in_use() != 1) fail("slots of dead processes are left");
   }
 
  private:
-  brood::arena_statistics before_ = brood::family_memory::get().statistics();
+  std::vector<std::uint64_t> before_ = blocks_in_use();
 };
 
+/// A pool whose workers are killed while it maps.
+void run_pool_round();
 /// A round of every kind of lock, semaphore, event, condition, barrier and named memory.
 void run_sync_rounds();
 

@@ -1,8 +1,8 @@
-// The kill fuzz: workers on queues, leases, pipes, shared buffers, lanes of a pool, locks and their like and the arena are
+// The kill fuzz: workers on queues, leases, pipes, shared buffers, of pools, on locks and their like and the arena are
 // ended by SIGKILL at a random step of a random primitive (kill_point.hpp), and cleaned up after. After each round: nobody
 // hung, nothing that was committed is lost or doubled, and the arena's accounts are as before.
 //
-//   kill_fuzz [--kills N] [--seed S]
+//   kill_fuzz [--kills N] [--seed S] [--only pool]
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -25,6 +25,7 @@
 #include "brood/coroutine/nursery.hpp"
 #include "brood/pool/detail/job.hpp"
 #include "brood/pool/detail/worker.hpp"
+#include "brood/process/run.hpp"
 #include "brood/runtime/sync_wait.hpp"
 #include "fuzz.hpp"
 
@@ -532,17 +533,23 @@ void hang(int) {
 
 int main(int argc, char** argv) {
   std::uint64_t wanted = 300;
+  bool everything = true;
   seed = std::random_device{}();
+  options settings;
+  settings.arena_size = std::size_t{1} << 30;
+  brood::init(argc, argv, settings);
   for (int i = 1; i + 1 < argc; i += 2) {
     if (std::strcmp(argv[i], "--kills") == 0) wanted = std::strtoull(argv[i + 1], nullptr, 10);
     if (std::strcmp(argv[i], "--seed") == 0) seed = std::strtoull(argv[i + 1], nullptr, 10);
+    if (std::strcmp(argv[i], "--only") == 0) everything = false;
   }
   chance.seed(seed);
   ::signal(SIGALRM, hang);
   board = static_cast<scoreboard*>(
       ::mmap(nullptr, sizeof(scoreboard), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
-  family_memory::create(std::size_t{1} << 30);
   while (kills < wanted) {
+    run_pool_round();
+    if (!everything) continue;
     run_queue<small_item>("queue of small items", false, 7);
     run_queue<small_item>("leases of small items", true, 7);
     run_queue<text_item>("queue of texts", false, 20);

@@ -68,6 +68,32 @@ TEST_CASE("items and results of many megabytes") {
   });
 }
 
+TEST_CASE("an argument and a result of 100 MiB") {
+  run_balanced([]() -> brood::task<> {
+    constexpr std::size_t size = std::size_t{100} << 20;
+    auto pool = co_await brood::pool::open(1);
+    const auto result = co_await pool.apply<bytes>(size);
+    CHECK(result.size() == size);
+    CHECK(result.front() == 'b');
+    CHECK(result.back() == 'b');
+    CHECK(co_await pool.apply<count_bytes>(result) == size);
+    co_await pool.close();
+  });
+}
+
+TEST_CASE("ten thousand tasks of workers that may run one each") {
+  run_balanced([]() -> brood::task<> {
+    const int tasks = many(10'000);
+    auto pool = co_await brood::pool::open(4).max_tasks_per_worker(1);
+    const auto pids = co_await pool.map<pid_of_worker>(numbers(tasks));
+    CHECK(pids.size() == static_cast<std::size_t>(tasks));
+    CHECK(pool.stats().workers_started >= static_cast<std::uint64_t>(tasks));
+    CHECK(pool.stats().workers_died == 0);
+    CHECK(pool.stats().tasks_lost == 0);
+    co_await pool.close();
+  });
+}
+
 TEST_CASE("a pool in a worker of a pool") {
   run_balanced([]() -> brood::task<> {
     auto pool = co_await brood::pool::open(2);

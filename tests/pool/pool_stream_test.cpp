@@ -43,6 +43,39 @@ long resident_kib() {
   return 0;
 }
 
+brood::generator<int> count_up(int end) {
+  for (int i = 0; i < end; ++i) co_yield i;
+}
+
+/// Gives what comes through a queue; tells that it has begun, and how it ended.
+struct fed_generator {
+  brood::queue<int> from;
+  bool begun = false;
+  bool cancelled = false;
+  bool gone = false;
+
+  struct leaving {
+    bool& gone;
+    ~leaving() { gone = true; }
+  };
+  brood::generator<int> items() {
+    const leaving mark{gone};
+    begun = true;
+    for (;;) {
+      std::optional<int> next;
+      try {
+        next = co_await from.next();
+      } catch (const brood::cancelled&) {
+        cancelled = true;
+        throw;
+      }
+      if (!next) co_return;
+      if (*next < 0) throw std::domain_error("negative");
+      co_yield *next;
+    }
+  }
+};
+
 }  // namespace
 
 TEST_CASE("imap keeps the order of the items") {
@@ -183,6 +216,182 @@ TEST_CASE("a slow consumer does not keep other jobs waiting") {
     CHECK(*co_await stream.next() == 1);
     {
       auto dropped = std::move(stream);
+    }
+    co_await pool.close();
+  });
+}
+
+TEST_CASE("an asynchronous generator is streamed as a range is") {
+  run_balanced([]() -> brood::task<> {
+    auto pool = co_await brood::pool::open(3);
+    for (const std::uint64_t chunk : {1u, 7u}) {
+      auto stream = pool.imap<square_in_a_moment>(count_up(1000)).chunk(chunk);
+      CHECK(co_await all_of(stream) == squares(1000));
+      auto items = count_up(1000);
+      auto unordered = pool.imap_unordered<square>(std::move(items)).chunk(chunk);
+      auto all = co_await all_of(unordered);
+      std::sort(all.begin(), all.end());
+      CHECK(all == squares(1000));
+    }
+    auto none = pool.imap<square>(count_up(0));
+    CHECK((co_await all_of(none)).empty());
+    auto failing = pool.imap_collect<throw_if_odd>(count_up(5)).chunk(2);
+    for (int i = 0; i < 5; ++i) {
+      const auto next = co_await failing.next();
+      REQUIRE(next);
+      CHECK(next->has_value() == (i % 2 == 0));
+    }
+    CHECK_FALSE((co_await failing.next()).has_value());
+    co_await pool.close();
+  });
+}
+
+TEST_CASE("a stream is the input of the next") {
+  run_balanced([]() -> brood::task<> {
+    auto pool = co_await brood::pool::open(2);
+    constexpr auto root = [](int x) {
+      int r = 0;
+      while (r * r < x) ++r;
+      return r;
+    };
+    auto first = pool.imap<square>(count_up(500)).window(20);
+    auto second = pool.imap<root>(std::move(first)).window(20);
+    CHECK(co_await all_of(second) == numbers(500));
+    co_await pool.close();
+  });
+}
+
+TEST_CASE("a generator of a thousand million items is asked only as far as its window") {
+  run_balanced([]() -> brood::task<> {
+    auto pool = co_await brood::pool::open(2);
+    int asked = 0;
+    const auto count = [&]() -> brood::generator<int> {
+      for (int i = 0; i < 1'000'000'000; ++i) {
+        asked = i;
+        co_yield i;
+      }
+    };
+    for (const std::uint64_t window : {1u, 50u}) {
+      auto stream = pool.imap<square>(count()).window(window);
+      for (int i = 0; i < 2000; ++i) {
+        const auto next = co_await stream.next();
+        REQUIRE(next == square(i));
+        REQUIRE(asked <= i + static_cast<int>(window));
+      }
+      const long before = resident_kib();
+      for (int i = 2000; i < 30'000; ++i) REQUIRE(co_await stream.next() == square(i));
+      CHECK(resident_kib() - before < (sanitized ? 100'000 : 4000));
+    }
+    co_await pool.close();
+  });
+}
+
+TEST_CASE("results come while the generator waits, whatever the chunk") {
+  run_balanced([]() -> brood::task<> {
+    auto pool = co_await brood::pool::open(2);
+    for (const std::uint64_t chunk : {1u, 10u}) {
+      fed_generator fed;
+      auto stream = pool.imap<square>(fed.items()).chunk(chunk);
+      for (int i = 0; i < 20; ++i) {
+        co_await fed.from.put(i);  // only after the result of the one before
+        CHECK(co_await stream.next() == square(i));
+      }
+      fed.from.close();
+      CHECK_FALSE((co_await stream.next()).has_value());
+      CHECK(fed.gone);
+    }
+    co_await pool.close();
+  });
+}
+
+TEST_CASE("what a generator throws comes after the results of the items before") {
+  run_balanced([]() -> brood::task<> {
+    auto pool = co_await brood::pool::open(2);
+    const auto calls = [&]() -> brood::generator<int> {
+      for (int i = 0; i < 5; ++i) co_yield i;
+      throw std::domain_error("five");
+    };
+    for (const std::uint64_t chunk : {1u, 2u, 5u}) {
+      auto stream = pool.imap<square_in_a_moment>(calls()).chunk(chunk);  // the first takes 20 ms
+      for (int i = 0; i < 5; ++i) CHECK(co_await stream.next() == square(i));
+      CHECK(co_await throws<std::domain_error>(stream.next()));
+      CHECK_FALSE((co_await stream.next()).has_value());
+      auto unordered = pool.imap_unordered_collect<square_in_a_moment>(calls()).chunk(chunk);
+      for (int i = 0; i < 5; ++i) CHECK((co_await unordered.next()).has_value());
+      CHECK(co_await throws<std::domain_error>(unordered.next()));
+    }
+    co_await pool.close();
+  });
+}
+
+TEST_CASE("an item that throws ends its generator, and so do cancellation and the end of the pool") {
+  run_balanced([]() -> brood::task<> {
+    auto pool = co_await brood::pool::open(2);
+    {
+      fed_generator fed;
+      auto stream = pool.imap<throw_if_odd>(fed.items());
+      co_await fed.from.put(2);
+      co_await fed.from.put(3);
+      CHECK(co_await stream.next() == 2);
+      CHECK(co_await throws<brood::remote_error>(stream.next()));
+      CHECK(fed.cancelled);
+      CHECK(fed.gone);
+    }
+    {
+      fed_generator fed;
+      auto stream = pool.imap<wait_for_ever>(fed.items());
+      co_await fed.from.put(1);
+      CHECK(co_await throws<brood::timed_out>(brood::with_timeout(30ms, stream.next())));
+      CHECK(fed.cancelled);
+      CHECK(fed.gone);
+    }
+    fed_generator fed;
+    auto stream = pool.imap<square>(fed.items());
+    co_await fed.from.put(1);
+    CHECK(co_await stream.next() == 1);
+    pool.terminate();
+    CHECK(co_await throws<brood::closed>(stream.next()));
+    CHECK(fed.gone);
+    fed_generator late;
+    auto refused = pool.imap<square>(late.items());
+    CHECK(co_await throws<brood::closed>(refused.next()));
+    CHECK_FALSE(late.begun);
+    co_await pool.join();
+  });
+}
+
+TEST_CASE("a dropped stream ends its generator") {
+  run_balanced([]() -> brood::task<> {
+    auto pool = co_await brood::pool::open(2);
+    fed_generator fed;
+    fed_generator never;
+    {
+      auto stream = pool.imap_unordered<square>(fed.items());
+      co_await fed.from.put(1);
+      CHECK(co_await stream.next() == 1);
+      auto never_begun = pool.imap<square>(never.items());
+    }
+    CHECK(pool.stats().jobs == 0);
+    while (!fed.gone) co_await brood::yield();
+    CHECK(fed.cancelled);
+    CHECK_FALSE(never.begun);
+    CHECK(co_await pool.map<square>(numbers(100)) == squares(100));
+    co_await pool.close();
+  });
+}
+
+TEST_CASE("a range that throws does so after the results of the items before") {
+  run_balanced([]() -> brood::task<> {
+    auto pool = co_await brood::pool::open(2);
+    const auto bad = [](int i) {
+      if (i == 5) throw std::domain_error("five");
+      return i;
+    };
+    for (const std::uint64_t chunk : {1u, 2u, 5u, 10u}) {
+      auto stream =
+          pool.imap<square_in_a_moment>(std::views::iota(0, 100) | std::views::transform(bad)).chunk(chunk);
+      for (int i = 0; i < 5; ++i) CHECK(co_await stream.next() == square(i));
+      CHECK(co_await throws<std::domain_error>(stream.next()));
     }
     co_await pool.close();
   });

@@ -1,4 +1,4 @@
-// What tests of pools share: functions for workers, and the check that a pool leaves nothing behind.
+// What tests of pools share: functions for workers.
 #pragma once
 
 #include <unistd.h>
@@ -8,11 +8,10 @@
 #include <string>
 #include <vector>
 
-#include "brood/arena/family_memory.hpp"
 #include "brood/coroutine/sleep.hpp"
 #include "brood/pool/pool.hpp"
 #include "catch.hpp"
-#include "run_clean.hpp"
+#include "run_balanced.hpp"
 #include "scale.hpp"
 
 namespace pools {
@@ -43,18 +42,6 @@ inline std::vector<int> squares(int count) {
   std::vector<int> all = numbers(count);
   for (int& each : all) each = square(each);
   return all;
-}
-
-/// Runs `body` once for what this process allocates once, then checks that descriptors, children and blocks
-/// of shared memory are afterwards what they were.
-template <class Body>
-void run_balanced(Body body) {
-  run_clean(body);
-  const auto before = brood::family_memory::get().statistics();
-  run_clean(body);
-  const auto after = brood::family_memory::get().statistics();
-  CHECK(after.blocks == before.blocks);
-  CHECK(after.processes == before.processes);
 }
 
 /// Whether awaiting `operation` throws `E`.

@@ -10,7 +10,6 @@
 #include <utility>
 #include <vector>
 
-#include "brood/arena/family_memory.hpp"
 #include "brood/channel/pipe.hpp"
 #include "brood/channel/queue.hpp"
 #include "brood/channel/shared_buffer.hpp"
@@ -18,20 +17,9 @@
 #include "brood/coroutine/with_timeout.hpp"
 #include "brood/process/spawn.hpp"
 #include "catch.hpp"
-#include "run_clean.hpp"
+#include "run_balanced.hpp"
 
 namespace {
-
-std::uint64_t blocks_in_use() { return brood::family_memory::get().statistics().blocks; }
-
-/// Runs `body` and checks that shared memory holds as many blocks as before.
-template <class Body>
-void run_balanced(Body body) {
-  run_clean(body);  // whatever this process allocates once
-  const std::uint64_t before = blocks_in_use();
-  run_clean(body);
-  CHECK(blocks_in_use() == before);
-}
 
 brood::task<> produce(brood::queue<int> to, int count) {
   for (int i = 0; i < count; ++i) co_await to.put(i);

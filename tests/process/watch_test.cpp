@@ -49,6 +49,21 @@ int occurrences(const std::string& text, const std::string& part) {
   return count;
 }
 
+brood::task<> hold_once(brood::lock turns) { const auto guard = co_await turns.acquire(); }
+
+/// Holds the lock, gives it to one that waits for it, and holds a permit meanwhile.
+brood::task<> take_turns(brood::lock turns, brood::semaphore permits) {
+  auto guard = co_await turns.acquire();
+  const auto body = [&](brood::nursery& n) -> brood::task<> {
+    n.start(hold_once(turns));
+    while (brood::runtime::current().snapshot().waiters == 0) co_await brood::yield();
+    const auto permit = co_await permits.acquire();
+    auto moved = std::move(guard);
+    moved.release();
+  };
+  co_await brood::with_nursery(body);
+}
+
 bool is_json(const std::filesystem::path& file) {
   return std::system(fmt::format("python3 -c 'import json; json.load(open(\"{}\"))'", file.string()).c_str()) == 0;
 }
@@ -96,6 +111,59 @@ TEST_CASE("a trace shows how long a child waited for a queue") {
   });
   CHECK(is_json(file.path));
   CHECK(occurrences(file.contents(), R"("name":"queue get","cat":"wait")") >= 2);
+}
+
+TEST_CASE("a trace shows how long each lock was held, and by whom it was waited for") {
+  const temporary_file file;
+  run_clean([&]() -> brood::task<> {
+    const brood::lock turns;
+    const brood::semaphore permits{2};
+    auto untraced = co_await turns.acquire();
+    brood::runtime::current().trace(file.path);
+    untraced.release();
+    {
+      const auto guard = co_await turns.acquire();
+    }
+    auto child = co_await brood::spawn<take_turns>(turns, permits);
+    co_await child.join();
+    const brood::rlock nested;
+    const auto outer = co_await nested.acquire();
+    const auto inner = co_await nested.acquire();
+  });
+  const std::string trace = file.contents();
+  INFO(trace);
+  CHECK(is_json(file.path));
+  CHECK(occurrences(trace, R"("name":"lock","cat":"lock")") == 2 * 3);  // here once, in the child twice
+  CHECK(occurrences(trace, R"("name":"semaphore","cat":"lock")") == 2);
+  CHECK(occurrences(trace, R"("name":"rlock","cat":"lock")") == 2 * 2);
+  CHECK(occurrences(trace, R"("name":"lock","cat":"wait")") == 2);
+  const std::size_t number = trace.find(R"("args":{"object":)", trace.find(R"("name":"lock","cat":"lock")"));
+  REQUIRE(number != std::string::npos);
+  const std::string object = trace.substr(number, trace.find('}', number) - number);
+  CHECK(occurrences(trace, object + "}") == 2 * 3);  // one lock, whoever holds it
+}
+
+TEST_CASE("a trace shows what each worker of a pool did and when it waited") {
+  const temporary_file file;
+  run_clean([&]() -> brood::task<> {
+    brood::runtime::current().trace(file.path);
+    auto pool = co_await brood::pool::open(2);
+    const std::vector<int> items(10, 4);
+    const auto all = co_await pool.map<doubled>(items).chunk(5);
+    CHECK(all.size() == 10);
+    constexpr auto negated = [](int x) { return -x; };
+    const int less = co_await pool.apply<negated>(4);
+    CHECK(less == -4);
+    co_await pool.close();
+  });
+  const std::string trace = file.contents();
+  INFO(trace);
+  CHECK(is_json(file.path));
+  CHECK(occurrences(trace, R"("cat":"task","pid")") == 3);
+  CHECK(occurrences(trace, R"(doubled","cat":"task")") == 2);
+  CHECK(occurrences(trace, R"("items":5)") == 2);
+  CHECK(occurrences(trace, R"("items":1)") == 1);
+  CHECK(occurrences(trace, R"("name":"pool task","cat":"wait")") >= 2);
 }
 
 TEST_CASE("a trace is written once at a time, and can be written again") {

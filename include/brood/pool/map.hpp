@@ -120,15 +120,15 @@ class [[nodiscard("nothing runs until this is awaited")]] map_operation
   detail::pool_reference pool_;
 };
 
-/// The results of a function over a range, one by one; see `pool::imap`. It is a `generator` whose setters
-/// may be used before the first `next()`. Nothing begins before that.
-template <auto F, bool Ordered, bool Collect, class View, class Item>
+/// The results of a function over a range or a generator, one by one; see `pool::imap`. It is a `generator`
+/// whose setters may be used before the first `next()`. Nothing begins before that.
+template <auto F, bool Ordered, bool Collect, class Items, class Item>
 class result_stream : public generator<Item>,
-                      public task_setters<result_stream<F, Ordered, Collect, View, Item>> {
+                      public task_setters<result_stream<F, Ordered, Collect, Items, Item>> {
  public:
-  result_stream(View items, std::shared_ptr<detail::stream_settings> settings, detail::pool_reference pool)
-      : generator<Item>(detail::run_stream<F, Ordered, Collect, View, Item>(std::move(items), settings,
-                                                                            pool.pool, pool.kept)),
+  result_stream(Items items, std::shared_ptr<detail::stream_settings> settings, detail::pool_reference pool)
+      : generator<Item>(detail::run_stream<F, Ordered, Collect, Items, Item>(std::move(items), settings,
+                                                                             pool.pool, pool.kept)),
         settings_(std::move(settings)) {}
 
   /// Items a worker gets at a time; default 1.

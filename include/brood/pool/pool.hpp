@@ -75,26 +75,32 @@ class BROOD_API pool {
     return map_over<F, true>(std::forward<Range>(items));
   }
 
-  /// Calls `F` with each item of a range that may never end; a `generator<R>` of the results, in the order of
-  /// the items or in that of their ends. (`generator<std::monostate>` if `F` gives nothing.) What an item
-  /// threw is thrown by the `next()` that would give its result, and ends the stream. Dropping the stream
-  /// gives the rest up.
-  template <auto F, std::ranges::input_range Range>
-  auto imap(Range&& items) const {
-    return stream_over<F, true, false>(std::forward<Range>(items));
+  /// Calls `F` with each item of a range or of a `generator<T>&&`, either of which may never end; a
+  /// `generator<R>` of the results, in the order of the items or in that of their ends, and so itself an
+  /// input of the next. (`generator<std::monostate>` if `F` gives nothing.) What an item threw is thrown by
+  /// the `next()` that would give its result, and ends the stream; what the range or the generator threw
+  /// comes after the results of the items before. Dropping the stream gives the rest up.
+  ///
+  /// A generator is awaited beside the stream, also while nobody waits for a result; with a `chunk` a task
+  /// has as many items as are there, and at most so many. When the stream ends by itself, by an exception or
+  /// by cancellation, the generator is cancelled and destroyed before `next()` returns; when it is dropped,
+  /// within the next turns of the loop: what it refers to must live until then.
+  template <auto F, detail::stream_items Items>
+  auto imap(Items&& items) const {
+    return stream_over<F, true, false>(std::forward<Items>(items));
   }
-  template <auto F, std::ranges::input_range Range>
-  auto imap_unordered(Range&& items) const {
-    return stream_over<F, false, false>(std::forward<Range>(items));
+  template <auto F, detail::stream_items Items>
+  auto imap_unordered(Items&& items) const {
+    return stream_over<F, false, false>(std::forward<Items>(items));
   }
   /// The same as `generator<outcome<R>>`: every item's result or exception, none ends the stream.
-  template <auto F, std::ranges::input_range Range>
-  auto imap_collect(Range&& items) const {
-    return stream_over<F, true, true>(std::forward<Range>(items));
+  template <auto F, detail::stream_items Items>
+  auto imap_collect(Items&& items) const {
+    return stream_over<F, true, true>(std::forward<Items>(items));
   }
-  template <auto F, std::ranges::input_range Range>
-  auto imap_unordered_collect(Range&& items) const {
-    return stream_over<F, false, true>(std::forward<Range>(items));
+  template <auto F, detail::stream_items Items>
+  auto imap_unordered_collect(Items&& items) const {
+    return stream_over<F, false, true>(std::forward<Items>(items));
   }
 
   /// Takes no more jobs, waits until those there are have ended and then until every worker is reaped. A
@@ -147,14 +153,14 @@ class BROOD_API pool {
       return map_operation<F, Star, false, view>(view(std::move(all)), {}, nullptr, reference());
     }
   }
-  template <auto F, bool Ordered, bool Collect, class Range>
-  auto stream_over(Range&& items) const {
-    detail::require_safe_temporary<Range>();
+  template <auto F, bool Ordered, bool Collect, class Items>
+  auto stream_over(Items&& items) const {
+    detail::require_safe_temporary<Items>();
     using R = typename detail::child_function<F>::result;
-    using view = std::views::all_t<Range>;
+    using kept = decltype(detail::kept_items(std::forward<Items>(items)));
     using item = std::conditional_t<Collect, outcome<R>, detail::value_or_unit<R>>;
     if constexpr (!std::is_void_v<R>) detail::require_codable<R>();
-    return result_stream<F, Ordered, Collect, view, item>(std::views::all(std::forward<Range>(items)),
+    return result_stream<F, Ordered, Collect, kept, item>(detail::kept_items(std::forward<Items>(items)),
                                                           std::make_shared<detail::stream_settings>(),
                                                           reference());
   }

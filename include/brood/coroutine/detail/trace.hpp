@@ -1,7 +1,8 @@
-// trace: where the library tells what it does while somebody watches; see runtime::trace. While nobody does, an event
-// costs one look at a null pointer.
+// trace: where the library tells what it does while somebody watches; see runtime::trace. While nobody does,
+// an event costs one look at a null pointer.
 #pragma once
 
+#include <cstdint>
 #include <string_view>
 #include <utility>
 
@@ -14,10 +15,11 @@ namespace brood::detail {
 class BROOD_API trace_sink {
  public:
   virtual ~trace_sink() = default;
-  /// Something of `category` ("task", "wait", "lock", ...) that lasted; spans may overlap. `of` tells it from others of
-  /// its name that overlap it.
+  /// Something of `category` ("task", "wait", "lock", ...) that lasted; spans may overlap. `of` tells it from
+  /// others of its name that overlap it. `object`: the number that an object in shared memory has in all
+  /// processes; 0: none.
   virtual void span(const char* category, std::string_view name, const void* of, clock::time_point begin,
-                    clock::time_point end) noexcept = 0;
+                    clock::time_point end, std::uint64_t object = 0) noexcept = 0;
 };
 
 /// This process's; null while nobody watches.
@@ -34,15 +36,17 @@ class trace_span {
   }
 
   void begin() noexcept {
-    if (tracing != nullptr) [[unlikely]] begin_ = clock::now();
+    if (tracing != nullptr) [[unlikely]]
+      begin_ = clock::now();
   }
-  void end(const char* category, std::string_view name) noexcept {
-    if (begin_ != clock::time_point()) [[unlikely]] tell(category, name);
+  void end(const char* category, std::string_view name, std::uint64_t object = 0) noexcept {
+    if (begin_ != clock::time_point()) [[unlikely]]
+      tell(category, name, object);
   }
 
  private:
-  void tell(const char* category, std::string_view name) noexcept {
-    if (tracing != nullptr) tracing->span(category, name, this, begin_, clock::now());
+  void tell(const char* category, std::string_view name, std::uint64_t object) noexcept {
+    if (tracing != nullptr) tracing->span(category, name, this, begin_, clock::now(), object);
     begin_ = {};
   }
 

@@ -4,6 +4,7 @@
 
 #include <concepts>
 #include <cstring>
+#include <exception>
 #include <span>
 #include <tuple>
 #include <type_traits>
@@ -81,9 +82,10 @@ void append_item(bytes& out, const A&... parameters) {
 }
 
 /// Writes up to `most` items from `at` into the draft, as items from `first` of the job; gives how many.
+/// Stops at what the range throws, or the encoding of an item, and leaves it in `failure`.
 template <auto F, bool Star, class Iterator, class Sentinel>
 std::uint64_t write_items(task_draft& draft, std::uint64_t first, std::uint64_t most, Iterator& at,
-                          const Sentinel& end, bytes& scratch) {
+                          const Sentinel& end, bytes& scratch, std::exception_ptr& failure) {
   using parameters = item_parameters<F, Star>;
   using arguments = typename parameters::arguments;
   most = std::min(most, draft.most());
@@ -95,9 +97,17 @@ std::uint64_t write_items(task_draft& draft, std::uint64_t first, std::uint64_t 
     at += static_cast<std::ptrdiff_t>(count);
   } else {
     const travelling_objects travelling;
+    std::size_t whole = 0;
     scratch.clear();
-    for (; count < most && at != end; ++at, ++count) {
-      parameters::with(*at, [&](const auto&... each) { append_item<arguments>(scratch, each...); });
+    try {
+      for (; count < most && at != end; ++at) {
+        parameters::with(*at, [&](const auto&... each) { append_item<arguments>(scratch, each...); });
+        whole = scratch.size();
+        ++count;
+      }
+    } catch (...) {
+      failure = std::current_exception();
+      scratch.resize(whole);
     }
     const auto room = draft.room(scratch.size());
     if (!scratch.empty()) std::memcpy(room.data(), scratch.data(), scratch.size());

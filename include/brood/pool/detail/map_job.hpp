@@ -115,7 +115,9 @@ class map_job final : public job {
   bool expects_more() const noexcept override { return has_more(); }
   void produce(task_draft& draft) override {
     const std::uint64_t most = std::min(settings().chunk, total_ - given_);
-    const std::uint64_t count = write_items<F, Star>(draft, given_, most, at_, end_, scratch_);
+    std::exception_ptr failure;
+    const std::uint64_t count = write_items<F, Star>(draft, given_, most, at_, end_, scratch_, failure);
+    if (failure) std::rethrow_exception(failure);
     given_ += count;
     if (count == 0) throw error("brood::pool::map: the range has fewer items than it said");
   }

@@ -11,13 +11,16 @@
 //   says value    one result, encoded in n bytes failure  one `task_failure`, encoded in n bytes
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 #include <exception>
 #include <span>
 #include <string>
+#include <string_view>
 #include <tuple>
 
 #include "brood/arena/codec.hpp"
+#include "brood/coroutine/detail/trace.hpp"
 #include "brood/export.hpp"
 #include "brood/pool/detail/lane.hpp"
 #include "brood/process/detail/function_entry.hpp"
@@ -58,6 +61,10 @@ class BROOD_API task_run {
   std::span<const std::byte> request() const noexcept { return request_; }
   std::uint32_t first() const noexcept { return slot_.first; }
   std::uint32_t left() const noexcept { return slot_.last - slot_.first - done_; }
+  std::uint32_t done() const noexcept { return done_; }
+  /// What a trace calls it.
+  std::string_view name() const noexcept { return name_; }
+  void set_name(std::string_view name) noexcept { name_ = name; }
 
   /// Begins an item; false if there is none left to be done.
   bool next_item() {
@@ -140,6 +147,7 @@ class BROOD_API task_run {
   std::uint32_t done_ = 0;
   unsigned place_ = 0;
   bool stopped_ = false;
+  std::string_view name_;
 };
 
 // ---- requests ----
@@ -201,6 +209,17 @@ class item_reader {
 
 using pool_entry = void (*)(task_run&);
 
+/// How the compiler writes it: "geometry::area", "(lambda at shapes.cpp:12:3){}".
+template <auto F>
+constexpr std::string_view function_name() {
+  std::string_view text =
+      __PRETTY_FUNCTION__;  // "... [F = &name]", or with GCC "... [with auto F = name; ...]"
+  text.remove_prefix(text.find("F = ") + 4);
+  text = text.substr(0, std::min(text.find(';'), text.rfind(']')));
+  if (text.starts_with('&')) text.remove_prefix(1);
+  return text;
+}
+
 /// A function as the worker runs it: over all the items of a task.
 template <auto F>
 struct pool_function {
@@ -210,6 +229,8 @@ struct pool_function {
   using result = typename child::result;
 
   static void run(task_run& task) {
+    if (tracing != nullptr) [[unlikely]]
+      task.set_name(function_name<F>());
     item_reader<arguments> items(task.request(), task.first());
     while (task.next_item()) {
       auto phase = failure_kind::cannot_decode;

@@ -25,6 +25,7 @@ BROOD_API void pool_worker(pool_handle<lane> lane, pool_handle<hub> hub, std::ui
 /// Waits until there is something to claim or the lane is closing.
 class lane_awaiter : public wait_operation<lane_awaiter> {
  public:
+  static constexpr const char* waits_for = "pool task";
   explicit lane_awaiter(lane& where) noexcept : lane_(where) {}
   bool attempt() const noexcept { return lane_.anything_to_do(); }
   bool more() const noexcept { return false; }
@@ -39,6 +40,7 @@ class lane_awaiter : public wait_operation<lane_awaiter> {
 /// Waits until a worker has something to tell.
 class hub_awaiter : public wait_operation<hub_awaiter> {
  public:
+  static constexpr const char* waits_for = "pool results";
   explicit hub_awaiter(hub& where) noexcept : hub_(where) {}
   bool attempt() const noexcept { return hub_.anything(); }
   bool more() const noexcept { return false; }

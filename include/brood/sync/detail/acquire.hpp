@@ -14,6 +14,7 @@
 
 #include "brood/arena/detail/wait_operation.hpp"
 #include "brood/arena/family_memory.hpp"
+#include "brood/coroutine/detail/trace.hpp"
 
 namespace brood::detail {
 
@@ -37,6 +38,7 @@ inline void count_turn(word& turns, wait_list& waiters, bool in_turn) noexcept {
 template <class Core, class Hold>
 class acquire_awaiter : public wait_operation<acquire_awaiter<Core, Hold>> {
  public:
+  static constexpr const char* waits_for = Core::traced_as;
   explicit acquire_awaiter(std::shared_ptr<Core> core) noexcept : core_(std::move(core)) {}
   bool attempt() {
     const bool in_turn = this->is_in_turn();
@@ -73,23 +75,30 @@ class acquire_operation {
   std::shared_ptr<Core> core_;
 };
 
-/// What a guard is made of: a claim of this process, which a fork that inherited it does not own.
+/// What a guard is made of: a claim of this process, which a fork that inherited it does not own. A trace
+/// shows how long it is held, as `Core::traced_as`.
 template <class Core>
 class hold {
  public:
   hold() = default;
   hold(std::shared_ptr<Core> core, const typename Core::claim& taken) noexcept
-      : core_(std::move(core)), claim_(taken), owner_(core_->memory().me()) {}
+      : core_(std::move(core)), claim_(taken), owner_(core_->memory().me()) {
+    held_.begin();
+  }
   hold(hold&& other) noexcept
-      : core_(std::move(other.core_)), claim_(other.claim_), owner_(std::exchange(other.owner_, 0)) {}
+      : core_(std::move(other.core_)),
+        claim_(other.claim_),
+        owner_(std::exchange(other.owner_, 0)),
+        held_(std::move(other.held_)) {}
   hold& operator=(hold&& other) noexcept {
     std::swap(core_, other.core_);
     std::swap(claim_, other.claim_);
     std::swap(owner_, other.owner_);
+    std::swap(held_, other.held_);
     return *this;
   }
   ~hold() {
-    if (is_ours()) core_->release(claim_);
+    if (is_ours()) core_->release(give_up());
   }
 
   bool is_ours() const noexcept {
@@ -98,6 +107,7 @@ class hold {
   /// Gives the claim up; the caller does with it what is to be done.
   typename Core::claim& give_up() noexcept {
     owner_ = 0;
+    held_.end("lock", Core::traced_as, core_->name().block);
     return claim_;
   }
   const std::shared_ptr<Core>& core() const noexcept { return core_; }
@@ -107,6 +117,7 @@ class hold {
   std::shared_ptr<Core> core_;
   typename Core::claim claim_;
   std::uint64_t owner_ = 0;  // 0: nothing is held
+  trace_span held_;
 };
 
 }  // namespace brood::detail

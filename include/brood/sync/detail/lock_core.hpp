@@ -26,6 +26,7 @@ static_assert(sizeof(lock_state) == 64 + sizeof(wait_list));
 class BROOD_API lock_core : public primitive<lock_state> {
  public:
   static constexpr std::uint8_t kind_number = lock_kind;
+  static constexpr const char* traced_as = "lock";
   struct claim {
     word* cell = nullptr;
     bool abandoned = false;
@@ -54,6 +55,7 @@ class BROOD_API lock_core : public primitive<lock_state> {
 class BROOD_API rlock_core final : public lock_core {
  public:
   static constexpr std::uint8_t kind_number = rlock_kind;
+  static constexpr const char* traced_as = "rlock";
   struct claim {
     bool abandoned = false;
   };

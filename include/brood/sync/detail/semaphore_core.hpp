@@ -27,6 +27,7 @@ inline constexpr std::uint64_t most_permits = 0x7fffffff;
 class BROOD_API semaphore_core : public primitive<semaphore_state> {
  public:
   static constexpr std::uint8_t kind_number = semaphore_kind;
+  static constexpr const char* traced_as = "semaphore";
   struct claim {
     word* cell = nullptr;
   };
