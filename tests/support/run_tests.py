@@ -3,8 +3,9 @@
 
 usage: run_tests.py BUILD [--filter TEXT]
 
-Prints what failed with its output, and as its last line `N passed, N failed`. A program's Catch2 test cases count one by
-one; what is no Catch2 program counts as one. Its exit code is 0 if nothing failed.
+With a filter it first builds what those tests need. Prints what failed with its output, and as its last line
+`N passed, N failed`. A program's Catch2 test cases count one by one; what is no Catch2 program counts as one. Its exit code
+is 0 if nothing failed.
 """
 import argparse
 import json
@@ -18,6 +19,7 @@ PASSED, SKIPPED = ("OK", "EXPECTEDFAIL"), ("SKIP",)
 
 
 def names(build):
+    subprocess.run(["ninja", "-C", build, "build.ninja"], stdout=subprocess.DEVNULL, check=True)
     listed = subprocess.run(["meson", "introspect", "--tests", build], capture_output=True, text=True, check=True).stdout
     return [test["name"] for test in json.loads(listed)]
 
@@ -42,8 +44,9 @@ def cases(result):
 def run(build, chosen):
     log = pathlib.Path(build, "meson-logs", "testlog.json")
     log.unlink(missing_ok=True)
-    subprocess.run(["meson", "test", "-C", build, "--no-rebuild", "--num-processes", str(os.cpu_count()), *chosen],
-                   check=False)
+    # Meson builds what the named tests need.
+    what = chosen or ["--no-rebuild"]
+    subprocess.run(["meson", "test", "-C", build, "--num-processes", str(os.cpu_count()), *what], check=False)
     if not log.exists():
         return []
     return [json.loads(line) for line in log.read_text(errors="replace").splitlines() if line]
