@@ -70,6 +70,11 @@ bool send_signal(int pidfd, int signal) noexcept {
   return poll(&ended, 1, 0) == 1;
 }
 
+bool is_gone(pid_t pid) noexcept {
+  const unique_fd pidfd = open_process(pid);
+  return pidfd ? has_ended(pidfd.get()) : errno == ESRCH;
+}
+
 std::optional<ending> reap(int pidfd) noexcept {
   siginfo_t info{};
   rusage usage{};

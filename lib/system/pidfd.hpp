@@ -16,6 +16,8 @@ unique_fd open_process(pid_t pid) noexcept;
 bool send_signal(int pidfd, int signal) noexcept;
 /// Has the process ended? (A zombie has.)
 bool has_ended(int pidfd) noexcept;
+/// Whether no process of this number runs any more: gone, or a zombie. False if no descriptor can be had to find out.
+bool is_gone(pid_t pid) noexcept;
 
 /// What is known of a child that has ended.
 struct ending {
