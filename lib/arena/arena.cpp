@@ -64,7 +64,6 @@ arena::arena(int fd, std::size_t size) : fd_(fd), size_(size) {}
 arena::~arena() {
   if (base_ != nullptr) ::munmap(base_, size_);
   if (fd_ >= 0) ::close(fd_);
-  if (ring_socket_ >= 0) ::close(ring_socket_);
 }
 
 std::unique_ptr<arena> arena::create(std::size_t bytes) {

@@ -9,7 +9,7 @@
 #include <stdexcept>
 
 #include "brood/arena/family_memory.hpp"
-#include "port_address.hpp"
+#include "arena/port_address.hpp"
 #include "system/error.hpp"
 
 namespace brood::detail {

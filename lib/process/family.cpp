@@ -157,12 +157,6 @@ void reap_canary(const server_connection& connection) noexcept {
   if (canary > 0) waitpid(canary, nullptr, __WALL);
 }
 
-void end_server(pid_t server) noexcept {
-  ::kill(server, SIGKILL);
-  while (waitpid(server, nullptr, __WALL) < 0 && errno == EINTR) {
-  }
-}
-
 void accept_hello(server_connection& connection, std::span<const std::byte> message) {
   launch_reply hello;
   std::memcpy(&hello, message.data(), sizeof hello);
@@ -189,8 +183,7 @@ void start_server(server_connection& connection, bool by_clone) {
   connection.server_pidfd = sys::open_process(connection.server);
   if (connection.server_pidfd) return;
   const int error = errno;
-  end_server(std::exchange(connection.server, 0));
-  connection.control.reset();
+  ::kill(connection.server, SIGKILL);
   sys::throw_errno("brood: cannot start the fork server: pidfd_open", error);
 }
 
@@ -207,9 +200,9 @@ void ensure_server(family& self) {
     await_hello(*connection);
   } catch (...) {
     connection->control.reset();
-    if (connection->server_pidfd) {
-      sys::send_signal(connection->server_pidfd.get(), SIGKILL);
-      waitpid(connection->server, nullptr, __WALL);
+    if (connection->server != 0) {
+      ::kill(connection->server, SIGKILL);
+      sys::await_and_reap(connection->server, connection->server_pidfd.get());
     }
     throw;
   }

@@ -92,12 +92,11 @@ static_assert(sizeof(family) == 1024);
 /// fresh image of the program. Waits until it serves: `preload` and a fraction of a millisecond.
 void ensure_server(family& self);
 
-/// Starts a server over again, `by_clone` of this process or from a fresh image, without waiting for its hello.
+/// Starts a server over again, `by_clone` of this process or from a fresh image, without waiting for its hello. If it
+/// throws and `connection.server` is not 0, that one has been killed and is to be reaped.
 void start_server(server_connection& connection, bool by_clone);
-/// Reaps the process with which a server has tried its clones, if there is one. It ends at once.
+/// Reaps the process with which a server has tried its clones, if there is one. It has ended when the server says hello.
 void reap_canary(const server_connection& connection) noexcept;
-/// Kills a server of this process that nobody is to use, and reaps it.
-void end_server(pid_t server) noexcept;
 /// Takes a server's first message; throws if it says that it cannot serve.
 void accept_hello(server_connection& connection, std::span<const std::byte> message);
 

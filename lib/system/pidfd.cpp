@@ -42,7 +42,8 @@ ending from_siginfo(const siginfo_t& info, const rusage& usage) noexcept {
 std::optional<ending> kept_by_kernel(int pidfd) noexcept {
   pidfd_info info{};
   ending result;
-  // Twice: it looks for its record of the end first and for the process next, which may be released between the two.
+  // Twice: it looks for its record of the end first and for the process next, which may be released between
+  // the two.
   bool answered = false;
   for (int attempt = 0; attempt < 2 && !answered; ++attempt) {
     info.mask = info_exit;
@@ -59,7 +60,9 @@ std::optional<ending> kept_by_kernel(int pidfd) noexcept {
 
 }  // namespace
 
-unique_fd open_process(pid_t pid) noexcept { return unique_fd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0))); }
+unique_fd open_process(pid_t pid) noexcept {
+  return unique_fd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+}
 
 bool send_signal(int pidfd, int signal) noexcept {
   return syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0) == 0;
@@ -68,6 +71,11 @@ bool send_signal(int pidfd, int signal) noexcept {
 [[gnu::hot]] bool has_ended(int pidfd) noexcept {
   pollfd ended{pidfd, POLLIN, 0};
   return poll(&ended, 1, 0) == 1;
+}
+
+bool is_gone(pid_t pid) noexcept {
+  const unique_fd pidfd = open_process(pid);
+  return pidfd ? has_ended(pidfd.get()) : errno == ESRCH;
 }
 
 std::optional<ending> reap(int pidfd) noexcept {
@@ -83,7 +91,27 @@ std::optional<ending> reap(int pidfd) noexcept {
   return kept_by_kernel(pidfd);
 }
 
-void await_and_reap(int pidfd) noexcept {
+std::optional<ending> reap_by_number(pid_t child) noexcept {
+  siginfo_t info{};
+  rusage usage{};
+  const long result = syscall(SYS_waitid, P_PID, child, &info, WEXITED | WNOHANG | __WALL, &usage);
+  if (result != 0) return ending();  // somebody else has reaped it
+  if (info.si_pid == 0) return std::nullopt;
+  return from_siginfo(info, usage);
+}
+
+bool has_ended_by_number(pid_t pid) noexcept {
+  siginfo_t info{};
+  const int result = waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG | WNOWAIT | __WALL);
+  return result == 0 ? info.si_pid != 0 : is_gone(pid);
+}
+
+void await_and_reap(pid_t child, int pidfd) noexcept {
+  if (pidfd < 0) {
+    while (waitpid(child, nullptr, __WALL) < 0 && errno == EINTR) {
+    }
+    return;
+  }
   pollfd ended{pidfd, POLLIN, 0};
   while (poll(&ended, 1, -1) < 0 && errno == EINTR) {
   }

@@ -16,6 +16,8 @@ unique_fd open_process(pid_t pid) noexcept;
 bool send_signal(int pidfd, int signal) noexcept;
 /// Has the process ended? (A zombie has.)
 bool has_ended(int pidfd) noexcept;
+/// Whether no process of this number runs any more: gone, or a zombie. False if no descriptor can be had to find out.
+bool is_gone(pid_t pid) noexcept;
 
 /// What is known of a child that has ended.
 struct ending {
@@ -30,7 +32,11 @@ struct ending {
 /// `waitpid(-1)`, an ignored SIGCHLD), asks the kernel for the status it keeps for holders of a pidfd
 /// (PIDFD_INFO_EXIT, Linux 6.15).
 std::optional<ending> reap(int pidfd) noexcept;
-/// Waits for the end of a child of this process, and reaps it.
-void await_and_reap(int pidfd) noexcept;
+/// The same by number, for a child of this process that has not been reaped.
+std::optional<ending> reap_by_number(pid_t child) noexcept;
+/// Whether such a child has ended. Where it is not a child of this process: whether it is gone.
+bool has_ended_by_number(pid_t pid) noexcept;
+/// Waits for the end of a child of this process, and reaps it. Without a descriptor, by its number.
+void await_and_reap(pid_t child, int pidfd) noexcept;
 
 }  // namespace brood::sys

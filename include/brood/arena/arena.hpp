@@ -7,8 +7,10 @@
 #include <memory>
 #include <span>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
+#include "brood/arena/detail/doorbell.hpp"
 #include "brood/arena/detail/layout.hpp"
 #include "brood/coroutine/error.hpp"
 #include "brood/export.hpp"
@@ -84,6 +86,8 @@ class BROOD_API arena {
 
   /// A cell that is empty, for one of the functions above. Throws `arena_full`.
   detail::word& take_cell();
+  /// Whether one can be had without asking for more memory: also with a section held.
+  bool has_spare_cell() const noexcept { return !free_cells_.empty(); }
   /// Gives an empty cell back.
   void return_cell(detail::word& cell) noexcept;
   /// What every cell of every process says at this moment. For the end of the family, when few change any more.
@@ -114,7 +118,12 @@ class BROOD_API arena {
   /// Sets the bit that wakes an entry of another process. Idempotent.
   void deliver(std::uint64_t owner, std::uint64_t home) noexcept;
   /// Sends the datagram that ends the sleep of `owner`'s loop, if it sleeps (or `always`).
+  /// Never waits on the thread of a loop: what cannot be sent at once is sent later, see lib/arena/late_rings.hpp.
   void ring(std::uint64_t owner, bool always = false) noexcept;
+  /// The datagram alone. False if it can only be sent later, as neither room for it nor a descriptor is left.
+  bool press_doorbell(std::uint32_t slot) noexcept;
+  /// Waits until the doorbell may work again. Not for the thread of a loop.
+  void await_doorbell() const noexcept { doorbell_.await_room(); }
   /// Opens the socket for that, so that later no wake fails for want of a descriptor. Called before this process can
   /// owe anyone a wake. Throws `std::system_error`.
   void prepare_to_ring();
@@ -196,12 +205,14 @@ class BROOD_API arena {
   void add_cell_chunk();
   void add_wait_chunk();
   void tell(unsigned chunk, std::uint32_t index) noexcept;
-  void renew_ring_socket() noexcept;
   void reset_local(std::uint32_t slot);
   void reclaim(std::uint32_t slot);
   void repair_intents(detail::process_slot& dead);
   void leave_wait_lists(detail::process_slot& dead);
   void empty_cells(std::uint32_t slot, bool objects);
+  void empty_cell(std::uint32_t slot, detail::word& cell);
+  void inherit(std::uint32_t slot);
+  void give_back(detail::word& cell);
   void free_slot(std::uint32_t slot);
 
   int fd_ = -1;
@@ -209,9 +220,9 @@ class BROOD_API arena {
   std::byte* base_ = nullptr;
   std::uint64_t me_ = 0;
   detail::process_slot* my_slot_ = nullptr;
-  int ring_socket_ = -1;
   std::uint64_t calls_ = 0;  // of time_to_yield, since it was
   std::uint64_t rings_at_yield_ = 0;
+  detail::doorbell doorbell_;
   std::uint32_t slot_to_adopt_ = 0;
 
   // What is free in this process's own part; nobody else needs to know.
@@ -222,8 +233,8 @@ class BROOD_API arena {
   unsigned cell_chunks_ = 0;
   unsigned wait_chunks_ = 0;
   std::unordered_map<std::uint32_t, detail::word*> children_;  // by slot: the cell that names it
-  std::vector<std::uint32_t> orphans_;
-  std::vector<std::uint32_t> new_orphans_;
+  std::unordered_set<std::uint32_t> orphans_;
+  std::vector<std::uint32_t> new_orphans_;  // not taken yet; some of them may have ended
 };
 
 struct snapshot;

@@ -119,6 +119,7 @@ enum class held : std::uint8_t {
   child = 6,       // a slot reserved for a child (in place of the reference)
   orphan = 7,      // the same, inherited
   reclaiming = 8,  // a slot it is cleaning up after
+  ring = 9,        // a slot whose loop is to be woken once a datagram can be sent
   custom = 16,     // and above: kinds of the primitives, see object_kind
 };
 constexpr std::uint64_t make_cell(held kind, reference r, std::uint32_t extra = 0) {

@@ -1,0 +1,152 @@
+#include "process/outgoing_request.hpp"
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <string_view>
+
+#include "process/family.hpp"
+#include "runtime/trace_file.hpp"
+#include "system/error.hpp"
+#include "system/memory_file.hpp"
+
+namespace brood::detail {
+namespace {
+
+bool is_plain(const launch_options& options, const std::array<stream_source, 3>& streams) {
+  return options.env.empty() && options.unset_env.empty() && !options.clear_env && options.cwd.empty() &&
+         !options.nice && options.cpus.empty() && options.limits.empty() && !options.detached &&
+         streams == std::array<stream_source, 3>();
+}
+
+std::pair<unique_fd, unique_fd> make_pipe() {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) sys::throw_errno("brood: cannot start a child: pipe2");
+  return {unique_fd(ends[0]), unique_fd(ends[1])};
+}
+
+unique_fd copy_of(int fd) {
+  unique_fd copy(fcntl(fd, F_DUPFD_CLOEXEC, 3));
+  if (!copy) sys::throw_errno("brood: cannot start a child: fcntl");
+  return copy;
+}
+
+bool is_open(int fd) { return fcntl(fd, F_GETFD) >= 0; }
+
+}  // namespace
+
+bool can_fail_in_child(const launch_plan& plan) {
+  const launch_options& options = plan.options;
+  const bool files = std::any_of(std::begin(plan.streams), std::end(plan.streams), [](const auto& stream) {
+    return stream && (stream->what() == stdio::kind::file || stream->what() == stdio::kind::append);
+  });
+  return files || !options.cwd.empty() || options.nice || !options.cpus.empty() || !options.limits.empty() ||
+         options.detached;
+}
+
+void require_valid_names(const std::vector<std::pair<std::string, std::string>>& variables) {
+  for (const auto& [name, value] : variables) {
+    const bool valid = !name.empty() && name.find_first_of(std::string_view("=\0", 2)) == std::string::npos;
+    if (!valid) sys::throw_errno(fmt::format("brood: cannot start a child: setenv \"{}\"", name), EINVAL);
+  }
+}
+
+outgoing_request::outgoing_request(std::shared_ptr<child> child, launch_plan plan, launch_target what)
+    : target(std::move(child)) {
+  launch_request request;
+  request.id = target->id;
+  request.slot = target->slot;
+  request.kind = what.kind;
+  request.confirm = target->confirm;
+  request.function = what.function;
+  request.acknowledge = !target->argument_objects.empty();
+  request.memory_slot = target->memory_slot;
+  request.daemon = target->daemon;
+  request.parent = getpid();
+  request.authkey = family::get().authkey;
+  launch_details details;
+  for (int number = 0; number < 3; ++number) {
+    make_stream(number, plan.streams[static_cast<std::size_t>(number)], request, details);
+  }
+  details.options = std::move(plan.options);
+  details.options.name = target->name;
+  details.command = std::move(what.command);
+  details.parent_name = family::get().name();
+  if (const trace_file* trace = trace_file::current();
+      trace != nullptr && target->kind != launch_kind::program) {
+    request.traced = true;
+    details.trace = trace->target();
+  }
+  add_changes_since_start(family::get(), details.options);
+  request.plain = fds.empty() && is_plain(details.options, request.streams);
+  put_together(request, encode(details), what.arguments);
+}
+
+void outgoing_request::put_together(launch_request& request, const bytes& details, const bytes& arguments) {
+  request.details_size = static_cast<std::uint32_t>(details.size());
+  request.body_in_file = details.size() + arguments.size() > largest_inline_body;
+  message.resize(sizeof request);
+  message.insert(message.end(), details.begin(), details.end());
+  message.insert(message.end(), arguments.begin(), arguments.end());
+  if (request.body_in_file) {
+    owned.push_back(sys::memory_file(std::span(message).subspan(sizeof request)));
+    fds.insert(fds.begin(), owned.back().get());
+    message.resize(sizeof request);
+  }
+  std::memcpy(message.data(), &request, sizeof request);
+}
+
+void outgoing_request::pass(unique_fd fd) {
+  fds.push_back(fd.get());
+  owned.push_back(std::move(fd));
+}
+
+void outgoing_request::make_stream(int number, const std::optional<stdio>& wanted, launch_request& request,
+                                   launch_details& details) {
+  // A function's: /dev/null for input, the family's for output.
+  if (!wanted && target->kind != launch_kind::program) return;
+  const auto index = static_cast<std::size_t>(number);
+  stream_source& source = request.streams[index];
+  source = stream_source::passed;
+  switch (wanted ? wanted->what() : stdio::kind::inherit) {
+    case stdio::kind::inherit:
+      if (is_open(number)) {
+        fds.push_back(number);
+      } else {
+        source = stream_source::null;
+      }
+      // In a group of its own, reading the terminal would stop it, tcsetpgrp(3).
+      if (number == 0 && isatty(0) == 1) request.own_group = false;
+      break;
+    case stdio::kind::null:
+      source = stream_source::null;
+      break;
+    case stdio::kind::file:
+    case stdio::kind::append:
+      source = wanted->what() == stdio::kind::file ? stream_source::file : stream_source::append;
+      details.stream_paths[index] = wanted->path().string();
+      break;
+    case stdio::kind::descriptor:
+      pass(copy_of(wanted->fd()));
+      break;
+    case stdio::kind::pipe:
+      make_pipe_to(number);
+      break;
+  }
+}
+
+void outgoing_request::make_pipe_to(int number) {
+  auto [read_end, write_end] = make_pipe();
+  if (number == 0) {
+    target->input = writer(std::move(write_end));
+    pass(std::move(read_end));
+  } else {
+    target->outputs[static_cast<std::size_t>(number) - 1] = reader(std::move(read_end));
+    pass(std::move(write_end));
+  }
+}
+
+}  // namespace brood::detail

@@ -1,0 +1,172 @@
+#include "process/succession.hpp"
+
+#include <csignal>
+#include <utility>
+
+#include "runtime/log.hpp"
+#include "system/pidfd.hpp"
+#include "system/socket.hpp"
+
+namespace brood::detail {
+namespace {
+
+// A fork server that dies while it starts the same child again and again is not restarted for ever.
+constexpr int most_deaths_in_a_row = 3;
+
+mortal server_of(pid_t pid) { return {mortal::kind::server, static_cast<std::uint64_t>(pid)}; }
+
+}  // namespace
+
+succession::succession(runtime& loop, death_watch& deaths, user& served)
+    : loop_(loop), deaths_(deaths), user_(served) {
+  serving_ = static_cast<bool>(connection().control);  // else the server died while nobody looked
+  if (serving_) listen();
+  if (const auto& heir = connection().heir) deaths_.add(heir->pidfd.get(), server_of(heir->pid));
+  ask_for_heir();
+}
+
+succession::~succession() {
+  for (const auto& [pid, pidfd] : dying_) sys::await_and_reap(pid, pidfd.get());
+}
+
+void succession::watch(int events) {
+  if (control_watch_) control_watch_->watch(events);
+}
+
+/// Begins to listen to a server that has been started.
+void succession::listen() {
+  sys::set_nonblocking(connection().control.get(), true);
+  control_watch_.emplace(loop_, connection().control.get(), [this](int) { user_.on_server_ready(); });
+  control_watch_->background();
+  control_watch_->watch(fd_watch::readable);
+}
+
+void succession::begin() {
+  if (connection().control) return;
+  try {
+    start_server(connection(), false);
+    listen();
+  } catch (...) {
+    connection().control.reset();  // so that the next request tries again
+    if (const pid_t killed = std::exchange(connection().server, 0); killed != 0) {
+      bury(killed, std::move(connection().server_pidfd));
+    }
+    user_.on_no_server(std::current_exception());
+  }
+}
+
+void succession::hear_hello(std::span<const std::byte> message) {
+  try {
+    accept_hello(connection(), message);
+    serving_ = true;
+    ask_for_heir();
+  } catch (...) {
+    user_.on_no_server(std::current_exception());
+    lose_server();  // so that the next request tries again
+  }
+}
+
+void succession::lose_server() {
+  log_debug("the fork server {} has died; {}", connection().server,
+            connection().heir ? "its heir takes over" : "the next spawn starts another");
+  serving_ = false;
+  control_watch_.reset();
+  connection().control.reset();
+  const pid_t lost = std::exchange(connection().server, 0);
+  if (lost != 0)
+    bury(lost, std::move(connection().server_pidfd));  // killed in case it has only closed its socket
+  bury_canary();
+  if (!connection().heir) bury_unknown_heir();
+  user_.on_server_death();
+  if (++deaths_in_a_row_ > most_deaths_in_a_row) {
+    user_.on_no_server(
+        std::make_exception_ptr(error("brood: the fork server keeps dying; see standard error")));
+    deaths_in_a_row_ = 0;
+  }
+  if (connection().heir) {
+    promote_heir();
+  } else if (user_.has_requests()) {
+    begin();
+  }
+}
+
+// --- the heir ---
+
+/// Only the first process of a family has one: every child that spawns would else cost two processes more.
+/// Without an heir the server is started over again from a fresh image.
+void succession::ask_for_heir() {
+  if (!serving_ || connection().heir || !connection().siblings || family::get().is_child) return;
+  if (!heir_slot_) heir_slot_ = user_.take_slot();
+  connection().table.clear(*heir_slot_);
+  connection().table[*heir_slot_].detached = 1;  // the one that kills what is left must not begin with itself
+  launch_request request;
+  request.kind = launch_kind::heir;
+  request.slot = *heir_slot_;
+  static_cast<void>(sys::send_message(connection().control.get(), {sys::bytes_of(request)}));
+}
+
+void succession::accept_heir(pid_t pid, std::vector<unique_fd> fds) {
+  if (fds.size() != 2) return bury_unknown_heir();  // at the limit of descriptors
+  connection().table.release_pid(*heir_slot_);
+  connection().heir = {std::move(fds[1]), std::move(fds[0]), pid};
+  deaths_.add(connection().heir->pidfd.get(), server_of(pid));
+}
+
+void succession::promote_heir() {
+  auto heir = std::move(*connection().heir);
+  connection().heir.reset();
+  deaths_.remove(heir.pidfd.get());
+  connection().control = std::move(heir.control);
+  connection().server_pidfd = std::move(heir.pidfd);
+  connection().server = heir.pid;
+  listen();
+  serving_ = true;
+  ask_for_heir();
+  user_.on_server_ready();
+}
+
+// --- the dead ---
+
+/// An heir that was made but could not be handed over, as the server died or a descriptor was wanting. It is
+/// ours to reap; as nobody knows it, it does nothing but wait for its end.
+void succession::bury_unknown_heir() {
+  const pid_t pid = heir_slot_ ? connection().table.pid(*heir_slot_) : 0;
+  if (pid == 0) return;
+  connection().table.release_pid(*heir_slot_);
+  bury(pid, sys::open_process(pid));
+}
+
+/// The process with which a server has tried its clones, if it was killed before it could say so.
+void succession::bury_canary() {
+  const pid_t pid = std::exchange(connection().table.canary(), 0);
+  if (pid > 0) bury(pid, sys::open_process(pid));
+}
+
+void succession::bury(pid_t server, unique_fd pidfd) {
+  if (pidfd) {
+    sys::send_signal(pidfd.get(), SIGKILL);
+    deaths_.add(pidfd.get(), server_of(server));
+  } else {
+    ::kill(server, SIGKILL);  // ours and not reaped, so the number is its own
+    deaths_.add_without_descriptor(server, server_of(server));
+  }
+  dying_.emplace(server, std::move(pidfd));
+}
+
+void succession::on_death(pid_t server) {
+  if (connection().heir && connection().heir->pid == server) {
+    dying_.emplace(server, std::move(connection().heir->pidfd));
+    connection().heir.reset();
+    ask_for_heir();
+  }
+  const auto found = dying_.find(server);
+  if (found == dying_.end()) return;
+  const unique_fd& pidfd = found->second;
+  const bool reaped = pidfd ? sys::reap(pidfd.get()).has_value() : sys::reap_by_number(server).has_value();
+  if (!reaped) return;
+  if (pidfd) deaths_.remove(pidfd.get());
+  deaths_.remove_without_descriptor(server_of(server));
+  dying_.erase(found);
+}
+
+}  // namespace brood::detail
