@@ -4,8 +4,7 @@
 //
 //   server ── hello    version instance                           once, at the beginning
 //   client ── request  id operation ...                           any number, without waiting for answers
-//   server ── answer   id outcome ...                             one for each request with an id that is not
-//   0
+//   server ── answer   id outcome ...                             one for each request whose id is not 0
 //
 //   request   call     object method arguments...                 id 0: no answer is wanted
 //             create   kind type(8) name arguments...             name empty: a new object, else that of the
@@ -13,7 +12,8 @@
 //             on release  object grants                              gives back so many of its references
 //             lend     object                                     keep it for a while: a handle travels
 //             elsewhere cancel   id                                         of a call that waits; it is
-//             answered all the same shutdown
+//             answered all the same shutdown objects                                             how many
+//             there are
 //   answer    value      result...
 //             exception  type what process(text) pid trace
 //             refused, gone, closed, broken, cancelled  text
@@ -46,7 +46,8 @@ inline constexpr std::uint8_t protocol_version = 1;
 
 using number = std::uint64_t;  // of an object
 
-enum class operation : std::uint8_t { call = 1, create, attach, release, lend, cancel, shutdown };
+enum class operation : std::uint8_t { call = 1, create, attach, release, lend, cancel, shutdown, objects };
+inline constexpr operation last_operation = operation::objects;
 enum class outcome : std::uint8_t { value = 1, exception, refused, gone, closed, broken, cancelled };
 enum class kind : std::uint8_t {
   dict = 1,
@@ -79,7 +80,8 @@ enum class dict_method : std::uint8_t {
   compare_exchange,
   fetch_add,
   apply,
-  get_or_set
+  get_or_set,
+  walk
 };
 enum class list_method : std::uint8_t {
   at = 1,
@@ -95,9 +97,15 @@ enum class list_method : std::uint8_t {
   clear,
   assign,
   index,
-  reverse
+  reverse,
+  remove,
+  count,
+  replace,
+  apply,
+  versioned_items,
+  assign_if
 };
-enum class set_method : std::uint8_t { add = 1, update, erase, contains, pop_any, size, items, clear };
+enum class set_method : std::uint8_t { add = 1, update, erase, contains, pop_any, size, items, clear, walk };
 enum class value_method : std::uint8_t { get = 1, set, exchange, compare_exchange, fetch_add, apply };
 enum class queue_method : std::uint8_t {
   put = 1,
@@ -110,7 +118,10 @@ enum class queue_method : std::uint8_t {
   capacity,
   close,
   task_done,
-  join
+  join,
+  get_leased,
+  settle,
+  give_back
 };
 enum class lock_method : std::uint8_t { acquire = 1, try_acquire, release, locked };
 enum class semaphore_method : std::uint8_t { acquire = 1, try_acquire, give_back, release, value };
