@@ -11,7 +11,7 @@
 using numbers = brood::connection<int, int>;
 using shared_dict = brood::managed::dict<std::string, int>;
 using shared_list = brood::managed::list<std::string>;
-using brood::managed::event;
+using brood::event;
 
 brood::task<> receive_ten(const char* name, numbers from) {
   for (int i = 0; i < 10; ++i) {
@@ -27,7 +27,7 @@ brood::task<> a(brood::queue<int> queue, numbers pipe, event a_sent, event b_sen
     fmt::print("A took {}\n", item);
   }
   for (int i = 20; i < 30; ++i) co_await pipe.send(i);
-  co_await a_sent.set();
+  a_sent.set();
   co_await b_sent.wait();
   co_await receive_ten("A", pipe);
   co_await dict.set("1", 1);
@@ -38,7 +38,7 @@ brood::task<> b(brood::queue<int> queue, numbers pipe, event a_sent, event b_sen
                 shared_list list) {
   for (int i = 0; i < 10; ++i) co_await queue.put(i);
   for (int i = 40; i < 50; ++i) co_await pipe.send(i);
-  co_await b_sent.set();
+  b_sent.set();
   co_await a_sent.wait();
   co_await receive_ten("B", pipe);
   co_await dict.set("2", 2);
@@ -50,8 +50,8 @@ brood::task<> app() {
   auto manager = co_await brood::manager::start();
   auto dict = co_await manager.dict<std::string, int>();
   auto list = co_await manager.list<std::string>();
-  auto a_sent = co_await manager.event();
-  auto b_sent = co_await manager.event();
+  const event a_sent;
+  const event b_sent;
   const brood::queue<int> queue;
   const auto [end_of_a, end_of_b] = brood::pipe<int>();
 

@@ -54,10 +54,12 @@ class dict_object final : public object {
     nested_.add(key);
     nested_.add(value);
     entries_.push_back({std::move(key), std::move(value)});
+    ++version_;
     const place at = std::prev(entries_.end());
     index_.emplace(std::string_view(at->key.data), at);
   }
   entry take(place at) {
+    ++version_;
     index_.erase(std::string_view(at->key.data));
     nested_.remove(at->key);
     nested_.remove(at->value);
@@ -66,10 +68,12 @@ class dict_object final : public object {
     return taken;
   }
   void clear() {
+    if (!entries_.empty()) ++version_;
     index_.clear();
     nested_.clear();
     entries_.clear();
   }
+  void walk(call& c);
   void update(call& c);
   void compare_exchange(call& c);
   void fetch_add(call& c);
@@ -78,7 +82,25 @@ class dict_object final : public object {
   std::list<entry> entries_;
   std::unordered_map<std::string_view, place> index_;  // by the keys in the entries
   reference_count nested_;
+  std::uint64_t version_ = 1;  // of the keys
 };
+
+/// The entries behind a key; from the beginning on without a version.
+void dict_object::walk(call& c) {
+  const std::uint64_t version = c.count();
+  const std::uint64_t most = c.count();
+  place begin = entries_.begin();
+  if (version != 0) {
+    if (version != version_)
+      throw std::runtime_error("the keys of the dict have changed since the walk began");
+    begin = std::next(require(c.key()));
+  }
+  std::uint64_t count = 0;
+  for (place each = begin; each != entries_.end() && count < most; ++each) ++count;
+  answering reply(c.from, c.id);
+  reply.count(version_).count(count);
+  for (; count > 0; --count, ++begin) reply.value(begin->key).value(begin->value);
+}
 
 void dict_object::update(call& c) {
   std::vector<entry> read;  // all or nothing
@@ -198,6 +220,8 @@ void dict_object::handle(call& c) {
       for (const entry& e : entries_) reply.value(e.key).value(e.value);
       return;
     }
+    case dict_method::walk:
+      return walk(c);
     case dict_method::update:
       return update(c);
     case dict_method::clear:

@@ -48,7 +48,12 @@ void serve_in_child(const server_settings& settings, const sender<std::string>& 
   sync_wait(serve(settings, ready));
 }
 
-task<> serve_here(std::shared_ptr<server> serving) { co_await serving->run(); }
+task<> serve_here(std::shared_ptr<server> serving) {
+  try {
+    co_await serving->run();
+  } catch (const cancelled&) {  // the runtime ends, and this with it
+  }
+}
 
 }  // namespace
 }  // namespace remote

@@ -44,26 +44,30 @@ std::exception_ptr error_of(outcome how, detail::byte_reader& in) {
 }
 
 void put_current_error(bytes& out) {
-  std::string type;
-  std::string what;
+  const auto put = [&out](const std::string& type, std::string_view what, const std::string& process,
+                          std::uint64_t pid, const std::string& trace) {
+    out.push_back(static_cast<std::byte>(outcome::exception));
+    put_text(out, type);
+    put_text(out, what);
+    put_text(out, process);
+    put_count(out, pid);
+    put_text(out, trace);
+  };
+  const auto put_own = [&put](const std::string& type, std::string_view what) {
+    put(type, what, current_process().name(), static_cast<std::uint64_t>(::getpid()), {});
+  };
   try {
     throw;
   } catch (const failure& e) {
     out.push_back(static_cast<std::byte>(e.how()));
     put_text(out, e.what());
-    return;
+  } catch (const remote_error& e) {  // from a worker, say: its own type
+    put(e.type(), e.what(), e.process_name(), static_cast<std::uint64_t>(e.pid()), e.trace());
   } catch (const std::exception& e) {
-    type = detail::type_name(typeid(e));
-    what = e.what();
+    put_own(detail::type_name(typeid(e)), e.what());
   } catch (...) {
-    type = detail::describe(std::current_exception());
+    put_own(detail::describe(std::current_exception()), {});
   }
-  out.push_back(static_cast<std::byte>(outcome::exception));
-  put_text(out, type);
-  put_text(out, what);
-  put_text(out, current_process().name());
-  put_count(out, static_cast<std::uint64_t>(::getpid()));
-  put_text(out, {});
 }
 
 }  // namespace brood::remote

@@ -1,5 +1,6 @@
 // queue: values between any number of producers and consumers, with a bound on how many.
 #include <deque>
+#include <map>
 #include <stdexcept>
 
 #include "brood/coroutine/error.hpp"
@@ -15,6 +16,7 @@ struct parked_put : parked_call {
 };
 struct parked_get : parked_call {
   std::uint64_t most;  // 0: one, not as a list
+  bool leased;
 };
 
 class queue_object final : public object {
@@ -30,13 +32,20 @@ class queue_object final : public object {
     puts_.forget(who);
     gets_.forget(who);
     joins_.forget(who);
+    end_leases(who);
   }
   void each_reference(const std::function<void(object&)>& visit) const override {
     for (const stored_value& v : values_) {
       for (const object_ref& o : v.references) visit(*o);
     }
+    for (const auto& [hold, v] : leases_) {
+      for (const object_ref& o : v.references) visit(*o);
+    }
   }
-  void let_go() override { values_.clear(); }
+  void let_go() override {
+    values_.clear();
+    leases_.clear();
+  }
 
  private:
   bool full() const noexcept { return capacity_ != 0 && values_.size() >= capacity_; }
@@ -44,8 +53,12 @@ class queue_object final : public object {
     if (closed_) throw failure(outcome::closed, "the queue is closed");
   }
   void put(call& c, bool waits);
-  void get(call& c, std::uint64_t most, bool waits);
-  void give(session& to, std::uint64_t id, std::uint64_t most);
+  void get(call& c, std::uint64_t most, bool waits, bool leased = false);
+  void give(const parked_get& to);
+  stored_value end_lease(session& who, std::uint64_t id);
+  void end_leases(session& who);
+  /// Nothing will come any more.
+  bool drained() const noexcept { return closed_ && values_.empty() && leases_.empty(); }
   void push(stored_value v) {
     values_.push_back(std::move(v));
     ++unfinished_;
@@ -57,6 +70,7 @@ class queue_object final : public object {
 
   std::uint64_t capacity_;  // 0: none
   std::deque<stored_value> values_;
+  std::map<std::pair<session*, std::uint64_t>, stored_value> leases_;
   std::uint64_t unfinished_ = 0;
   bool closed_ = false;
   waiting_line<parked_put> puts_;
@@ -81,14 +95,21 @@ void queue_object::put(call& c, bool waits) {
   match();
 }
 
-/// Of one that waits for values: a flag, which is false at the end, then one or, with `most`, some.
-void queue_object::give(session& to, std::uint64_t id, std::uint64_t most) {
-  answering reply(to, id);
+/// A flag, which is false at the end, then one, perhaps with the lease's name, or with `most` some.
+void queue_object::give(const parked_get& to) {
+  answering reply(*to.who, to.id);
   reply.flag(!values_.empty());
   if (values_.empty()) return;
+  if (to.leased) {
+    involve(*to.who);
+    const auto made = leases_.emplace(std::pair(to.who, to.id), std::move(values_.front())).first;
+    values_.pop_front();
+    reply.count(to.id).value(made->second);
+    return;
+  }
   std::uint64_t count = 1;
-  if (most != 0) {
-    count = std::min<std::uint64_t>(most, values_.size());
+  if (to.most != 0) {
+    count = std::min<std::uint64_t>(to.most, values_.size());
     reply.count(count);
   }
   for (; count > 0; --count) {
@@ -97,21 +118,19 @@ void queue_object::give(session& to, std::uint64_t id, std::uint64_t most) {
   }
 }
 
-void queue_object::get(call& c, std::uint64_t most, bool waits) {
-  if (values_.empty() && !closed_ && waits) {
+void queue_object::get(call& c, std::uint64_t most, bool waits, bool leased) {
+  const parked_get caller{{&c.from, c.id}, most, leased};
+  if (values_.empty() && !drained() && waits) {
     c.from.park(c.id, *this);
-    gets_.add({{&c.from, c.id}, most});
+    gets_.add(caller);
     return;
   }
-  give(c.from, c.id, most);
+  give(caller);
   match();
 }
 
 void queue_object::match() {
-  while (!values_.empty() && !gets_.empty()) {
-    const parked_get next = gets_.take_first();
-    give(*next.who, next.id, next.most);
-  }
+  while (!gets_.empty() && (!values_.empty() || drained())) give(gets_.take_first());
   while (!full() && !puts_.empty()) {
     parked_put next = puts_.take_first();
     push(std::move(next.value));
@@ -123,7 +142,26 @@ void queue_object::match() {
 void queue_object::close() {
   closed_ = true;
   for (const parked_put& p : puts_.take_all()) answer_failure(p, outcome::closed, "the queue is closed");
-  for (const parked_get& p : gets_.take_all()) give(*p.who, p.id, p.most);
+  match();
+}
+
+stored_value queue_object::end_lease(session& who, std::uint64_t id) {
+  const auto found = leases_.find({&who, id});
+  if (found == leases_.end()) throw std::logic_error("the item is not on lease");
+  stored_value v = std::move(found->second);
+  leases_.erase(found);
+  return v;
+}
+
+/// Back to the front, in the order in which they were taken.
+void queue_object::end_leases(session& who) {
+  const auto begin = leases_.lower_bound({&who, 0});
+  auto end = begin;
+  std::vector<stored_value> back;
+  for (; end != leases_.end() && end->first.first == &who; ++end) back.push_back(std::move(end->second));
+  leases_.erase(begin, end);
+  values_.insert(values_.begin(), std::move_iterator(back.begin()), std::move_iterator(back.end()));
+  match();
 }
 
 void queue_object::task_done() {
@@ -140,8 +178,20 @@ void queue_object::handle(call& c) {
       return put(c, false);
     case queue_method::get:
       return get(c, 0, true);
+    case queue_method::get_leased:
+      if (c.id == 0) throw failure(outcome::refused, "brood: a lease without an answer");
+      return get(c, 0, true, true);
+    case queue_method::settle:
+      end_lease(c.from, c.count());
+      task_done();
+      answering(c.from, c.id);
+      return match();
+    case queue_method::give_back:
+      values_.push_front(end_lease(c.from, c.count()));
+      answering(c.from, c.id);
+      return match();
     case queue_method::try_get:
-      if (values_.empty() && closed_) require_open();
+      if (drained()) require_open();
       return get(c, 0, false);
     case queue_method::get_many: {
       const std::uint64_t most = c.count();

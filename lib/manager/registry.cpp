@@ -45,7 +45,8 @@ registration::registration(what it_is, std::uint64_t name, const void* its_class
 
 const registration* registration::find(what kind, std::uint64_t key) {
   const auto place = table().find(key ^ static_cast<std::uint64_t>(kind));
-  if (place == table().end()) return nullptr;
+  // A client may have made up a key that meets another kind's.
+  if (place == table().end() || place->second.entry->kind != kind) return nullptr;
   if (place->second.ambiguous) {
     throw failure(
         outcome::refused,

@@ -26,11 +26,11 @@ std::uint64_t present_epoch(const reference& object) noexcept { return object.ho
 
 reference::~reference() { home->release(*this); }
 
-void put_encoded(bytes& out, std::span<const std::byte> data, const std::vector<number>& numbers) {
-  put_count(out, static_cast<std::uint64_t>(data.size()) << 1 | (numbers.empty() ? 0 : 1));
-  if (!numbers.empty()) {
-    put_count(out, numbers.size());
-    for (const number n : numbers) put_count(out, n);
+void put_encoded(bytes& out, std::span<const std::byte> data, const std::vector<object_pointer>& objects) {
+  put_count(out, static_cast<std::uint64_t>(data.size()) << 1 | (objects.empty() ? 0 : 1));
+  if (!objects.empty()) {
+    put_count(out, objects.size());
+    for (const object_pointer& o : objects) put_count(out, o->id);
   }
   put_bytes(out, data);
 }
@@ -87,7 +87,7 @@ passport leave(const object_pointer& object, bool& at_home) {
   home_scope* scope = home_scope::current();
   at_home = scope != nullptr && scope->home() == &home;
   if (at_home) {
-    scope->numbers.push_back(object->id);
+    scope->objects.push_back(object);
     return papers;
   }
   papers.address = home.where().text();

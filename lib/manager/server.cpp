@@ -88,7 +88,7 @@ task<> server::run() {
   listener_->close();
   end_connections();  // asks the coroutines of user's classes to end
   space_.home = nullptr;
-  while (space_.running > 0) co_await space_.none_running.wait();
+  co_await space_.calls.join();  // also where this is cancelled
   if (failure) std::rethrow_exception(failure);
 }
 

@@ -75,7 +75,6 @@ class server {
   alarm alarm_;
   flusher flush_;
   bool ending_ = false;
-  detail::local_event ended_;
 };
 
 }  // namespace brood::remote

@@ -38,6 +38,13 @@ std::size_t call::size() {
   return static_cast<std::size_t>(announced);
 }
 
+std::vector<stored_value> call::values() {
+  std::vector<stored_value> result;
+  const std::size_t count = size();
+  for (std::size_t i = 0; i < count; ++i) result.push_back(value());
+  return result;
+}
+
 std::string call::text() { return read_text(in); }
 
 // --- answers ---
@@ -143,7 +150,7 @@ void session::handle(std::span<const std::byte> frame) {
   detail::byte_reader in(frame);
   const std::uint64_t id = in.read_number();
   const auto what = static_cast<operation>(in.read_byte());
-  if (what < operation::call || what > operation::shutdown) throw decode_error("an unknown request");
+  if (what < operation::call || what > last_operation) throw decode_error("an unknown request");
   if (id != 0 && parked_.contains(id)) throw decode_error("two calls with one id");
   try {
     carry_out(id, what, in);
@@ -188,6 +195,9 @@ void session::carry_out(std::uint64_t id, operation what, detail::byte_reader& i
     case operation::shutdown:
       space_.on_shutdown();
       answering(*this, id);
+      return;
+    case operation::objects:
+      answering(*this, id).count(space_.size());
       return;
   }
 }

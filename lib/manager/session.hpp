@@ -23,6 +23,7 @@ struct call {
 
   /// Throws if it refers to an object that is gone.
   stored_value value();
+  std::vector<stored_value> values();
   std::string key() { return std::move(value().data); }
   std::uint64_t count() { return in.read_number(); }
   std::int64_t index() {
@@ -114,7 +115,8 @@ class session {
   bool answering_ = false;  // for an assertion
   bytes* out_ = &own_out_;
   std::unordered_map<number, hold> holds_;
-  std::unordered_map<std::uint64_t, object_ref> parked_;  // which keeps the object, whatever else the client holds
+  std::unordered_map<std::uint64_t, object_ref>
+      parked_;  // which keeps the object, whatever else the client holds
   std::unordered_set<object*> involved_;
   std::unordered_set<number> mistyped_;  // what the client takes for something else
 };

@@ -24,6 +24,7 @@ class set_object final : public object {
  private:
   bool add(stored_value v) {
     if (index_.contains(std::string_view(v.data))) return false;
+    ++version_;
     nested_.add(v);
     values_.push_back(std::move(v));
     const auto at = std::prev(values_.end());
@@ -31,6 +32,7 @@ class set_object final : public object {
     return true;
   }
   stored_value take(std::list<stored_value>::iterator at) {
+    ++version_;
     index_.erase(std::string_view(at->data));
     nested_.remove(*at);
     stored_value taken = std::move(*at);
@@ -38,6 +40,7 @@ class set_object final : public object {
     return taken;
   }
   void clear() {
+    if (!values_.empty()) ++version_;
     index_.clear();
     nested_.clear();
     values_.clear();
@@ -45,8 +48,29 @@ class set_object final : public object {
 
   std::list<stored_value> values_;
   std::unordered_map<std::string_view, std::list<stored_value>::iterator> index_;
+  void walk(call& c);
+
   reference_count nested_;
+  std::uint64_t version_ = 1;
 };
+
+/// Those behind one; from the beginning on without a version.
+void set_object::walk(call& c) {
+  const std::uint64_t version = c.count();
+  const std::uint64_t most = c.count();
+  auto begin = values_.begin();
+  if (version != 0) {
+    if (version != version_) throw std::runtime_error("the set has changed since the walk began");
+    const auto last = index_.find(std::string_view(c.key()));
+    if (last == index_.end()) throw std::out_of_range("no such value");
+    begin = std::next(last->second);
+  }
+  std::uint64_t count = 0;
+  for (auto each = begin; each != values_.end() && count < most; ++each) ++count;
+  answering reply(c.from, c.id);
+  reply.count(version_).count(count);
+  for (; count > 0; --count, ++begin) reply.value(*begin);
+}
 
 void set_object::handle(call& c) {
   switch (static_cast<set_method>(c.method)) {
@@ -56,10 +80,7 @@ void set_object::handle(call& c) {
       return;
     }
     case set_method::update: {
-      std::vector<stored_value> read;
-      const std::size_t count = c.size();
-      for (std::size_t i = 0; i < count; ++i) read.push_back(c.value());
-      for (stored_value& v : read) add(std::move(v));
+      for (stored_value& v : c.values()) add(std::move(v));
       answering(c.from, c.id);
       return;
     }
@@ -91,6 +112,8 @@ void set_object::handle(call& c) {
       for (const stored_value& v : values_) reply.value(v);
       return;
     }
+    case set_method::walk:
+      return walk(c);
     case set_method::clear:
       clear();
       answering(c.from, c.id);

@@ -9,8 +9,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "brood/coroutine/detail/task_group.hpp"
 #include "brood/coroutine/executor.hpp"
-#include "brood/runtime/detail/local_event.hpp"
 #include "manager/object.hpp"
 
 namespace brood::remote {
@@ -50,9 +50,8 @@ class space {
   std::function<void()> on_shutdown = [] {};
   /// For handles inside of arguments of user's classes: how this process reaches its own server.
   std::shared_ptr<client> home;
-  /// Coroutines of user's classes, which must have ended before this does.
-  std::size_t running = 0;
-  detail::local_event none_running;
+  /// Coroutines of user's classes, to be joined before this ends.
+  detail::task_group calls{nullptr};
 
  private:
   friend class object;

@@ -2,7 +2,6 @@
 // of the same object.
 #include <list>
 
-#include "brood/coroutine/detail/task_group.hpp"
 #include "brood/manager/detail/registry.hpp"
 #include "manager/apply.hpp"
 #include "manager/make_object.hpp"
@@ -25,15 +24,22 @@ void lend(space& where, const argument_reader& arguments) {
   for (const number n : arguments.numbers()) where.lend(where.find(n));
 }
 
+std::vector<object_ref> references(space& where, const argument_reader& arguments) {
+  std::vector<object_ref> result;
+  for (const number n : arguments.numbers()) result.emplace_back(&where.find(n));
+  return result;
+}
+
 class user_object final : public object {
  public:
-  user_object(space& where, std::uint64_t type, const registration& its_class, void* made) noexcept
+  user_object(space& where, std::uint64_t type, const registration& its_class, void* made)
       : object(where, kind::user, type), class_(its_class), object_(made) {}
   ~user_object() override { class_.destroy(object_); }
 
   void handle(call& c) override;
   bool cancel(session& who, std::uint64_t id) override;
   void forget(session& who) override;
+  void keep(std::vector<object_ref> others) noexcept { kept_ = std::move(others); }
 
  private:
   /// A coroutine of the class's that runs for a call. It keeps what it was given.
@@ -50,12 +56,12 @@ class user_object final : public object {
     std::list<running>::iterator place{};
   };
 
-  static detail::detached_task run(running& r, task<bytes> body);
-  static void finish(running& r);
+  static task<> run(running& r, task<bytes> body);
   static void answer(session& to, std::uint64_t id, std::span<const std::byte> result);
 
   const registration& class_;
   void* object_;
+  std::vector<object_ref> kept_;  // as long as this lives
   std::list<running> running_;
 };
 
@@ -75,7 +81,7 @@ void user_object::handle(call& c) {
   if (method.owner != class_.owner) {
     throw failure(outcome::refused, "brood: the method is of another class than the object");
   }
-  argument_reader arguments(where().home, c.in);
+  argument_reader arguments(where().home, c.in, this);
   if (method.call != nullptr) {
     const bytes result = method.call(object_, arguments);
     lend(where(), arguments);
@@ -83,17 +89,15 @@ void user_object::handle(call& c) {
   }
   task<bytes> body = method.start(object_, arguments);
   lend(where(), arguments);
-  std::vector<object_ref> kept;
-  for (const number n : arguments.numbers()) kept.emplace_back(&where().find(n));
+  auto kept = references(where(), arguments);
   if (c.id != 0) c.from.park(c.id, *this);
   running& r = running_.emplace_back(c.id != 0 ? &c.from : nullptr, c.id, *this, std::move(kept));
   r.place = std::prev(running_.end());
-  ++where().running;
   body.set_scope(r.scope);
-  run(r, std::move(body));
+  where().calls.start(run(r, std::move(body)));
 }
 
-detail::detached_task user_object::run(running& r, task<bytes> body) {
+task<> user_object::run(running& r, task<bytes> body) {
   try {
     const bytes result = co_await std::move(body);
     if (r.who != nullptr) answer(*r.who, r.id, result);
@@ -106,15 +110,11 @@ detail::detached_task user_object::run(running& r, task<bytes> body) {
   } catch (...) {
     if (r.who != nullptr) answering::failed(*r.who, r.id);
   }
-  finish(r);
-}
-
-void user_object::finish(running& r) {
-  space& where = r.self->where();
-  user_object& self = static_cast<user_object&>(*r.self);
-  const object_ref kept = std::move(r.self);
-  self.running_.erase(r.place);
-  if (--where.running == 0) where.none_running.notify_all();
+  object_ref kept = std::move(r.self);
+  space& where = kept->where();
+  static_cast<user_object&>(*kept).running_.erase(r.place);
+  kept = {};
+  where.sweep();
 }
 
 bool user_object::cancel(session& who, std::uint64_t id) {
@@ -143,6 +143,16 @@ object* make_user_object(space& where, std::uint64_t type, call& c) {
   object* made = new user_object(where, type, its_class, its_class.make(arguments));
   lend(where, arguments);
   return made;
+}
+
+number argument_reader::keep(const registration& its_class, void* made, std::uint64_t type) {
+  std::unique_ptr<void, void (*)(void*) noexcept> owned(made, its_class.destroy);
+  auto others = references(target_->where(), *this);
+  others.emplace_back(target_);
+  auto* o = new user_object(target_->where(), type, its_class, made);
+  static_cast<void>(owned.release());
+  o->keep(std::move(others));
+  return o->id();
 }
 
 stored_value apply_function(call& c, const stored_value* present) {

@@ -1,5 +1,6 @@
 // The manager's dict, set, list and value. (_TestContainers, TestSyncManagerTypes)
 #include <array>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -23,6 +24,25 @@ struct point {
   int x;
   int y;
 };
+
+/// Cannot be encoded.
+struct stubborn {
+  template <class Archive>
+  void save(Archive&) const {
+    throw std::domain_error("stubborn");
+  }
+  template <class Archive>
+  void load(Archive&) {}
+};
+
+/// A list that can hold itself.
+struct ring {
+  brood::managed::list<ring> next;
+};
+
+task<> append_many(brood::managed::list<int> l, int count) {
+  for (int i = 0; i < count; ++i) co_await l.append(i);
+}
 
 task<> write_in_child(brood::managed::dict<std::string, int> d) { co_await d.set("child", 5); }
 
@@ -176,6 +196,168 @@ TEST_CASE("a list") {
   });
 }
 
+TEST_CASE("parts of a list are replaced, equal ones counted, removed, an element updated in one step") {
+  served([](manager m) -> task<> {
+    const std::vector<int> first{0, 1, 2, 3, 4, 1};
+    auto l = co_await m.list<int>(first);
+    const std::size_t ones = co_await l.count(1);
+    CHECK(ones == 2);
+    const bool removed = co_await l.remove(1);
+    const bool not_there = co_await l.remove(7);
+    CHECK(removed);
+    CHECK_FALSE(not_there);
+    const std::array<int, 3> more{7, 8, 9};
+    co_await l.replace(1, 3, more);
+    const auto replaced = co_await l.items();
+    CHECK(replaced == std::vector<int>{0, 7, 8, 9, 4, 1});
+    co_await l.replace(-2, 100, std::vector<int>());
+    co_await l.replace(3, 1, std::vector<int>{5});  // an empty slice: inserts
+    const auto cut = co_await l.items();
+    CHECK(cut == std::vector<int>{0, 7, 8, 5, 9});
+    const int updated = co_await l.update<doubled>(-1, 2);
+    CHECK(updated == 20);
+    co_await l.sort();
+    const auto sorted = co_await l.items();
+    CHECK(sorted == std::vector<int>{0, 5, 7, 8, 20});
+    co_await l.sort(std::greater<>());
+    const int largest = co_await l.at(0);
+    CHECK(largest == 20);
+  });
+}
+
+TEST_CASE("to sort loses nothing that others append meanwhile") {
+  served_by_a_child([](manager m) -> task<> {
+    auto l = co_await m.list<int>();
+    auto child = co_await brood::spawn<append_many>(l, 200);
+    for (std::size_t size = 0; size < 200; size = co_await l.size()) co_await l.sort(std::greater<>());
+    co_await l.sort();
+    co_await child.result();
+    const auto all = co_await l.items();
+    bool right = all.size() == 200;
+    for (std::size_t i = 0; right && i < 200; ++i) right = all[i] == static_cast<int>(i);
+    CHECK(right);
+  });
+}
+
+TEST_CASE("an array has the size it was made with") {
+  served([](manager m) -> task<> {
+    auto a = co_await m.array<double>(3);
+    co_await a.set(-1, 1.5);
+    const auto items = co_await a.items();
+    CHECK(items == std::vector<double>{0, 0, 1.5});
+    const std::string beyond = co_await error_of(a.set(3, 1));
+    CHECK(beyond == "remote std::out_of_range");
+    const strings first{"a", "b"};
+    auto named = co_await m.array<std::string>(first, "names");
+    auto same = co_await m.array<std::string>(5, "names");
+    const std::size_t size = co_await same.size();
+    CHECK(size == 2);
+    CHECK(named == same);
+    const std::string a_list = co_await error_of(m.list<std::string>("names"));
+    CHECK(a_list == "brood::call_refused");
+  });
+}
+
+TEST_CASE("a name space keeps values of any types by their names") {
+  served([](manager m) -> task<> {
+    auto n = co_await m.name_space();
+    co_await n.set("limit", 5);
+    co_await n.set("who", "ann");
+    auto l = co_await m.list<int>();
+    co_await n.set("numbers", l);
+    const int limit = co_await n.get<int>("limit");
+    CHECK(limit == 5);
+    const auto who = co_await n.get<std::string>("who");
+    CHECK(who == "ann");
+    const auto kept = co_await n.get<brood::managed::list<int>>("numbers");
+    CHECK(kept == l);
+    const std::string other_type = co_await error_of(n.get<unsigned>("limit"));
+    CHECK(other_type == "brood::decode_error");
+    const std::string missing = co_await error_of(n.get<int>("none"));
+    CHECK(missing == "remote std::out_of_range");
+    co_await n.set("limit", 2.5);  // as another type from now on
+    const double real = co_await n.get<double>("limit");
+    CHECK(real == 2.5);
+    const strings names = co_await n.names();
+    CHECK(names == strings{"limit", "who", "numbers"});
+    const bool erased = co_await n.erase("who");
+    const bool there = co_await n.contains("who");
+    CHECK(erased);
+    CHECK_FALSE(there);
+  });
+}
+
+TEST_CASE("a walk along a list sees what is changed and appended meanwhile") {
+  served([](manager m) -> task<> {
+    const strings first{"a", "b"};
+    auto l = co_await m.list<std::string>(first);
+    auto walk = l.each();
+    const auto one = co_await walk.next();
+    CHECK(one == "a");
+    co_await l.set(1, "changed");
+    co_await l.append("c");
+    const auto two = co_await walk.next();
+    const auto three = co_await walk.next();
+    const auto end = co_await walk.next();
+    CHECK(two == "changed");
+    CHECK(three == "c");
+    CHECK_FALSE(end);
+    auto numbers = co_await m.list<int>();
+    co_await append_many(numbers, 10);
+    for (const std::size_t at_a_time : {0u, 1u, 3u, 10u, 100u}) {
+      int sum = 0;
+      auto all = numbers.each(at_a_time);
+      while (auto n = co_await all.next()) sum = 10 * sum % 999'983 + *n;
+      CHECK(sum == 123456789 % 999'983);
+    }
+  });
+}
+
+TEST_CASE("a walk along a dict sees what is set meanwhile, and ends where keys come or go") {
+  served([](manager m) -> task<> {
+    auto d = co_await m.dict<std::string, int>();
+    for (const char key : {'a', 'b', 'c'}) co_await d.set(std::string(1, key), key - 'a');
+    auto walk = d.each();
+    const auto one = co_await walk.next();
+    CHECK(one == std::pair<std::string, int>("a", 0));
+    co_await d.set("b", 10);
+    const auto two = co_await walk.next();
+    CHECK(two == std::pair<std::string, int>("b", 10));
+    co_await d.set("d", 3);
+    const std::string grown = co_await error_of(walk.next());
+    CHECK(grown == "remote std::runtime_error");
+    const auto end = co_await walk.next();
+    CHECK_FALSE(end);
+
+    // One that goes, and one that comes in its place.
+    auto again = d.each();
+    co_await again.next();
+    co_await d.erase("a");
+    co_await d.set("e", 4);
+    const std::string swapped = co_await error_of(again.next());
+    CHECK(swapped == "remote std::runtime_error");
+    for (const std::size_t at_a_time : {1u, 2u, 100u}) {
+      pairs all;
+      auto each = d.each(at_a_time);
+      while (auto item = co_await each.next()) all.push_back(*item);
+      CHECK(all == pairs{{"b", 10}, {"c", 2}, {"d", 3}, {"e", 4}});
+    }
+
+    auto s = co_await m.set<int>();
+    const std::vector<int> first{3, 1, 2};
+    co_await s.update(first);
+    std::vector<int> seen;
+    auto elements = s.each(2);
+    while (auto element = co_await elements.next()) seen.push_back(*element);
+    CHECK(seen == first);
+    auto broken = s.each();
+    co_await broken.next();
+    co_await s.add(9);
+    const std::string changed = co_await error_of(broken.next());
+    CHECK(changed == "remote std::runtime_error");
+  });
+}
+
 TEST_CASE("a set") {
   served([](manager m) -> task<> {
     auto s = co_await m.set<int>();
@@ -239,6 +421,60 @@ TEST_CASE("handles nest, and what is in a container lives as long as it") {
     co_await outer.erase("l");
     const auto kept = co_await again.items();  // this process holds it still
     CHECK(kept == std::vector<int>{1, 2});
+  });
+}
+
+TEST_CASE("a list of lists shares them; one that holds itself goes with its last handle") {
+  served_by_a_child([](manager m) -> task<> {
+    const std::size_t none = co_await m.objects();
+    CHECK(none == 0);
+    {
+      using inner = brood::managed::list<int>;
+      auto outer = co_await m.list<inner>();
+      for (int i = 0; i < 3; ++i) {
+        auto l = co_await m.list<int>();
+        co_await l.append(i);
+        co_await outer.append(l);
+      }
+      auto second = co_await outer.at(1);
+      co_await second.append(42);
+      const auto last = co_await outer.pop();
+      const auto numbers = co_await last.items();
+      CHECK(numbers == std::vector<int>{2});
+      const auto through = co_await outer.at(1);
+      const auto seen = co_await through.items();
+      CHECK(seen == std::vector<int>{1, 42});
+      const std::size_t four = co_await m.objects();
+      CHECK(four == 4);
+    }
+    const std::size_t left = co_await m.objects();
+    CHECK(left == 0);
+    {
+      auto own = co_await m.list<ring>();
+      const ring to_itself{own};
+      co_await own.append(to_itself);
+      const ring got = co_await own.at(0);
+      CHECK(got.next == own);
+    }
+    const std::size_t rings = co_await m.objects();
+    CHECK(rings == 0);
+  });
+}
+
+TEST_CASE("what cannot be encoded fails here, what fails there leaves nothing behind") {
+  served_by_a_child([](manager m) -> task<> {
+    auto d = co_await m.dict<int, stubborn>();
+    const stubborn s;
+    CHECK_THROWS_AS(static_cast<void>(d.set(1, s)), std::domain_error);
+    auto n = co_await m.dict<int, int>();
+    for (int i = 0; i < 1000; ++i) {
+      const std::string failed = co_await error_of(n.update<always_throws>(i));
+      if (failed != "remote std::domain_error") FAIL(failed);
+    }
+    const std::size_t size = co_await n.size();
+    CHECK(size == 0);
+    const std::size_t objects = co_await m.objects();
+    CHECK(objects == 2);
   });
 }
 

@@ -8,10 +8,13 @@
 #include <vector>
 
 #include "brood/channel/queue.hpp"
+#include "brood/coroutine/nursery.hpp"
+#include "brood/coroutine/sleep.hpp"
 #include "brood/coroutine/when_all.hpp"
 #include "brood/coroutine/with_timeout.hpp"
 #include "brood/process/current.hpp"
 #include "brood/process/spawn.hpp"
+#include "brood/runtime/stream.hpp"
 #include "scale.hpp"
 #include "served.hpp"
 
@@ -72,6 +75,71 @@ class environment {
     return found != nullptr ? found : "";
   }
 };
+
+int square(int x) { return x * x; }
+int sum(int a, int b) { return a + b; }
+int throw_odd(int x) { return x % 2 == 0 ? x : throw std::domain_error("odd"); }
+
+/// Uses each kind of object as a user would. (TestSyncManagerTypes)
+task<int> use_all_types(manager m, managed::event e, managed::lock l, managed::lock rl, managed::semaphore s,
+                        managed::semaphore bounded, managed::condition c, managed::barrier b, managed::pool p,
+                        managed::queue<int> q) {
+  co_await e.wait();
+  {
+    auto guard = co_await l.acquire();
+    auto outer = co_await rl.acquire();
+    auto inner = co_await rl.acquire();
+    auto permit = co_await s.acquire();
+    auto other = co_await bounded.acquire();
+    auto waiting = co_await c.notify_all();
+    static_cast<void>(waiting);
+  }
+  co_await b.arrive();
+  const int six = co_await q.get();
+  co_await q.task_done();
+  auto list = co_await m.list<int>("list");
+  co_await list.append(six);
+  auto dict = co_await m.dict<std::string, int>("dict");
+  co_await dict.set("foo", six);
+  auto set = co_await m.set<int>("set");
+  co_await set.add(six);
+  auto value = co_await m.value<int>(0, "value");
+  co_await value.set(six);
+  auto array = co_await m.array<int>(6, "array");
+  co_await array.set(5, six);
+  auto names = co_await m.name_space("names");
+  co_await names.set("x", six);
+  const std::vector<int> items{1, 2, 3};
+  int total = 0;
+  for (const int n : co_await p.map<square>(items)) total += n;
+  co_return total;
+}
+
+/// Something that takes turns of the loop to end once it is asked to.
+class slow_to_end {
+ public:
+  task<> stay() { return nested(100); }
+
+ private:
+  static task<> nested(int depth) {
+    co_await brood::with_nursery([depth](brood::nursery& n) -> task<> {
+      if (depth > 0) n.start(nested(depth - 1));
+      co_await brood::sleep_for(1h);
+    });
+  }
+};
+
+task<> call_stay(managed::object<slow_to_end> o) { co_await o.call<&slow_to_end::stay>(); }
+
+/// Ends with a manager, its objects and calls still there.
+task<> leave_a_manager_behind() {
+  auto m = co_await manager::start().in_this_process();
+  auto l = co_await m.list<int>("l");
+  co_await l.append(1);
+  auto o = co_await m.make<slow_to_end>();
+  brood::runtime::current().start(call_stay(o), [](const std::exception_ptr&) {});
+  co_await l.size();  // `stay` has come before this
+}
 
 task<> take_from(brood::queue<managed::list<int>> q) {
   auto l = co_await q.get();
@@ -136,6 +204,88 @@ TEST_CASE("an initializer runs in the server's process; one that throws, and the
     co_await m.shutdown();
     const std::string failed = co_await error_of(manager::start().initializer<fail_to_initialize>());
     CHECK(failed == "remote std::runtime_error");
+  });
+}
+
+TEST_CASE("every kind of object is usable from a child; afterwards the server alone is left") {
+  served_by_a_child([](manager m) -> task<> {
+    {
+      auto e = co_await m.event();
+      auto l = co_await m.lock();
+      auto rl = co_await m.rlock();
+      auto s = co_await m.semaphore(1);
+      auto bounded = co_await m.bounded_semaphore(1);
+      auto c = co_await m.condition(l);
+      auto b = co_await m.barrier(2);
+      auto p = co_await m.pool(2);
+      auto q = co_await m.queue<int>();
+      auto child = co_await brood::spawn<use_all_types>(m, e, l, rl, s, bounded, c, b, p, q);
+      co_await e.set();
+      co_await b.arrive();
+      co_await q.put(6);
+      co_await q.join();
+      const int total = co_await child.result();
+      CHECK(total == 14);
+      auto list = co_await m.list<int>("list");
+      const int in_list = co_await list.at(0);
+      auto dict = co_await m.dict<std::string, int>("dict");
+      const int in_dict = co_await dict.at("foo");
+      auto set = co_await m.set<int>("set");
+      const int in_set = co_await set.pop();
+      auto value = co_await m.value<int>(0, "value");
+      const int in_value = co_await value.get();
+      auto array = co_await m.array<int>(6, "array");
+      const int in_array = co_await array.at(5);
+      auto names = co_await m.name_space("names");
+      const int in_names = co_await names.get<int>("x");
+      CHECK(std::vector<int>{in_list, in_dict, in_set, in_value, in_array, in_names} ==
+            std::vector<int>(6, 6));
+      co_await p.close();
+    }
+    const std::size_t named = co_await m.objects();
+    CHECK(named == 6);
+    const auto left = brood::active_children();
+    REQUIRE(left.size() == 1);
+    CHECK(left.front().pid() == m.pid());
+  });
+}
+
+TEST_CASE("a pool in the manager: calls, errors, streams, a client that is killed, its end") {
+  served_by_a_child([](manager m) -> task<> {
+    const std::string none = co_await error_of(m.pool(0));
+    CHECK(none == "remote std::invalid_argument");
+    auto p = co_await m.pool(2, "workers");
+    auto same = co_await m.pool(5, "workers");
+    CHECK(p == same);
+    const int five = co_await p.apply<sum>(2, 3);
+    CHECK(five == 5);
+    const std::vector<int> items{1, 2, 3, 4, 5};
+    const std::vector<int> squares = co_await p.map<square>(items);
+    CHECK(squares == std::vector<int>{1, 4, 9, 16, 25});
+    const std::vector<std::tuple<int, int>> tuples{{1, 2}, {3, 4}};
+    const std::vector<int> sums = co_await p.starmap<sum>(tuples);
+    CHECK(sums == std::vector<int>{3, 7});
+    const std::string odd = co_await error_of(p.map<throw_odd>(items));
+    CHECK(odd == "remote std::domain_error");  // the worker's, not the server's
+    std::vector<int> streamed;
+    auto stream = p.imap<square>(items);
+    while (auto n = co_await stream.next()) streamed.push_back(*n);
+    CHECK(streamed == squares);
+    auto half = p.imap<square>(items);
+    co_await half.next();  // and the rest is given up
+    co_await p.close();
+    const std::string closed = co_await error_of(p.apply<square>(1));
+    CHECK(closed == "remote brood::closed");
+  });
+}
+
+TEST_CASE("a manager in this process ends with its runtime, without a word") {
+  run_clean([]() -> task<> {
+    auto child = co_await brood::spawn<leave_a_manager_behind>().stderr_(brood::piped);
+    const std::string said = co_await child.stderr_().read_all();
+    CHECK(said == "");
+    const auto status = co_await child.join();
+    CHECK(status.exitcode == 0);
   });
 }
 

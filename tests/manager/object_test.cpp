@@ -4,10 +4,13 @@
 #include <string>
 #include <vector>
 
+#include "brood/coroutine/generator.hpp"
 #include "brood/coroutine/nursery.hpp"
 #include "brood/coroutine/sleep.hpp"
+#include "brood/coroutine/when_all.hpp"
 #include "brood/coroutine/with_timeout.hpp"
 #include "brood/process/current.hpp"
+#include "brood/process/spawn.hpp"
 #include "brood/runtime/detail/local_event.hpp"
 #include "served.hpp"
 #include "visitors.hpp"
@@ -58,6 +61,89 @@ class counter {
   int value_;
   brood::detail::local_event opened_;
   managed::list<int> kept_;
+};
+
+/// Counts the coroutines that run in it.
+class gate {
+ public:
+  task<> stay() {
+    const struct visit {
+      explicit visit(gate& g) : at(g) { ++at.present_; }
+      ~visit() { --at.present_, ++at.left_, at.somebody_left_.notify_all(); }
+      gate& at;
+    } here(*this);
+    co_await never_.wait();
+  }
+  int present() const { return present_; }
+  /// Waits until `count` have gone.
+  task<> left(int count) {
+    while (left_ < count) co_await somebody_left_.wait();
+  }
+
+ private:
+  int present_ = 0;
+  int left_ = 0;
+  brood::detail::local_event never_;
+  brood::detail::local_event somebody_left_;
+};
+
+task<> stay_at(managed::object<gate> g, int times) {
+  std::vector<decltype(g.call<&gate::stay>())> calls;
+  for (int i = 0; i < times; ++i) calls.push_back(g.call<&gate::stay>());
+  co_await brood::when_all(std::move(calls));
+}
+
+/// An object that only this process has, with a coroutine of its own in it.
+task<> stay_alone(manager m, managed::event there) {
+  auto c = co_await m.make<counter>();
+  co_await brood::with_nursery([&](brood::nursery& n) -> task<> {
+    n.start([](managed::object<counter> of) -> task<> { co_await of.call<&counter::wait_open>(""); }(c));
+    co_await c.call<&counter::add>(1);  // it waits by now
+    co_await there.set();
+  });
+}
+
+/// Gives its values one by one.
+class fountain {
+ public:
+  explicit fountain(int start) : value_(start) { ++alive; }
+  fountain(const fountain&) = delete;
+  fountain& operator=(const fountain&) = delete;
+  ~fountain() { --alive; }
+
+  brood::generator<int> squares(int count) {
+    for (int i = 0; i < count; ++i) {
+      co_await brood::yield();
+      co_yield value_ + i* i;
+    }
+  }
+  brood::generator<std::string> until_it_throws(const std::string& what) {
+    co_yield what;
+    throw std::domain_error(what);
+  }
+  brood::generator<int> for_ever(managed::list<int> from) {
+    for (;;) {
+      for (const int n : co_await from.items()) co_yield n;
+    }
+  }
+
+ private:
+  int value_;
+};
+
+/// Reads one value of a stream that has no end, and is killed.
+task<> read_for_ever(manager m, managed::event there) {
+  auto f = co_await m.make<fountain>(1);
+  auto squares = f.each<&fountain::squares>(1 << 30);
+  co_await squares.next();
+  co_await there.set();
+  while (co_await squares.next()) {
+  }
+}
+
+class census {
+ public:
+  int counters() const { return alive; }
 };
 
 class refuses {
@@ -172,6 +258,79 @@ TEST_CASE("a coroutine in the server is cancelled with its caller") {
     CHECK(late == "brood::timed_out");
     const int one = co_await c.call<&counter::add>(1);
     CHECK(one == 1);
+  });
+}
+
+TEST_CASE("a coroutine in the server is cancelled when its client is killed") {
+  served_by_a_child([](manager m) -> task<> {
+    auto g = co_await m.make<gate>();
+    auto child = co_await brood::spawn<stay_at>(g, 100);
+    for (int present = 0; present < 100;) present = co_await g.call<&gate::present>();
+    child.kill();
+    co_await brood::with_timeout(30s, g.call<&gate::left>(100));
+    const int present = co_await g.call<&gate::present>();
+    CHECK(present == 0);
+    co_await child.join();
+
+    // And the object goes, if nobody else has it.
+    auto there = co_await m.event();
+    auto all = co_await m.make<census>();
+    auto alone = co_await brood::spawn<stay_alone>(m, there);
+    co_await there.wait();
+    const int one = co_await all.call<&census::counters>();
+    CHECK(one == 1);
+    alone.kill();
+    co_await alone.join();
+    for (int left = 1; left > 0;) left = co_await all.call<&census::counters>();
+  });
+}
+
+TEST_CASE("a method that gives a generator gives its values one by one") {
+  served_by_a_child([](manager m) -> task<> {
+    const std::size_t before = co_await m.objects();
+    {
+      auto f = co_await m.make<fountain>(100);
+      auto squares = f.each<&fountain::squares>(4);
+      std::vector<int> all;
+      while (auto n = co_await squares.next()) all.push_back(*n);
+      CHECK(all == std::vector<int>{100, 101, 104, 109});
+      const auto nothing_more = co_await squares.next();
+      CHECK_FALSE(nothing_more);
+
+      auto failing = f.each<&fountain::until_it_throws>("text");
+      const auto text = co_await failing.next();
+      CHECK(text == "text");
+      const std::string thrown = co_await error_of(failing.next());
+      CHECK(thrown == "remote std::domain_error");
+
+      const std::vector<int> numbers{1, 2, 3};
+      auto l = co_await m.list<int>(numbers);
+      auto cycle = f.each<&fountain::for_ever>(l);
+      l = {};  // the generator has it
+      for (int i = 0; i < 7; ++i) {
+        const auto n = co_await cycle.next();
+        CHECK(n == i % 3 + 1);
+      }
+      f = {};  // and the object
+      const auto still = co_await cycle.next();
+      CHECK(still == 2);
+    }
+    const std::size_t after = co_await m.objects();
+    CHECK(after == before);
+  });
+}
+
+TEST_CASE("a generator in the server ends with the client that reads it") {
+  served_by_a_child([](manager m) -> task<> {
+    auto there = co_await m.event();
+    auto all = co_await m.make<census>();
+    auto reader = co_await brood::spawn<read_for_ever>(m, there);
+    co_await there.wait();
+    reader.kill();
+    co_await reader.join();
+    for (int left = 1; left > 0;) left = co_await all.call<&census::counters>();
+    const std::size_t objects = co_await m.objects();
+    CHECK(objects == 2);
   });
 }
 

@@ -5,51 +5,18 @@
 #include <string>
 #include <vector>
 
-#include "brood/manager/detail/protocol.hpp"
+#include "brood/manager/manager.hpp"
 #include "catch.hpp"
 #include "channel/framing.hpp"
 #include "manager/session.hpp"
+#include "messages.hpp"
 
 using namespace brood::remote;
 using brood::bytes;
+using remote_test::call_of;
+using remote_test::message;
 
 namespace {
-
-/// Writes requests as a client would, or as none would.
-struct message {
-  bytes data;
-  message(std::uint64_t id, operation what) {
-    put_count(data, id);
-    data.push_back(static_cast<std::byte>(what));
-  }
-  message& count(std::uint64_t n) {
-    put_count(data, n);
-    return *this;
-  }
-  message& byte(unsigned n) {
-    data.push_back(static_cast<std::byte>(n));
-    return *this;
-  }
-  message& fixed(std::uint64_t n) {
-    put_fixed(data, n);
-    return *this;
-  }
-  message& text(const std::string& t) {
-    put_text(data, t);
-    return *this;
-  }
-  message& value(const std::string& v, const std::vector<number>& objects = {}) {
-    put_count(data, v.size() << 1 | (objects.empty() ? 0 : 1));
-    if (!objects.empty()) put_count(data, objects.size());
-    for (const number n : objects) put_count(data, n);
-    put_bytes(data, std::as_bytes(std::span(v)));
-    return *this;
-  }
-};
-
-message call_of(std::uint64_t id, number object, auto method) {
-  return message(id, operation::call).count(object).count(static_cast<std::uint64_t>(method));
-}
 
 /// One client, and what it has been answered.
 struct speaker {
@@ -81,12 +48,17 @@ struct speaker {
     brood::detail::byte_reader in(answer);
     return in.read_number();
   }
-  number list() { return make(kind::list, message(1, operation::create).byte(2).fixed(7).text("")); }
+  number list() { return make(kind::list, message(1, operation::create).byte(2).fixed(7).text("").count(0)); }
   number lock() { return make(kind::lock, message(1, operation::create).byte(6).fixed(7).text("").byte(0)); }
 
   std::unique_ptr<session> own;
   std::uint64_t id = 0;
   bytes answer;
+};
+
+class nothing_special {
+ public:
+  int answer() { return 42; }
 };
 
 constexpr int value = 1;
@@ -206,6 +178,9 @@ TEST_CASE("what is no request ends the connection, wrong arguments are answered"
   CHECK(a.ask(message(2, operation::create).byte(200).fixed(1).text("")) == refused);
   CHECK(a.ask(message(2, operation::create).byte(11).fixed(1).text("").fixed(1)) ==
         refused);  // no such class
+  // A name that meets a method's in the table of all names: nothing to construct there.
+  const std::uint64_t method = method_entry<nothing_special, &nothing_special::answer>::name();
+  CHECK(a.ask(message(2, operation::create).byte(11).fixed(1).text("").fixed(method ^ 1)) == refused);
   CHECK(a.ask(call_of(2, l, list_method::size)) == value);
   CHECK(all.size() == 1);
 }

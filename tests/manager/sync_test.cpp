@@ -29,6 +29,13 @@ task<> hold_for_ever(managed::lock l, managed::semaphore s, managed::event held)
   for (;;) pause();
 }
 
+task<> lease_for_ever(managed::queue<int> q, managed::event held) {
+  std::vector<managed::lease<int>> all;
+  for (int i = 0; i < 5; ++i) all.push_back(co_await q.get_leased());
+  co_await held.set();
+  for (;;) pause();
+}
+
 task<> arrive_for_ever(managed::barrier b) { co_await b.arrive(); }
 task<> get_for_ever(managed::queue<int> q) { co_await q.get(); }
 
@@ -142,6 +149,75 @@ TEST_CASE("join of a queue waits until every item is done with") {
     CHECK(joined);
     const std::string too_often = co_await error_of(q.task_done());
     CHECK(too_often == "remote std::logic_error");
+  });
+}
+
+TEST_CASE("an item on lease comes back to the front unless it is done with") {
+  served([](manager m) -> task<> {
+    auto q = co_await m.queue<std::string>();
+    for (const char* item : {"a", "b", "c"}) co_await q.put(item);
+    {
+      auto a = co_await q.get_leased();
+      auto b = co_await q.get_leased();
+      CHECK(*b == "b");
+      a.done();
+      CHECK_THROWS_AS(a.done(), std::logic_error);
+      const std::size_t size = co_await q.size();
+      CHECK(size == 1);
+    }
+    const std::string again = co_await q.get();
+    CHECK(again == "b");
+    co_await q.task_done();
+    auto last = co_await q.get_leased();
+    co_await q.close();
+    // It may come back: neither the end for those who wait nor for those who wait for all to be done.
+    bool joined = false;
+    std::optional<std::string> came;
+    co_await brood::with_nursery([&](brood::nursery& n) -> task<> {
+      n.start([](managed::queue<std::string> of, bool& done) -> task<> {
+        co_await of.join();
+        done = true;
+      }(q, joined));
+      n.start([](managed::queue<std::string> of, std::optional<std::string>& into) -> task<> {
+        auto item = co_await of.next_leased();
+        if (item) into = **item;
+        if (item) item->done();
+      }(q, came));
+      const std::size_t size = co_await q.size();
+      CHECK(size == 0);
+      CHECK_FALSE(joined);
+      const auto dropped = std::move(last);
+    });
+    CHECK(joined);
+    CHECK(came == "c");
+    const auto end = co_await q.next_leased();
+    CHECK_FALSE(end);
+    const std::string late = co_await error_of(q.get_leased());
+    CHECK(late == "brood::closed");
+  });
+}
+
+TEST_CASE("a lease that is cancelled takes nothing; a holder that is killed loses it") {
+  served_by_a_child([](manager m) -> task<> {
+    auto q = co_await m.queue<int>();
+    for (int round = 0; round < 100; ++round) {
+      const std::string late = co_await error_of(brood::with_timeout(0ms, q.get_leased()));
+      CHECK(late == "brood::timed_out");
+    }
+    for (int i = 0; i < 10; ++i) co_await q.put(i);
+    auto held = co_await m.event();
+    auto holder = co_await brood::spawn<lease_for_ever>(q, held);
+    co_await held.wait();
+    const std::size_t left = co_await q.size();
+    CHECK(left == 5);
+    holder.kill();
+    co_await holder.join();
+    std::vector<int> all;
+    while (all.size() < 10) {
+      for (const int n : co_await q.get_many(10)) all.push_back(n);
+    }
+    std::sort(all.begin(), all.end());
+    CHECK(all == std::vector<int>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9});
   });
 }
 

@@ -1,12 +1,14 @@
 // managed::dict: a dictionary in a manager.
 #pragma once
 
+#include <algorithm>
 #include <concepts>
 #include <optional>
 #include <ranges>
 #include <utility>
 #include <vector>
 
+#include "brood/coroutine/generator.hpp"
 #include "brood/manager/detail/proxy.hpp"
 #include "brood/manager/detail/registry.hpp"
 
@@ -39,6 +41,41 @@ struct to_item {
     return {std::move(key), from.value<V>()};
   }
 };
+
+/// Some of the items of a dict or a set, and what its keys were when they were read.
+template <class Items>
+struct stretch {
+  std::uint64_t version;
+  Items items;
+};
+template <class Finish>
+struct to_stretch {
+  auto operator()(answer_reader& from) const {
+    const std::uint64_t version = from.count();
+    return stretch<decltype(Finish()(from))>{version, Finish()(from)};
+  }
+};
+
+/// From item to item. Each answer says what the keys were; the server refuses to go on from others.
+template <class K, class Item, class Finish, class Method>
+generator<Item> walk(object_pointer through, Method method, std::size_t at_a_time,
+                     const K& (*key_of)(const Item&)) {
+  std::optional<K> last;
+  for (std::uint64_t version = 0;;) {
+    request what(through, method);
+    what.count(version).count(std::max<std::size_t>(at_a_time, 1));
+    if (last) what.template value<K>(*last);
+    remote_call reading(std::move(what), to_stretch<Finish>());
+    auto some = co_await std::move(reading);
+    if (some.items.empty()) co_return;
+    version = some.version;
+    for (auto&& item : some.items) {
+      Item own = std::move(item);
+      last = key_of(own);
+      co_yield std::move(own);
+    }
+  }
+}
 
 /// Reads a value that may be missing out of an answer.
 template <class V>
@@ -119,6 +156,14 @@ class dict : public remote::proxy_of<dict<K, V>> {
   auto keys() const { return asked<remote::to_values<K>>(method::keys); }
   auto values() const { return asked<remote::to_values<V>>(method::values); }
   auto items() const { return asked<remote::to_items<K, V>>(method::items); }
+  /// The pairs one after the other, each as it is when it is asked for: what is set meanwhile is seen. Once
+  /// keys have come or gone, the next one throws `remote_error`, `std::runtime_error`. With `at_a_time` they
+  /// come in groups of so many, each as it was at one moment.
+  generator<std::pair<K, V>> each(std::size_t at_a_time = 1) const {
+    return remote::walk<K, std::pair<K, V>, remote::to_items<K, V>>(
+        this->object(), method::walk, at_a_time,
+        +[](const std::pair<K, V>& item) -> const K& { return item.first; });
+  }
   /// Sets all pairs of a range.
   template <std::ranges::sized_range Pairs>
   auto update(Pairs&& pairs) const {

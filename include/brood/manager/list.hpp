@@ -1,106 +1,216 @@
-// managed::list: a list in a manager.
+// managed::list and managed::array: values in order in a manager.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <optional>
 #include <ranges>
+#include <utility>
 
+#include "brood/coroutine/generator.hpp"
+#include "brood/coroutine/task.hpp"
 #include "brood/manager/detail/proxy.hpp"
+#include "brood/manager/detail/registry.hpp"
+
+namespace brood::remote {
+
+/// What lists and arrays share. Every member is one request, and one step, but for `each` and `sort`. Indices
+/// below zero count from the end: -1 is the last. An index that is not there throws `remote_error`,
+/// `std::out_of_range`. Values are equal where their encodings are.
+template <class Self, class T>
+class sequence : public proxy_of<Self> {
+ protected:
+  using method = list_method;
+
+ public:
+  using proxy_of<Self>::proxy_of;
+
+  auto at(std::int64_t index) const { return remote_call(about(method::at, index), to_value<T>()); }
+  template <argument_for<T> A = T>
+  auto set(std::int64_t index, A&& value) const {
+    detail::require_safe_temporary<A>();
+    request what = about(method::set, index);
+    what.value(as<T>(value));
+    return remote_call(std::move(what), to_nothing());
+  }
+  /// `update<f>(index, arguments...)` runs `T f(T, arguments...)` or `void f(T&, arguments...)` in the
+  /// server, with nothing in between. Gives the new value.
+  template <auto F, class... A>
+  auto update(std::int64_t index, A&&... arguments) const {
+    detail::require_safe_temporary<A...>();
+    using entry = update_entry<F>;
+    static_assert(std::is_same_v<typename entry::value, T>, "the function's first parameter is the element");
+    request what = about(method::apply, index);
+    what.fixed(entry::name());
+    entry::put_arguments(what, std::forward<A>(arguments)...);
+    return remote_call(std::move(what), to_value<T>());
+  }
+  auto size() const { return remote_call(about(method::size), to_size()); }
+  /// As they are at one moment: a copy.
+  auto items() const { return remote_call(about(method::items), to_values<T>()); }
+  /// Those from `begin` up to but without `end`, as far as they are there.
+  auto slice(std::int64_t begin, std::int64_t end = std::numeric_limits<std::int64_t>::max()) const {
+    request what = about(method::slice, begin);
+    what.index(end);
+    return remote_call(std::move(what), to_values<T>());
+  }
+  /// One after the other, each as it is when it is asked for: what is changed or appended meanwhile is seen.
+  /// With `at_a_time` they come in groups of so many, each as it was at one moment.
+  generator<T> each(std::size_t at_a_time = 1) const { return walk(*this, at_a_time); }
+  /// Where the first one is that is equal; empty if nowhere.
+  template <argument_for<T> A = T>
+  auto index(A&& value) const {
+    detail::require_safe_temporary<A>();
+    return remote_call(about_value(method::index, as<T>(value)), to_index());
+  }
+  /// How many are equal.
+  template <argument_for<T> A = T>
+  auto count(A&& value) const {
+    detail::require_safe_temporary<A>();
+    return remote_call(about_value(method::count, as<T>(value)), to_size());
+  }
+  auto reverse() const { return remote_call(about(method::reverse), to_nothing()); }
+  /// Sorts them here, and puts them back if nothing was changed meanwhile; else once more.
+  template <class Less = std::less<>>
+  task<> sort(Less less = Less()) const {
+    return sorted(*this, std::move(less));
+  }
+
+ protected:
+  request about(method which) const { return request(this->object(), which); }
+  request about(method which, std::int64_t index) const {
+    request what(this->object(), which);
+    what.index(index);
+    return what;
+  }
+  request about_value(method which, const T& value) const {
+    request what(this->object(), which);
+    what.value(value);
+    return what;
+  }
+  template <class Values>
+  static void put_all(request& what, const Values& values) {
+    what.count(std::ranges::size(values));
+    for (const auto& value : values) what.template value<T>(value);
+  }
+
+ private:
+  struct to_index {
+    std::optional<std::size_t> operator()(answer_reader& from) const {
+      const std::uint64_t found = from.count();
+      return found == 0 ? std::nullopt : std::optional(static_cast<std::size_t>(found - 1));
+    }
+  };
+  struct versioned {
+    std::uint64_t version;
+    std::vector<T> values;
+  };
+  struct to_versioned {
+    versioned operator()(answer_reader& from) const {
+      const std::uint64_t version = from.count();
+      return {version, from.values<T>()};
+    }
+  };
+
+  static generator<T> walk(sequence self, std::size_t at_a_time) {
+    const auto step = static_cast<std::int64_t>(std::clamp<std::size_t>(at_a_time, 1, 1 << 20));
+    for (std::int64_t at = 0;; at += step) {
+      auto some = co_await self.slice(at, at + step);
+      if (some.empty()) co_return;
+      for (auto&& value : some) co_yield static_cast<T>(std::move(value));
+    }
+  }
+  template <class Less>
+  static task<> sorted(sequence self, Less less) {
+    for (bool done = false; !done;) {
+      remote_call reading(self.about(method::versioned_items), to_versioned());
+      versioned now = co_await std::move(reading);
+      std::sort(now.values.begin(), now.values.end(), less);
+      request what = self.about(method::assign_if);
+      what.count(now.version);
+      put_all(what, now.values);
+      remote_call writing(std::move(what), to_flag());
+      done = co_await std::move(writing);
+    }
+  }
+};
+
+}  // namespace brood::remote
 
 namespace brood::managed {
 
-/// Every member is one request, and one step. Indices below zero count from the end: -1 is the last. An index that is not
-/// there throws `remote_error`, `std::out_of_range`.
+/// A list of any length.
 template <class T>
-class list : public remote::proxy_of<list<T>> {
+class list : public remote::sequence<list<T>, T> {
+  using base = remote::sequence<list<T>, T>;
   using method = remote::list_method;
 
  public:
-  using remote::proxy_of<list>::proxy_of;
+  using base::base;
   static std::uint64_t type() { return remote::type_key<T>(remote::kind::list); }
 
-  auto at(std::int64_t index) const { return remote_call(about(method::at, index), remote::to_value<T>()); }
-  template <remote::argument_for<T> A = T>
-  auto set(std::int64_t index, A&& value) const {
-    detail::require_safe_temporary<A>();
-    remote::request what = about(method::set, index);
-    what.value(remote::as<T>(value));
-    return remote_call(std::move(what), remote::to_nothing());
-  }
   template <remote::argument_for<T> A = T>
   auto append(A&& value) const {
     detail::require_safe_temporary<A>();
-    remote::request what = about(method::append);
-    what.value(remote::as<T>(value));
-    return remote_call(std::move(what), remote::to_nothing());
+    return remote_call(this->about_value(method::append, remote::as<T>(value)), remote::to_nothing());
   }
   template <std::ranges::sized_range Values>
   auto extend(Values&& values) const {
     detail::require_safe_temporary<Values>();
-    return remote_call(with(method::extend, values), remote::to_nothing());
+    return with(this->about(method::extend), values);
   }
   /// Replaces all there is.
   template <std::ranges::sized_range Values>
   auto assign(Values&& values) const {
     detail::require_safe_temporary<Values>();
-    return remote_call(with(method::assign, values), remote::to_nothing());
+    return with(this->about(method::assign), values);
+  }
+  /// Replaces those of `slice(begin, end)`, by any number of values.
+  template <std::ranges::sized_range Values>
+  auto replace(std::int64_t begin, std::int64_t end, Values&& values) const {
+    detail::require_safe_temporary<Values>();
+    remote::request what = this->about(method::replace, begin);
+    what.index(end);
+    return with(std::move(what), values);
   }
   /// Before the element at `index`; beyond the ends, at the end.
   template <remote::argument_for<T> A = T>
   auto insert(std::int64_t index, A&& value) const {
     detail::require_safe_temporary<A>();
-    remote::request what = about(method::insert, index);
+    remote::request what = this->about(method::insert, index);
     what.value(remote::as<T>(value));
     return remote_call(std::move(what), remote::to_nothing());
   }
   auto erase(std::int64_t index) const {
-    return remote_call(about(method::erase, index), remote::to_nothing());
+    return remote_call(this->about(method::erase, index), remote::to_nothing());
+  }
+  /// The first one that is equal; gives whether there was one.
+  template <remote::argument_for<T> A = T>
+  auto remove(A&& value) const {
+    detail::require_safe_temporary<A>();
+    return remote_call(this->about_value(method::remove, remote::as<T>(value)), remote::to_flag());
   }
   auto pop(std::int64_t index = -1) const {
-    return remote_call(about(method::pop, index), remote::to_value<T>());
+    return remote_call(this->about(method::pop, index), remote::to_value<T>());
   }
-  auto size() const { return remote_call(about(method::size), remote::to_size()); }
-  /// As they are at one moment: a copy.
-  auto items() const { return remote_call(about(method::items), remote::to_values<T>()); }
-  /// Those from `begin` up to but without `end`, as far as they are there.
-  auto slice(std::int64_t begin, std::int64_t end = std::numeric_limits<std::int64_t>::max()) const {
-    remote::request what = about(method::slice, begin);
-    what.index(end);
-    return remote_call(std::move(what), remote::to_values<T>());
-  }
-  auto clear() const { return remote_call(about(method::clear), remote::to_nothing()); }
-  auto reverse() const { return remote_call(about(method::reverse), remote::to_nothing()); }
-  /// Where the first one is whose encoding is equal; empty if nowhere.
-  template <remote::argument_for<T> A = T>
-  auto index(A&& value) const {
-    detail::require_safe_temporary<A>();
-    remote::request what = about(method::index);
-    what.value(remote::as<T>(value));
-    return remote_call(std::move(what), to_index());
-  }
+  auto clear() const { return remote_call(this->about(method::clear), remote::to_nothing()); }
 
  private:
-  struct to_index {
-    std::optional<std::size_t> operator()(remote::answer_reader& from) const {
-      const std::uint64_t found = from.count();
-      return found == 0 ? std::nullopt : std::optional(static_cast<std::size_t>(found - 1));
-    }
-  };
-
-  remote::request about(method which) const { return remote::request(this->object(), which); }
-  remote::request about(method which, std::int64_t index) const {
-    remote::request what(this->object(), which);
-    what.index(index);
-    return what;
-  }
   template <class Values>
-  remote::request with(method which, const Values& values) const {
-    remote::request what(this->object(), which);
-    what.count(std::ranges::size(values));
-    for (const auto& value : values) what.template value<T>(value);
-    return what;
+  static remote_call<remote::to_nothing> with(remote::request what, const Values& values) {
+    base::put_all(what, values);
+    return {std::move(what), {}};
   }
+};
+
+/// As many values as it was made with.
+template <class T>
+class array : public remote::sequence<array<T>, T> {
+ public:
+  using remote::sequence<array<T>, T>::sequence;
+  static std::uint64_t type() { return remote::type_key<array, T>(remote::kind::list); }
 };
 
 }  // namespace brood::managed

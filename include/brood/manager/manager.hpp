@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "brood/channel/address.hpp"
 #include "brood/channel/authkey.hpp"
@@ -22,7 +23,9 @@
 #include "brood/manager/event.hpp"
 #include "brood/manager/list.hpp"
 #include "brood/manager/lock.hpp"
+#include "brood/manager/name_space.hpp"
 #include "brood/manager/object.hpp"
+#include "brood/manager/pool.hpp"
 #include "brood/manager/queue.hpp"
 #include "brood/manager/semaphore.hpp"
 #include "brood/manager/set.hpp"
@@ -79,7 +82,23 @@ class BROOD_API manager {
   }
   template <class T>
   auto list(std::string_view name = {}) const {
-    return made<managed::list<T>>(remote::kind::list, name);
+    return list<T>(std::vector<T>(), name);
+  }
+  /// With its first values, where it is new.
+  template <class T>
+  auto list(const std::vector<T>& first, std::string_view name = {}) const {
+    return sequence<managed::list<T>>(first, name);
+  }
+  template <class T>
+  auto array(std::size_t size, std::string_view name = {}) const {
+    return array<T>(std::vector<T>(size), name);
+  }
+  template <class T>
+  auto array(const std::vector<T>& first, std::string_view name = {}) const {
+    return sequence<managed::array<T>>(first, name);
+  }
+  auto name_space(std::string_view name = {}) const {
+    return made<managed::name_space>(remote::kind::dict, name);
   }
   template <class T>
   auto set(std::string_view name = {}) const {
@@ -124,6 +143,11 @@ class BROOD_API manager {
     what.count(parties);
     return remote_call(std::move(what), remote::to_proxy<managed::barrier>());
   }
+  /// Workers in the server's process, which has to be of this program. Throws `remote_error`,
+  /// `std::invalid_argument`, for less than one.
+  task<managed::pool> pool(int workers, std::string_view name = {}) const {
+    return opened(made_as<managed::pool, remote::shared_pool>(name, workers));
+  }
   /// An object of a class of the program's own, made in the server from copies of `arguments`.
   template <class T, class... A>
   auto make(A&&... arguments) const {
@@ -131,15 +155,12 @@ class BROOD_API manager {
   }
   template <class T, class... A>
   auto make_named(std::string_view name, A&&... arguments) const {
-    detail::require_safe_temporary<A...>();
-    using entry = remote::constructor_entry<T, remote::traveller<A>...>;
-    static_assert(std::is_constructible_v<T, remote::traveller<A>...>,
-                  "brood: the class has no such constructor");
-    remote::request what(home(), remote::kind::user, managed::object<T>::type(), name);
-    static_cast<void>(&entry::node);
-    what.fixed(entry::name_for(managed::object<T>::type()));
-    (what.value<remote::traveller<A>>(remote::traveller<A>(std::forward<A>(arguments))), ...);
-    return remote_call(std::move(what), remote::to_proxy<managed::object<T>>());
+    return made_as<managed::object<T>, T>(name, std::forward<A>(arguments)...);
+  }
+
+  /// How many objects the server holds: named ones, and all that somebody refers to.
+  auto objects() const {
+    return remote_call(remote::request(home(), remote::operation::objects), remote::to_size());
   }
 
   template <class Archive>
@@ -164,6 +185,31 @@ class BROOD_API manager {
   const std::shared_ptr<remote::client>& home() const;
   remote::passport own_passport() const;
   static manager from_passport(const remote::passport& papers);
+
+  template <class Proxy, class T, class... A>
+  remote_call<remote::to_proxy<Proxy>> made_as(std::string_view name, A&&... arguments) const {
+    detail::require_safe_temporary<A...>();
+    using entry = remote::constructor_entry<T, remote::traveller<A>...>;
+    static_assert(std::is_constructible_v<T, remote::traveller<A>...>,
+                  "brood: the class has no such constructor");
+    remote::request what(home(), remote::kind::user, managed::object<T>::type(), name);
+    static_cast<void>(&entry::node);
+    what.fixed(entry::name_for(managed::object<T>::type()));
+    (what.value<remote::traveller<A>>(remote::traveller<A>(std::forward<A>(arguments))), ...);
+    return {std::move(what), {}};
+  }
+  static task<managed::pool> opened(remote_call<remote::to_proxy<managed::pool>> making) {
+    const managed::pool made = co_await std::move(making);
+    co_await made.call<&remote::shared_pool::open>();
+    co_return made;
+  }
+  template <class Proxy, class Values>
+  remote_call<remote::to_proxy<Proxy>> sequence(const Values& first, std::string_view name) const {
+    remote::request what(home(), remote::kind::list, Proxy::type(), name);
+    what.count(first.size());
+    for (const auto& value : first) what.value<typename Values::value_type>(value);
+    return {std::move(what), {}};
+  }
 
   template <class Proxy>
   remote_call<remote::to_proxy<Proxy>> made(remote::kind what, std::string_view name) const {

@@ -5,6 +5,7 @@
 
 #include "brood/manager/detail/proxy.hpp"
 #include "brood/manager/detail/registry.hpp"
+#include "brood/manager/detail/stream.hpp"
 
 namespace brood::managed {
 
@@ -19,15 +20,38 @@ class object : public remote::proxy_of<object<T>> {
   /// others. Throws `remote_error` with what it threw. Cancellation: cancels a coroutine in the server.
   template <auto Method, class... A>
   auto call(A&&... arguments) const {
-    detail::require_safe_temporary<A...>();
     using entry = remote::method_entry<T, Method>;
-    remote::request what(this->remote::proxy::object(), entry::name());
-    entry::put_arguments(what, std::forward<A>(arguments)...);
+    static_assert(!remote::task_result<typename entry::returned>::is_stream,
+                  "brood: a method that gives a generator is for each<&T::method>()");
+    remote::request what = asking<entry>(std::forward<A>(arguments)...);
     if constexpr (std::is_void_v<typename entry::result>) {
       return remote_call(std::move(what), remote::to_nothing());
     } else {
       return remote_call(std::move(what), remote::to_value<typename entry::result>());
     }
+  }
+
+  /// `auto lines = o.each<&T::method>(arguments...); while (auto line = co_await lines.next()) ...`: what a
+  /// method gives that is a `generator<R>`, as `generator<R>`. It runs in the server, as far as values are
+  /// asked for, and ends with the generator here or with this process. Throws as `call`, and then is at its
+  /// end.
+  template <auto Method, class... A>
+  auto each(A&&... arguments) const {
+    using entry = remote::method_entry<T, Method>;
+    static_assert(remote::task_result<typename entry::returned>::is_stream,
+                  "brood: each<&T::method>() is for methods that give a generator");
+    using stream = remote::stream_proxy<typename entry::result>;
+    return remote::read_stream(
+        remote_call(asking<entry>(std::forward<A>(arguments)...), remote::to_value<stream>()));
+  }
+
+ private:
+  template <class Entry, class... A>
+  remote::request asking(A&&... arguments) const {
+    detail::require_safe_temporary<A...>();
+    remote::request what(this->remote::proxy::object(), Entry::name());
+    Entry::put_arguments(what, std::forward<A>(arguments)...);
+    return what;
   }
 };
 

@@ -1,15 +1,51 @@
-// managed::queue: a queue in a manager, for processes that are no family. (`brood::queue` is far faster within one.)
+// managed::queue: a queue in a manager, for processes that are no family. (`brood::queue` is far faster
+// within one.)
 #pragma once
 
 #include <cstdint>
 #include <optional>
+#include <stdexcept>
+#include <utility>
 #include <vector>
 
-#include "brood/manager/detail/proxy.hpp"
+#include "brood/manager/lock.hpp"
 
 namespace brood::managed {
 
-/// First in, first out for each producer. Closed as `brood::queue`. Cancellation: what was taken goes back to the front.
+/// An item on lease. Until `done` it belongs to the queue: if this is dropped, or its process dies or loses its
+/// connection, it goes back to the front, and another consumer gets it. Moves only.
+template <class T>
+class lease : public hold {
+  using method = remote::queue_method;
+
+ public:
+  lease(remote::object_pointer object, std::uint64_t id, T value)
+      : hold(std::move(object), id), value_(std::move(value)) {}
+  lease(lease&&) noexcept = default;
+  lease& operator=(lease&& other) noexcept {
+    give_back(method::give_back);
+    hold::operator=(std::move(other));
+    value_ = std::move(other.value_);
+    return *this;
+  }
+  ~lease() { give_back(method::give_back); }
+
+  T& operator*() noexcept { return value_; }
+  T* operator->() noexcept { return &value_; }
+  /// The item is dealt with; counts as `task_done`. Once only: throws `std::logic_error` the second time, `disconnected`
+  /// if the connection was lost, as the item has gone back then.
+  void done() {
+    if (object_ == nullptr) throw std::logic_error("brood: an item that is not on lease");
+    if (!is_held()) throw disconnected("brood: the item has gone back, as the connection was lost");
+    give_back(method::settle);
+  }
+
+ private:
+  T value_;
+};
+
+/// First in, first out for each producer. Closed as `brood::queue`. Cancellation: what was taken goes back to
+/// the front.
 template <class T>
 class queue : public remote::proxy_of<queue<T>> {
   using method = remote::queue_method;
@@ -34,7 +70,7 @@ class queue : public remote::proxy_of<queue<T>> {
     what.value(remote::as<T>(item));
     return remote_call(std::move(what), remote::to_flag());
   }
-  /// Waits for an item. Throws `closed` once it is closed and drained.
+  /// Waits for an item. Throws `closed` once it is closed and drained: nothing in it and nothing on lease.
   auto get() const { return remote_call(about(method::get), to_item(), &put_back); }
   /// The same, but empty instead of `closed`.
   auto next() const { return remote_call(about(method::get), remote::to_optional<T>(), &put_back); }
@@ -47,6 +83,14 @@ class queue : public remote::proxy_of<queue<T>> {
     return remote_call(std::move(what), to_items(), &put_many_back);
   }
 
+  /// As `get`, for an item that must not be lost: a `lease`.
+  auto get_leased() const { return remote_call(about(method::get_leased), to_lease(), &put_lease_back); }
+  /// The same, but empty instead of `closed`.
+  auto next_leased() const {
+    return remote_call(about(method::get_leased), to_optional_lease(), &put_lease_back);
+  }
+
+  /// Items on lease are not counted.
   auto size() const { return remote_call(about(method::size), remote::to_size()); }
   auto empty() const { return remote_call(about(method::size), is_zero()); }
   /// 0: no bound.
@@ -70,6 +114,22 @@ class queue : public remote::proxy_of<queue<T>> {
       return from.flag() ? from.values<T>() : std::vector<T>();
     }
   };
+  static lease<T> lease_in(remote::answer_reader& from) {
+    const std::uint64_t id = from.count();
+    return lease<T>(from.target(), id, from.value<T>());
+  }
+  struct to_lease {
+    lease<T> operator()(remote::answer_reader& from) const {
+      if (!from.flag()) throw closed("the queue is closed");
+      return lease_in(from);
+    }
+  };
+  struct to_optional_lease {
+    std::optional<lease<T>> operator()(remote::answer_reader& from) const {
+      if (!from.flag()) return std::nullopt;
+      return lease_in(from);
+    }
+  };
   struct is_zero {
     bool operator()(remote::answer_reader& from) const { return from.count() == 0; }
   };
@@ -79,6 +139,10 @@ class queue : public remote::proxy_of<queue<T>> {
   static void put_back(const remote::request& asked, std::span<const std::byte> body) {
     remote::answer_reader from(asked, body);
     if (from.flag()) return_items(asked, from, 1);
+  }
+  static void put_lease_back(const remote::request& asked, std::span<const std::byte> body) {
+    remote::answer_reader from(asked, body);
+    if (from.flag()) static_cast<void>(lease_in(from));  // dropped at once
   }
   static void put_many_back(const remote::request& asked, std::span<const std::byte> body) {
     remote::answer_reader from(asked, body);

@@ -47,7 +47,14 @@ class set : public remote::proxy_of<set<T>> {
   /// Takes the first out. Throws `remote_error`, `std::out_of_range`, if there is none.
   auto pop() const { return asked<remote::to_value<T>>(method::pop_any); }
   auto size() const { return asked<remote::to_size>(method::size); }
+  /// As they are at one moment: a copy.
   auto items() const { return asked<remote::to_values<T>>(method::items); }
+  /// One after the other. Once some have come or gone, the next one throws `remote_error`,
+  /// `std::runtime_error`. With `at_a_time` they come in groups of so many.
+  generator<T> each(std::size_t at_a_time = 1) const {
+    return remote::walk<T, T, remote::to_values<T>>(
+        this->object(), method::walk, at_a_time, +[](const T& value) -> const T& { return value; });
+  }
   auto clear() const { return asked<remote::to_nothing>(method::clear); }
 
  private:

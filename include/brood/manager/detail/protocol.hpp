@@ -1,33 +1,35 @@
-// The manager's protocol: what follows the handshake on the socket between a client and the server. Every message is a
-// frame (channel/framing.hpp: 8 bytes of length) of at most `max_message` bytes; many go in one write.
+// The manager's protocol: what follows the handshake on the socket between a client and the server. Every
+// message is a frame (channel/framing.hpp: 8 bytes of length) of at most `max_message` bytes; many go in one
+// write.
 //
 //   server ── hello    version instance                           once, at the beginning
 //   client ── request  id operation ...                           any number, without waiting for answers
-//   server ── answer   id outcome ...                             one for each request with an id that is not 0
+//   server ── answer   id outcome ...                             one for each request whose id is not 0
 //
 //   request   call     object method arguments...                 id 0: no answer is wanted
-//             create   kind type(8) name arguments...             name empty: a new object, else that of the name
-//             attach   object type(8)                             this client holds the object from now on
-//             release  object grants                              gives back so many of its references
-//             lend     object                                     keep it for a while: a handle travels elsewhere
-//             cancel   id                                         of a call that waits; it is answered all the same
-//             shutdown
+//             create   kind type(8) name arguments...             name empty: a new object, else that of the
+//             name attach   object type(8)                             this client holds the object from now
+//             on release  object grants                              gives back so many of its references
+//             lend     object                                     keep it for a while: a handle travels
+//             elsewhere cancel   id                                         of a call that waits; it is
+//             answered all the same shutdown objects                                             how many
+//             there are
 //   answer    value      result...
 //             exception  type what process(text) pid trace
 //             refused, gone, closed, broken, cancelled  text
 //
 // Numbers are LEB128, texts a number and their bytes. A value of the user's is
 //   (size * 2 + has_references) [count object...] bytes
-// and the server never looks into the bytes: they are equal where the encodings are. `object...` are the objects whose
-// handles are in the bytes; the server counts them for whoever gets the value, at the moment it is written into the
-// answer. So a client that releases an object while an answer with the same object is on its way loses nothing:
-// it gives back only the grants that it has seen.
+// and the server never looks into the bytes: they are equal where the encodings are. `object...` are the
+// objects whose handles are in the bytes; the server counts them for whoever gets the value, at the moment it
+// is written into the answer. So a client that releases an object while an answer with the same object is on
+// its way loses nothing: it gives back only the grants that it has seen.
 //
-// Calls of one client on one object begin in the order in which they were sent. A call that waits (a queue's `get`)
-// is parked, and answered when it can be; others go on.
+// Calls of one client on one object begin in the order in which they were sent. A call that waits (a queue's
+// `get`) is parked, and answered when it can be; others go on.
 //
-// A number of an object is used once in the life of a server, which is known by its `instance`. What cannot be read as a
-// request ends the connection; arguments that cannot be decoded are answered with an exception.
+// A number of an object is used once in the life of a server, which is known by its `instance`. What cannot
+// be read as a request ends the connection; arguments that cannot be decoded are answered with an exception.
 #pragma once
 
 #include <cstddef>
@@ -44,7 +46,8 @@ inline constexpr std::uint8_t protocol_version = 1;
 
 using number = std::uint64_t;  // of an object
 
-enum class operation : std::uint8_t { call = 1, create, attach, release, lend, cancel, shutdown };
+enum class operation : std::uint8_t { call = 1, create, attach, release, lend, cancel, shutdown, objects };
+inline constexpr operation last_operation = operation::objects;
 enum class outcome : std::uint8_t { value = 1, exception, refused, gone, closed, broken, cancelled };
 enum class kind : std::uint8_t {
   dict = 1,
@@ -77,7 +80,8 @@ enum class dict_method : std::uint8_t {
   compare_exchange,
   fetch_add,
   apply,
-  get_or_set
+  get_or_set,
+  walk
 };
 enum class list_method : std::uint8_t {
   at = 1,
@@ -93,9 +97,15 @@ enum class list_method : std::uint8_t {
   clear,
   assign,
   index,
-  reverse
+  reverse,
+  remove,
+  count,
+  replace,
+  apply,
+  versioned_items,
+  assign_if
 };
-enum class set_method : std::uint8_t { add = 1, update, erase, contains, pop_any, size, items, clear };
+enum class set_method : std::uint8_t { add = 1, update, erase, contains, pop_any, size, items, clear, walk };
 enum class value_method : std::uint8_t { get = 1, set, exchange, compare_exchange, fetch_add, apply };
 enum class queue_method : std::uint8_t {
   put = 1,
@@ -108,7 +118,10 @@ enum class queue_method : std::uint8_t {
   capacity,
   close,
   task_done,
-  join
+  join,
+  get_leased,
+  settle,
+  give_back
 };
 enum class lock_method : std::uint8_t { acquire = 1, try_acquire, release, locked };
 enum class semaphore_method : std::uint8_t { acquire = 1, try_acquire, give_back, release, value };

@@ -13,16 +13,24 @@
 #include <typeinfo>
 #include <utility>
 
+#include "brood/coroutine/generator.hpp"
 #include "brood/coroutine/task.hpp"
 #include "brood/export.hpp"
 #include "brood/manager/detail/remote_call.hpp"
 
 namespace brood::remote {
 
+class object;
+struct registration;
+template <class R>
+class stream;
+
 /// Reads arguments that a client sent.
 class BROOD_API argument_reader {
  public:
-  argument_reader(std::shared_ptr<client> home, detail::byte_reader& in) : home_(std::move(home)), in_(in) {}
+  /// `target`: whose method is called, null for none.
+  argument_reader(std::shared_ptr<client> home, detail::byte_reader& in, object* target = nullptr)
+      : home_(std::move(home)), in_(in), target_(target) {}
 
   template <class T>
   T value() {
@@ -34,6 +42,9 @@ class BROOD_API argument_reader {
   const std::shared_ptr<client>& home() const noexcept { return home_; }
   /// The objects whose handles were in the arguments.
   const std::vector<number>& numbers() const noexcept { return numbers_; }
+  /// Makes an object of the server's out of what a method gave, which keeps the method's object and
+  /// arguments. Nothing refers to it until the answer is written. Owns `made` at once.
+  number keep(const registration& its_class, void* made, std::uint64_t type);
 
  private:
   std::span<const std::byte> take();
@@ -41,13 +52,17 @@ class BROOD_API argument_reader {
   std::shared_ptr<client> home_;
   detail::byte_reader& in_;
   std::vector<number> numbers_;
+  object* target_;
 };
 
 /// One thing that may be called, and how. Lifetime: static.
 struct BROOD_API registration {
   enum class what : std::uint8_t { user_class, method, function };
 
+  /// Can be found by its name from now on.
   registration(what kind, std::uint64_t name, const void* its_class) noexcept;
+  /// A class that clients cannot make objects of.
+  explicit registration(const void* its_class) noexcept : kind(what::user_class), key(0), owner(its_class) {}
 
   what kind;
   std::uint64_t key;
@@ -81,11 +96,19 @@ template <class T>
 struct task_result {
   using type = T;
   static constexpr bool is_task = false;
+  static constexpr bool is_stream = false;
 };
 template <class T>
 struct task_result<task<T>> {
   using type = T;
   static constexpr bool is_task = true;
+  static constexpr bool is_stream = false;
+};
+template <class T>
+struct task_result<generator<T>> {
+  using type = T;
+  static constexpr bool is_task = false;
+  static constexpr bool is_stream = true;
 };
 
 /// What an argument given to `make` travels as.
@@ -170,6 +193,12 @@ struct method_entry {
     }
     return out;
   }
+  static bytes begin(void* object, argument_reader& in) {
+    bytes out;
+    stream<result>::begin(
+        out, in, walk(static_cast<T*>(object), read_arguments(in, static_cast<arguments*>(nullptr))));
+    return out;
+  }
   static task<bytes> start(void* object, argument_reader& in) {
     return run(static_cast<T*>(object), read_arguments(in, static_cast<arguments*>(nullptr)), in.home());
   }
@@ -181,6 +210,8 @@ struct method_entry {
   static void fill(registration& r) noexcept {
     if constexpr (task_result<returned>::is_task) {
       r.start = &start;
+    } else if constexpr (task_result<returned>::is_stream) {
+      r.call = &begin;
     } else {
       r.call = &call;
     }
@@ -197,6 +228,14 @@ struct method_entry {
   static std::uint64_t name() noexcept { return given_name != 0 ? given_name : node.key; }
 
  private:
+  static generator<result> walk(T* object, arguments given) {
+    auto body = std::apply([&](auto&... each) { return (object->*Method)(std::move(each)...); }, given);
+    for (;;) {
+      auto value = co_await body.next();
+      if (!value) co_return;
+      co_yield std::move(*value);
+    }
+  }
   /// The arguments live as long as the coroutine.
   static task<bytes> run(T* object, arguments given, std::shared_ptr<client> home) {
     auto body = std::apply([&](auto&... each) { return (object->*Method)(std::move(each)...); }, given);

@@ -19,8 +19,8 @@ namespace brood::remote {
 
 class client;
 
-/// This process's hold on one object of a manager; handles share it. Lifetime: with the last of them the hold is given
-/// back. Thread: the loop's.
+/// This process's hold on one object of a manager; handles share it. Lifetime: with the last of them the hold
+/// is given back. Thread: the loop's.
 struct BROOD_API reference {
   reference(std::shared_ptr<client> manager, std::uint64_t of_instance, number object,
             std::uint64_t object_type);
@@ -40,8 +40,8 @@ using object_pointer = std::shared_ptr<reference>;
 /// The connection that the object's manager has now; 0 for none.
 BROOD_API std::uint64_t present_epoch(const reference& object) noexcept;
 
-/// While one lives, handles of `home`'s objects are encoded as their numbers, which it gathers, and decoded as such.
-/// Scopes nest; the innermost counts.
+/// While one lives, handles of `home`'s objects are encoded as their numbers, gathered here, and decoded
+/// as such. Scopes nest; the innermost counts.
 class BROOD_API home_scope {
  public:
   explicit home_scope(client* home) noexcept;
@@ -51,7 +51,7 @@ class BROOD_API home_scope {
 
   static home_scope* current() noexcept;
   client* home() const noexcept { return home_; }
-  std::vector<number> numbers;
+  std::vector<object_pointer> objects;
 
  private:
   client* home_;
@@ -59,17 +59,21 @@ class BROOD_API home_scope {
 };
 
 /// Appends a value and the numbers of the objects in it.
-BROOD_API void put_encoded(bytes& out, std::span<const std::byte> data, const std::vector<number>& numbers);
+BROOD_API void put_encoded(bytes& out, std::span<const std::byte> data,
+                           const std::vector<object_pointer>& objects);
 
+/// Gives the objects whose handles are in the value.
 template <class T>
-void put_value(bytes& out, client* home, const T& value) {
+std::vector<object_pointer> put_value(bytes& out, client* home, const T& value) {
   if constexpr (is_flat<T>) {
     put_count(out, sizeof(T) << 1);
     put_bytes(out, std::as_bytes(std::span(std::addressof(value), 1)));
+    return {};
   } else {
     home_scope scope(home);
     const bytes data = encode(value);
-    put_encoded(out, data, scope.numbers);
+    put_encoded(out, data, scope.objects);
+    return std::move(scope.objects);
   }
 }
 
@@ -101,7 +105,8 @@ class BROOD_API request {
   }
   template <class T>
   request& value(const T& v) & {
-    put_value(body_, home_.get(), v);
+    auto objects = put_value(body_, home_.get(), v);
+    if (!objects.empty()) kept_.insert(kept_.end(), objects.begin(), objects.end());
     return *this;
   }
   request& raw(std::span<const std::byte> encoded) & {
@@ -116,6 +121,7 @@ class BROOD_API request {
  private:
   std::shared_ptr<client> home_;
   object_pointer target_;
+  std::vector<object_pointer> kept_;  // so that what the values refer to is there when they arrive
   bytes body_;
 };
 
@@ -249,12 +255,12 @@ class call_awaiter final : public detail::suspension<call_awaiter<Finish>>, priv
 
 namespace brood {
 
-/// What a member of a handle of the manager's gives. Nothing is sent before it is awaited; the requests of all
-/// coroutines that run in one turn of the loop leave in one write. Throws `remote_error` with what the object threw,
-/// `disconnected`, `object_gone`, `call_refused`.
-/// Cancellation: ends at once. A call that waits in the server is taken back there, and what it takes all the same goes
-/// back (an item to the front of its queue, a lock to the next). A call that changes something may have done so.
-/// Lifetime: keeps the object alive.
+/// What a member of a handle of the manager's gives. Nothing is sent before it is awaited; the requests of
+/// all coroutines that run in one turn of the loop leave in one write. Throws `remote_error` with what the
+/// object threw, `disconnected`, `object_gone`, `call_refused`. Cancellation: ends at once. A call that waits
+/// in the server is taken back there, and what it takes all the same goes back (an item to the front of its
+/// queue, a lock to the next). A call that changes something may have done so. Lifetime: keeps the object
+/// alive.
 template <class Finish>
 class [[nodiscard("nothing is sent until this is awaited")]] remote_call {
  public:
