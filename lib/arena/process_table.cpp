@@ -50,8 +50,8 @@ bool arena::is_dead(std::uint64_t owner) noexcept {
 
 std::uint32_t arena::reserve_slot() {
   auto& h = header();
-  // Only the first process of a family has no slot yet, and so no cell to name the child in; it holds the
-  // section in the name of the slot it is about to get, which nobody else can have.
+  // Only the first process of a family has no slot yet, and so no cell to name the child in; it holds the section in
+  // the name of the slot it is about to get, which nobody else can have.
   const bool first = h.slots_cut.load() == 1;
   if (!first) require_slot();
   if (first) {

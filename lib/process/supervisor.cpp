@@ -19,8 +19,8 @@
 namespace brood::detail {
 namespace {
 
-// What one turn of the loop handles of each kind; the rest waits for the next turn, so that timers and others
-// get theirs. One item costs a few microseconds.
+// What one turn of the loop handles of each kind; the rest waits for the next turn, so that timers and others get
+// theirs. One item costs a few microseconds.
 constexpr int batch = 64;
 // Messages of the fork server hold up to `most_replies` each.
 constexpr int reply_batch = batch / static_cast<int>(most_replies);
@@ -402,8 +402,7 @@ void supervisor::handle_report(std::span<const std::byte> message, std::vector<u
   hold_objects(child, report.objects);
 }
 
-/// The child may be dying already, but what it holds is its own until it is reaped: time enough to take
-/// references.
+/// The child may be dying already, but what it holds is its own until it is reaped: time enough to take references.
 void supervisor::hold_objects(child& child, std::size_t count) {
   const auto body = child.reported();
   if (count > body.size() / sizeof(object_in_result)) return;
@@ -488,8 +487,8 @@ void supervisor::on_no_server(const std::exception_ptr& why) {
   for (const auto& [id, request] : std::exchange(unsent_, {})) fail_launch(*request.target, why);
 }
 
-/// The kernel writes a child's pid to its slot while it makes it, so the table says which requests were
-/// carried out: those children are ours to take over, the others are asked for again, in their order.
+/// The kernel writes a child's pid to its slot while it makes it, so the table says which requests were carried out:
+/// those children are ours to take over, the others are asked for again, in their order.
 void supervisor::recover_in_flight() {
   for (auto& [id, request] : std::exchange(in_flight_, {})) {
     child& made = *request.target;
@@ -508,8 +507,7 @@ void supervisor::recover_in_flight() {
   }
 }
 
-/// Relayed children die with their server, their parent. Nobody is left to tell how, except perhaps the
-/// kernel.
+/// Relayed children die with their server, their parent. Nobody is left to tell how, except perhaps the kernel.
 void supervisor::take_over_relayed() {
   for (auto& [id, child] : children_) {
     if (!child->pidfd || !std::exchange(child->relayed, false))

@@ -22,8 +22,8 @@
 
 namespace brood::detail {
 
-/// A service of the runtime that spawns; at most one in a process at a time. Every step that depends on the
-/// number of children costs the same however many there are.
+/// A service of the runtime that spawns; at most one in a process at a time. Every step that depends on the number of
+/// children costs the same however many there are.
 class supervisor final : public runtime_service, private succession::user {
  public:
   explicit supervisor(runtime& loop);
@@ -36,8 +36,8 @@ class supervisor final : public runtime_service, private succession::user {
   /// Launches a child. Cancellation: a child that was made all the same is killed, and its end awaited.
   task<std::shared_ptr<child>> launch(launch_plan plan, launch_target target);
 
-  /// Ends daemons, and with `all` the others too (SIGTERM, a grace period, SIGKILL); waits for every child
-  /// but the detached ones.
+  /// Ends daemons, and with `all` the others too (SIGTERM, a grace period, SIGKILL); waits for every child but the
+  /// detached ones.
   task<> end_children(bool all);
   task<> shut_down() override { return end_children(false); }
 

@@ -42,8 +42,7 @@ ending from_siginfo(const siginfo_t& info, const rusage& usage) noexcept {
 std::optional<ending> kept_by_kernel(int pidfd) noexcept {
   pidfd_info info{};
   ending result;
-  // Twice: it looks for its record of the end first and for the process next, which may be released between
-  // the two.
+  // Twice: it looks for its record of the end first and for the process next, which may be released between the two.
   bool answered = false;
   for (int attempt = 0; attempt < 2 && !answered; ++attempt) {
     info.mask = info_exit;

@@ -1,5 +1,4 @@
-// managed::queue: a queue in a manager, for processes that are no family. (`brood::queue` is far faster
-// within one.)
+// managed::queue: a queue in a manager, for processes that are no family. (`brood::queue` is far faster within one.)
 #pragma once
 
 #include <cstdint>
@@ -44,8 +43,7 @@ class lease : public hold {
   T value_;
 };
 
-/// First in, first out for each producer. Closed as `brood::queue`. Cancellation: what was taken goes back to
-/// the front.
+/// First in, first out for each producer. Closed as `brood::queue`. Cancellation: what was taken goes back to the front.
 template <class T>
 class queue : public remote::proxy_of<queue<T>> {
   using method = remote::queue_method;

@@ -1,5 +1,5 @@
-// trace: where the library tells what it does while somebody watches; see runtime::trace. While nobody does,
-// an event costs one look at a null pointer.
+// trace: where the library tells what it does while somebody watches; see runtime::trace. While nobody does, an event
+// costs one look at a null pointer.
 #pragma once
 
 #include <cstdint>

@@ -19,8 +19,8 @@ namespace brood::remote {
 
 class client;
 
-/// This process's hold on one object of a manager; handles share it. Lifetime: with the last of them the hold
-/// is given back. Thread: the loop's.
+/// This process's hold on one object of a manager; handles share it. Lifetime: with the last of them the hold is given
+/// back. Thread: the loop's.
 struct BROOD_API reference {
   reference(std::shared_ptr<client> manager, std::uint64_t of_instance, number object,
             std::uint64_t object_type);
@@ -255,12 +255,12 @@ class call_awaiter final : public detail::suspension<call_awaiter<Finish>>, priv
 
 namespace brood {
 
-/// What a member of a handle of the manager's gives. Nothing is sent before it is awaited; the requests of
-/// all coroutines that run in one turn of the loop leave in one write. Throws `remote_error` with what the
-/// object threw, `disconnected`, `object_gone`, `call_refused`. Cancellation: ends at once. A call that waits
-/// in the server is taken back there, and what it takes all the same goes back (an item to the front of its
-/// queue, a lock to the next). A call that changes something may have done so. Lifetime: keeps the object
-/// alive.
+/// What a member of a handle of the manager's gives. Nothing is sent before it is awaited; the requests of all
+/// coroutines that run in one turn of the loop leave in one write. Throws `remote_error` with what the object threw,
+/// `disconnected`, `object_gone`, `call_refused`.
+/// Cancellation: ends at once. A call that waits in the server is taken back there, and what it takes all the same goes
+/// back (an item to the front of its queue, a lock to the next). A call that changes something may have done so.
+/// Lifetime: keeps the object alive.
 template <class Finish>
 class [[nodiscard("nothing is sent until this is awaited")]] remote_call {
  public:
