@@ -6,6 +6,7 @@
 #include "brood/process/current.hpp"
 #include "brood/process/exit_status.hpp"
 #include "brood/runtime/detail/describe.hpp"
+#include "runtime/throw_trace.hpp"
 
 namespace brood::remote {
 
@@ -63,7 +64,7 @@ void put_current_error(bytes& out) {
   put_text(out, what);
   put_text(out, current_process().name());
   put_count(out, static_cast<std::uint64_t>(::getpid()));
-  put_text(out, {});
+  put_text(out, detail::throw_trace(std::current_exception()));
 }
 
 }  // namespace brood::remote
