@@ -6,6 +6,7 @@
 #include "brood/process/current.hpp"
 #include "brood/process/exit_status.hpp"
 #include "brood/runtime/detail/describe.hpp"
+#include "runtime/throw_trace.hpp"
 
 namespace brood::remote {
 
@@ -54,7 +55,8 @@ void put_current_error(bytes& out) {
     put_text(out, trace);
   };
   const auto put_own = [&put](const std::string& type, std::string_view what) {
-    put(type, what, current_process().name(), static_cast<std::uint64_t>(::getpid()), {});
+    put(type, what, current_process().name(), static_cast<std::uint64_t>(::getpid()),
+        detail::throw_trace(std::current_exception()));
   };
   try {
     throw;

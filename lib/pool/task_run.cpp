@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "brood/runtime/detail/describe.hpp"
+#include "runtime/throw_trace.hpp"
 
 namespace brood::detail {
 namespace {
@@ -21,6 +22,7 @@ std::byte* payload_of(arena& memory, reference block) {
 task_failure describe_failure(const std::exception_ptr& thrown, failure_kind kind) {
   task_failure failure;
   failure.kind = kind;
+  failure.trace = throw_trace(thrown);
   try {
     std::rethrow_exception(thrown);
   } catch (const std::exception& e) {

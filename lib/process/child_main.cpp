@@ -15,6 +15,7 @@
 #include "brood/runtime/detail/describe.hpp"
 #include "process/family.hpp"
 #include "runtime/log.hpp"
+#include "runtime/throw_trace.hpp"
 #include "runtime/trace_file.hpp"
 #include "system/memory_file.hpp"
 #include "system/signals.hpp"
@@ -131,11 +132,14 @@ void report_with_objects(int results, const launch_request& request, std::span<c
   } catch (const std::exception& e) {
     failure.type = type_name(typeid(e));
     failure.what = e.what();
+    failure.trace = throw_trace(std::current_exception());
   } catch (...) {
     failure.type = describe(std::current_exception());
+    failure.trace = throw_trace(std::current_exception());
   }
-  log_error("{} (pid {}) failed: {}{}{}", family::get().name(), getpid(), failure.type,
-            failure.type.empty() || failure.what.empty() ? "" : ": ", failure.what);
+  log_error("{} (pid {}) failed: {}{}{}{}{}", family::get().name(), getpid(), failure.type,
+            failure.type.empty() || failure.what.empty() ? "" : ": ", failure.what, failure.trace.empty() ? "" : "\n",
+            failure.trace);
   report(results, request, kind, encode(failure));
   return 1;
 }

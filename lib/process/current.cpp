@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
@@ -20,6 +19,7 @@
 #include "process/supervisor.hpp"
 #include "runtime/trace_file.hpp"
 #include "system/pidfd.hpp"
+#include "system/stdio.hpp"
 
 namespace brood {
 namespace {
@@ -127,7 +127,7 @@ fork_server_count fork_servers() {
     std::cout.flush();
     std::cerr.flush();
   }
-  std::fflush(nullptr);
+  sys::flush_streams();
 }
 
 [[gnu::hot]] void leave_child(int code) noexcept {

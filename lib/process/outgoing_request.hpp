@@ -29,6 +29,7 @@ struct outgoing_request {
   outgoing_request(std::shared_ptr<child> target, launch_plan plan, launch_target what);
 
   std::shared_ptr<child> target;
+  pid_t server = 0;  // which one was asked
   std::vector<std::byte> message;
   std::vector<int> fds;          // to pass, in this order
   std::vector<unique_fd> owned;  // those of them to be closed afterwards

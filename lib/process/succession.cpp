@@ -3,6 +3,7 @@
 #include <csignal>
 #include <utility>
 
+#include "brood/process/current.hpp"
 #include "runtime/log.hpp"
 #include "system/pidfd.hpp"
 #include "system/socket.hpp"
@@ -13,15 +14,22 @@ namespace {
 // A fork server that dies while it starts the same child again and again is not restarted for ever.
 constexpr int most_deaths_in_a_row = 3;
 
+/// A server waits for these until they have reached execve. Other children are made so fast that two servers at them
+/// gain nothing.
+bool waits_for_exec(const outgoing_request& request) { return request.target->kind != launch_kind::function; }
+
 mortal server_of(pid_t pid) { return {mortal::kind::server, static_cast<std::uint64_t>(pid)}; }
 
 }  // namespace
 
 succession::succession(runtime& loop, death_watch& deaths, user& served)
-    : loop_(loop), deaths_(deaths), user_(served) {
+    : loop_(loop), deaths_(deaths), user_(served), share_(cpu_count() > 1) {
   serving_ = static_cast<bool>(connection().control);  // else the server died while nobody looked
-  if (serving_) listen();
-  if (const auto& heir = connection().heir) deaths_.add(heir->pidfd.get(), server_of(heir->pid));
+  if (serving_) listen(to_server_, connection().control.get(), connection().server);
+  if (const auto& heir = connection().heir) {
+    listen(to_heir_, heir->control.get(), heir->pid);
+    deaths_.add(heir->pidfd.get(), server_of(heir->pid));
+  }
   ask_for_heir();
 }
 
@@ -29,23 +37,57 @@ succession::~succession() {
   for (const auto& [pid, pidfd] : dying_) sys::await_and_reap(pid, pidfd.get());
 }
 
-void succession::watch(int events) {
-  if (control_watch_) control_watch_->watch(events);
+void succession::listen(line& to, int control, pid_t server) {
+  sys::set_nonblocking(control, true);
+  to.watch =
+      std::make_unique<fd_watch>(loop_, control, [this, server](int) { user_.on_server_ready(server); });
+  to.watch->background();
+  to.watch->watch(fd_watch::readable);
 }
 
-/// Begins to listen to a server that has been started.
-void succession::listen() {
-  sys::set_nonblocking(connection().control.get(), true);
-  control_watch_.emplace(loop_, connection().control.get(), [this](int) { user_.on_server_ready(); });
-  control_watch_->background();
-  control_watch_->watch(fd_watch::readable);
+sys::transfer succession::send(outgoing_request& request) {
+  const auto try_to_send = [&](line& to, int control, pid_t server) {
+    const auto sent = sys::send_message(control, {request.message}, request.fds);
+    if (sent == sys::transfer::gone) lose(server);
+    if (sent != sys::transfer::done) return sent;
+    request.server = server;
+    ++to.requests;
+    return sent;
+  };
+  const auto& heir = connection().heir;
+  if (share_ && heir && waits_for_exec(request) && to_heir_.requests < to_server_.requests) {
+    const auto sent = try_to_send(to_heir_, heir->control.get(), heir->pid);
+    if (sent != sys::transfer::would_block) return sent;
+  }
+  return try_to_send(to_server_, connection().control.get(), connection().server);
+}
+
+void succession::note_reply(const outgoing_request& request) {
+  deaths_in_a_row_ = 0;  // a server that has made a child is worth another if it dies
+  --(is_heir(request.server) ? to_heir_ : to_server_).requests;
+  if (!heir_asked_for_) ask_for_heir();
+}
+
+sys::transfer succession::receive(pid_t server, std::span<std::byte> buffer, sys::received& message) {
+  if (!is_heir(server) && (server == 0 || server != connection().server)) return sys::transfer::gone;
+  const unique_fd& control = is_heir(server) ? connection().heir->control : connection().control;
+  const auto got = sys::receive_message(control.get(), buffer, message);
+  if (got == sys::transfer::gone) lose(server);
+  return got;
+}
+
+void succession::await_room(bool wanted) {
+  const int events = wanted ? fd_watch::readable | fd_watch::writable : fd_watch::readable;
+  for (line* to : {&to_server_, &to_heir_}) {
+    if (to->watch) to->watch->watch(events);
+  }
 }
 
 void succession::begin() {
   if (connection().control) return;
   try {
     start_server(connection(), false);
-    listen();
+    listen(to_server_, connection().control.get(), connection().server);
   } catch (...) {
     connection().control.reset();  // so that the next request tries again
     if (const pid_t killed = std::exchange(connection().server, 0); killed != 0) {
@@ -66,28 +108,49 @@ void succession::hear_hello(std::span<const std::byte> message) {
   }
 }
 
+bool succession::is_heir(pid_t server) const noexcept {
+  return connection().heir && connection().heir->pid == server;
+}
+
+void succession::lose(pid_t server) { is_heir(server) ? lose_heir() : lose_server(); }
+
 void succession::lose_server() {
   log_debug("the fork server {} has died; {}", connection().server,
             connection().heir ? "its heir takes over" : "the next spawn starts another");
   serving_ = false;
-  control_watch_.reset();
+  to_server_ = {};
   connection().control.reset();
   const pid_t lost = std::exchange(connection().server, 0);
   if (lost != 0)
     bury(lost, std::move(connection().server_pidfd));  // killed in case it has only closed its socket
   bury_canary();
   if (!connection().heir) bury_unknown_heir();
-  user_.on_server_death();
-  if (++deaths_in_a_row_ > most_deaths_in_a_row) {
-    user_.on_no_server(
-        std::make_exception_ptr(error("brood: the fork server keeps dying; see standard error")));
-    deaths_in_a_row_ = 0;
-  }
+  user_.on_server_death(lost);
+  count_death();
   if (connection().heir) {
     promote_heir();
   } else if (user_.has_requests()) {
     begin();
   }
+}
+
+void succession::lose_heir() {
+  auto lost = std::move(*connection().heir);
+  connection().heir.reset();
+  to_heir_ = {};
+  deaths_.remove(lost.pidfd.get());
+  bury(lost.pid, std::move(lost.pidfd));
+  user_.on_server_death(lost.pid);
+  count_death();
+  ask_for_heir();
+  user_.on_server_ready(connection().server);
+}
+
+void succession::count_death() {
+  if (++deaths_in_a_row_ <= most_deaths_in_a_row) return;
+  user_.on_no_server(
+      std::make_exception_ptr(error("brood: the fork server keeps dying; see standard error")));
+  deaths_in_a_row_ = 0;
 }
 
 // --- the heir ---
@@ -102,13 +165,16 @@ void succession::ask_for_heir() {
   launch_request request;
   request.kind = launch_kind::heir;
   request.slot = *heir_slot_;
-  static_cast<void>(sys::send_message(connection().control.get(), {sys::bytes_of(request)}));
+  // If there is no room for it now, it is asked for after the next reply.
+  heir_asked_for_ =
+      sys::send_message(connection().control.get(), {sys::bytes_of(request)}) == sys::transfer::done;
 }
 
 void succession::accept_heir(pid_t pid, std::vector<unique_fd> fds) {
   if (fds.size() != 2) return bury_unknown_heir();  // at the limit of descriptors
   connection().table.release_pid(*heir_slot_);
   connection().heir = {std::move(fds[1]), std::move(fds[0]), pid};
+  listen(to_heir_, connection().heir->control.get(), pid);
   deaths_.add(connection().heir->pidfd.get(), server_of(pid));
 }
 
@@ -119,10 +185,10 @@ void succession::promote_heir() {
   connection().control = std::move(heir.control);
   connection().server_pidfd = std::move(heir.pidfd);
   connection().server = heir.pid;
-  listen();
+  std::swap(to_server_, to_heir_);
   serving_ = true;
   ask_for_heir();
-  user_.on_server_ready();
+  user_.on_server_ready(heir.pid);
 }
 
 // --- the dead ---
@@ -154,11 +220,9 @@ void succession::bury(pid_t server, unique_fd pidfd) {
 }
 
 void succession::on_death(pid_t server) {
-  if (connection().heir && connection().heir->pid == server) {
-    dying_.emplace(server, std::move(connection().heir->pidfd));
-    connection().heir.reset();
-    ask_for_heir();
-  }
+  // Its last words come first: what it has answered is not to be asked for again.
+  if (is_heir(server)) user_.on_server_ready(server);
+  if (is_heir(server)) lose_heir();
   const auto found = dying_.find(server);
   if (found == dying_.end()) return;
   const unique_fd& pidfd = found->second;

@@ -224,23 +224,17 @@ void supervisor::give_back_places(const child& child) {
 void supervisor::flush() {
   if (!unsent_.empty()) servers_.begin();
   while (servers_.serving() && !unsent_.empty()) {
-    const auto next = unsent_.begin();
-    const outgoing_request& request = next->second;
-    const auto sent = sys::send_message(connection_.control.get(), {request.message}, request.fds);
-    if (sent == sys::transfer::gone) return servers_.lose_server();
+    const auto sent = servers_.send(unsent_.begin()->second);
     if (sent == sys::transfer::would_block) break;
-    in_flight_.insert(unsent_.extract(next));
+    if (sent == sys::transfer::done) in_flight_.insert(unsent_.extract(unsent_.begin()));
   }
-  const bool full = servers_.serving() && !unsent_.empty();
-  servers_.watch(full ? fd_watch::readable | fd_watch::writable : fd_watch::readable);
+  servers_.await_room(servers_.serving() && !unsent_.empty());
 }
 
-void supervisor::read_replies() {
-  for (int i = 0; i < reply_batch && connection_.control; ++i) {
+void supervisor::read_replies(pid_t server) {
+  for (int i = 0; i < reply_batch; ++i) {
     sys::received message;
-    const auto got = sys::receive_message(connection_.control.get(), reply_buffer_, message);
-    if (got == sys::transfer::would_block) return;
-    if (got == sys::transfer::gone) return servers_.lose_server();
+    if (servers_.receive(server, reply_buffer_, message) != sys::transfer::done) return;
     hear(std::span(reply_buffer_).first(message.size), std::move(message.fds));
   }
 }
@@ -264,8 +258,7 @@ void supervisor::handle_reply(launch_reply reply, unique_fd pidfd) {
     read_reports(std::numeric_limits<int>::max());
     return finish(*child, reply.ending);
   }
-  in_flight_.erase(reply.id);
-  servers_.note_success();
+  if (const auto answered = in_flight_.extract(reply.id)) servers_.note_reply(answered.mapped());
   if (reply.failed != stage::none) {
     child->failure = launch_error(*child, reply.failed, reply.error);
   } else if (reply.has_pidfd && !pidfd) {  // this process is at its limit of descriptors
@@ -473,13 +466,13 @@ void supervisor::finish(child& child, const sys::ending& ending) {
 
 // --- the fork server's ---
 
-void supervisor::on_server_ready() {
-  read_replies();
+void supervisor::on_server_ready(pid_t server) {
+  read_replies(server);
   flush();
 }
 
-void supervisor::on_server_death() {
-  recover_in_flight();
+void supervisor::on_server_death(pid_t server) {
+  recover_in_flight(server);
   if (!connection_.siblings) take_over_relayed();
 }
 
@@ -487,14 +480,19 @@ void supervisor::on_no_server(const std::exception_ptr& why) {
   for (const auto& [id, request] : std::exchange(unsent_, {})) fail_launch(*request.target, why);
 }
 
-/// The kernel writes a child's pid to its slot while it makes it, so the table says which requests were carried out:
-/// those children are ours to take over, the others are asked for again, in their order.
-void supervisor::recover_in_flight() {
-  for (auto& [id, request] : std::exchange(in_flight_, {})) {
+/// The kernel writes a child's pid to its slot while it makes it, so the table says which requests were
+/// carried out: those children are ours to take over, the others are asked for again, in their order.
+void supervisor::recover_in_flight(pid_t server) {
+  std::vector<outgoing_request> lost;
+  for (auto next = in_flight_.begin(); next != in_flight_.end();) {
+    const auto asked = next++;
+    if (asked->second.server == server) lost.push_back(std::move(in_flight_.extract(asked).mapped()));
+  }
+  for (outgoing_request& request : lost) {
     child& made = *request.target;
     const pid_t pid = connection_.table.pid(made.slot);
     if (pid == 0) {
-      unsent_.emplace(id, std::move(request));
+      unsent_.emplace(made.id, std::move(request));
       continue;
     }
     unique_fd pidfd = sys::open_process(pid);

@@ -52,7 +52,7 @@ class supervisor final : public runtime_service, private succession::user {
   void withdraw(child& child);
 
   void flush();
-  void read_replies();
+  void read_replies(pid_t server);
   void hear(std::span<const std::byte> message, std::vector<unique_fd> fds);
   void handle_reply(launch_reply reply, unique_fd pidfd);  // a copy: reports are read into the same buffer
   void launched(child& child, pid_t pid, unique_fd pidfd);
@@ -76,12 +76,12 @@ class supervisor final : public runtime_service, private succession::user {
   void tell_of_start(const child& child) noexcept;
   void tell_of_end(const child& child) noexcept;
 
-  void on_server_ready() override;
-  void on_server_death() override;
+  void on_server_ready(pid_t server) override;
+  void on_server_death(pid_t server) override;
   void on_no_server(const std::exception_ptr& why) override;
   bool has_requests() const override { return !unsent_.empty(); }
   std::uint32_t take_slot() override;
-  void recover_in_flight();
+  void recover_in_flight(pid_t server);
   void take_over_relayed();
 
   server_connection& connection_;

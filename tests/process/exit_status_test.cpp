@@ -2,10 +2,15 @@
 #include "brood/process/exit_status.hpp"
 
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cwchar>
+#include <filesystem>
+#include <fstream>
+#include <thread>
 #include <vector>
 
 #include "bodies.hpp"
@@ -52,6 +57,25 @@ int say_at_exit(int code) {
 void print_buffered() {
   std::printf("buffered");
   brood::exit(0);
+}
+
+/// To a stream of the child's own, which it never closes: bytes, then wide characters, or while a second thread runs.
+void write_and_leave_open(const std::string& path, bool wide) {
+  std::FILE* file = std::fopen(path.c_str(), "w");
+  if (wide) {
+    std::fwprintf(file, L"buffered");
+  } else {
+    std::fprintf(file, "buffered");
+  }
+  brood::exit(0);
+}
+
+void write_beside_a_thread(const std::string& path) {
+  static std::thread* const other = new std::thread([] {
+    for (;;) pause();
+  });
+  static_cast<void>(other);
+  write_and_leave_open(path, false);
 }
 
 void throw_with_hook() {
@@ -176,4 +200,25 @@ TEST_CASE("what a child has printed is flushed at its end") {
     CHECK(co_await child.stdout_().read_all() == "buffered");
     co_await child.join();
   });
+}
+
+TEST_CASE("also what it has written to files that it left open, in bytes or wide characters, and beside threads") {
+  const auto path = std::filesystem::temp_directory_path() / ("brood-flush-" + std::to_string(getpid()));
+  const auto written = [&] {
+    std::ifstream file(path);
+    std::string text;
+    std::getline(file, text);
+    return text;
+  };
+  run_clean([&]() -> brood::task<> {
+    for (const bool wide : {false, true}) {
+      auto child = co_await brood::spawn<write_and_leave_open>(path.string(), bool{wide});
+      co_await child.join();
+      CHECK(written() == "buffered");
+    }
+    auto child = co_await brood::spawn<write_beside_a_thread>(path.string());
+    co_await child.join();
+    CHECK(written() == "buffered");
+  });
+  std::filesystem::remove(path);
 }

@@ -5,6 +5,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <system_error>
 
 #include "bodies.hpp"
@@ -53,6 +54,20 @@ void kill_server() {
   siginfo_t info{};
   kill(server, SIGKILL);
   waitid(P_PID, static_cast<id_t>(server), &info, WEXITED | WNOWAIT | __WALL);
+}
+
+/// The server and its heir.
+std::vector<pid_t> servers() {
+  std::vector<pid_t> found;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    std::ifstream stat(entry.path() / "stat");
+    pid_t pid = 0;
+    std::string name, state;
+    pid_t parent = 0;
+    if (stat >> pid >> name >> state >> parent && name == "(brood-server)" && parent == getpid())
+      found.push_back(pid);
+  }
+  return found;
 }
 
 brood::task<> expect_square(int x) {
@@ -165,6 +180,33 @@ TEST_CASE("a server that is killed while programs start costs none of them") {
     auto killer = []() -> brood::task<> {
       for (int i = 0; i < 10; ++i) {
         kill_server();
+        co_await expect_square(i);
+      }
+    };
+    co_await brood::when_all(brood::when_all(std::move(programs)), killer());
+  });
+}
+
+TEST_CASE("programs are shared with the heir, and its death costs none of them") {
+  if (!children_are_siblings_of_the_server()) return;
+  run_clean([]() -> brood::task<> {
+    co_await expect_square(1);
+    auto program = [](int i) -> brood::task<> {
+      const auto result = co_await brood::command("echo", std::to_string(i)).output();
+      CHECK(result.out == std::to_string(i) + "\n");
+      CHECK_THROWS_AS(co_await brood::command("/no/such/program").status(), std::system_error);
+    };
+    std::vector<brood::task<>> programs;
+    for (int i = 0; i < (sanitized ? 20 : 200); ++i) programs.push_back(program(i));
+    auto killer = []() -> brood::task<> {
+      for (int i = 0; i < 10; ++i) {
+        for (const pid_t server : servers()) {
+          if (server != brood::fork_server_pid()) kill(server, SIGKILL);
+        }
+        co_await expect_square(i);
+      }
+      for (int i = 0; i < 3; ++i) {
+        for (const pid_t server : servers()) kill(server, SIGKILL);  // both at once
         co_await expect_square(i);
       }
     };

@@ -24,8 +24,8 @@ using test::memory;
 namespace {
 
 // More than fit in the buffer of one socket, which holds 278 datagrams of one byte.
-constexpr int processes = 600;
-constexpr std::uint64_t chunks = 4;  // blocks in which this process names so many children
+constexpr int processes = 500;
+constexpr std::uint64_t chunks = 3;  // blocks in which this process names so many children
 
 /// Processes that wait for an event and are stopped.
 class stopped_waiters {

@@ -59,7 +59,8 @@ class BROOD_API remote_error : public error {
   /// Name and pid of the process it was thrown in.
   const std::string& process_name() const noexcept { return process_name_; }
   int pid() const noexcept { return pid_; }
-  /// The stack at the throw, one frame a line; empty where the build has none.
+  /// The stack at the throw, the innermost frame first, one a line: the function, if its module shows its name, and the
+  /// module with an offset, as addr2line(1) takes it. Empty unless the program is linked with the library brood-traces.
   const std::string& trace() const noexcept { return trace_; }
 
  private:

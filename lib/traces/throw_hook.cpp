@@ -1,0 +1,101 @@
+// brood-traces, a library of its own: a `__cxa_throw` before the C++ library's that notes the stack of each throw. When
+// an exception is caught its stack is gone, and neither C++20 nor C++23 keeps it. Apart from brood, as a program that is
+// linked with this pays for its stack at every throw (about a microsecond a frame), and as others hook here too:
+// AddressSanitizer, for one.
+#include <cxxabi.h>
+#include <dlfcn.h>
+#include <fmt/core.h>
+#include <unwind.h>
+
+#include <array>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <memory>
+#include <span>
+#include <string>
+#include <typeinfo>
+
+#include "runtime/throw_trace.hpp"
+
+namespace {
+
+constexpr int most_frames = 32;
+
+struct noted_throw {
+  const void* exception;
+  std::uintptr_t thrower;  // where its throw returns to, if it did: the first of
+  int count;
+  std::array<void*, most_frames> frames;  // the calls, innermost first
+};
+
+// Several, as others may be thrown and caught on this exception's way to who asks: by destructors, or by the coroutines
+// that it cancels.
+thread_local std::array<noted_throw, 8> noted;
+thread_local unsigned throws = 0;
+
+_Unwind_Reason_Code note_frame(_Unwind_Context* context, void* destination) {
+  auto& to = *static_cast<noted_throw*>(destination);
+  const std::uintptr_t next = _Unwind_GetIP(context);
+  if (to.count == most_frames) return _URC_END_OF_STACK;
+  if (to.count == 0 && next != to.thrower) return _URC_NO_REASON;  // the hook's own
+  to.frames[static_cast<std::size_t>(to.count++)] = reinterpret_cast<void*>(next - 1);
+  return _URC_NO_REASON;
+}
+
+void note(const void* exception, const void* thrower) noexcept {
+  noted_throw& here = noted[throws++ % noted.size()];
+  here.exception = exception;
+  here.thrower = reinterpret_cast<std::uintptr_t>(thrower);
+  here.count = 0;
+  _Unwind_Backtrace(note_frame, &here);
+}
+
+std::string name_of(const char* symbol) {
+  int status = 0;
+  const std::unique_ptr<char, decltype(&std::free)> name(
+      abi::__cxa_demangle(symbol, nullptr, nullptr, &status), &std::free);
+  return status == 0 ? name.get() : symbol;
+}
+
+/// "square(int)+0x12 (/usr/bin/program+0x1234)": what addr2line(1) takes; the name only if the module shows it.
+std::string line_of(void* call) {
+  Dl_info found{};
+  if (dladdr(call, &found) == 0 || found.dli_fname == nullptr) return fmt::format("{}\n", call);
+  const auto address = reinterpret_cast<std::uintptr_t>(call);
+  const std::string place =
+      fmt::format("{}+{:#x}", found.dli_fname, address - reinterpret_cast<std::uintptr_t>(found.dli_fbase));
+  if (found.dli_sname == nullptr) return place + "\n";
+  return fmt::format("{}+{:#x} ({})\n", name_of(found.dli_sname),
+                     address - reinterpret_cast<std::uintptr_t>(found.dli_saddr), place);
+}
+
+std::string trace_of(const std::exception_ptr& thrown) {
+  const void* exception = nullptr;
+  std::memcpy(&exception, &thrown, sizeof exception);  // all that libstdc++'s pointer holds
+  for (std::size_t i = 1; i <= noted.size(); ++i) {
+    const noted_throw& candidate = noted[(throws - i) % noted.size()];
+    if (candidate.exception != exception) continue;
+    std::string text;
+    for (int frame = 0; frame < candidate.count; ++frame) {
+      text += line_of(candidate.frames[static_cast<std::size_t>(frame)]);
+    }
+    return text;
+  }
+  return {};
+}
+
+[[maybe_unused]] const bool announced = (brood::detail::set_throw_trace_source(trace_of), true);
+
+}  // namespace
+
+extern "C" [[gnu::visibility("default"), gnu::noinline]] void __cxa_throw(void* exception,
+                                                                          std::type_info* type,
+                                                                          void (*destroy)(void*)) {
+  using thrower = void (*)(void*, std::type_info*, void (*)(void*));
+  static const auto next = reinterpret_cast<thrower>(dlsym(RTLD_NEXT, "__cxa_throw"));
+  note(exception, __builtin_return_address(0));
+  next(exception, type, destroy);
+  std::abort();
+}
