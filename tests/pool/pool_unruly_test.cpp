@@ -54,7 +54,7 @@ int close_ring_socket(int x) {
 }
 
 int nap(int x) {
-  ::usleep(40'000);
+  ::usleep(60'000);
   return x;
 }
 
@@ -149,9 +149,9 @@ TEST_CASE("a deadline counts from when the task begins, not while it is queued")
   run_balanced([]() -> brood::task<> {
     auto pool = co_await brood::pool::open(1);
     std::vector<brood::future<int>> all;
-    for (int i = 0; i < 8; ++i) all.push_back(pool.submit<nap>(i).deadline(250ms));
-    for (int i = 0; i < 8; ++i)
-      CHECK(co_await all[static_cast<std::size_t>(i)] == i);  // the last after 320 ms
+    for (int i = 0; i < 10; ++i) all.push_back(pool.submit<nap>(i).deadline(500ms));
+    for (std::size_t i = 0; i < 10; ++i)
+      CHECK(co_await all[i] == static_cast<int>(i));  // the last after 600 ms
     CHECK(pool.stats().deadlines_passed == 0);
     co_await pool.close();
   });

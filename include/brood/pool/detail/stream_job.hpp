@@ -121,7 +121,8 @@ class stream_job final : public job {
         co_await room_.wait();
         continue;
       }
-      if (!co_await source_.take()) co_return;
+      const bool taken = co_await source_.take();
+      if (!taken) co_return;
       pool.more(*this);
       if (asked() % 64 == 0) co_await yield();  // one that never waits keeps nobody else waiting
     }
