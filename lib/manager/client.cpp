@@ -203,7 +203,7 @@ task<> client::open_link(std::uint64_t attempt) {
   if (attempt_ != attempt || state_ != state::connecting) co_return;
   state_ = state::greeting;
   frame_link::handler& own = *this;  // a base that only this class sees
-  link_.emplace(*loop_, std::move(socket), detail::default_max_message, own);
+  link_.emplace(*loop_, std::move(socket), detail::default_max_message, frame_link::unlimited, own);
   while (attempt_ == attempt && state_ == state::greeting) co_await changed_.wait();
 }
 

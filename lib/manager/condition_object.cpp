@@ -53,6 +53,10 @@ void condition_object::handle(call& c) {
       lock().release(c.from, hold);
       return;
     }
+    case condition_method::release:
+      lock().release(c.from, c.count());
+      answering(c.from, c.id);
+      return;
     case condition_method::notify: {
       const std::uint64_t woken = notify(c.count());
       answering(c.from, c.id).count(woken);

@@ -21,15 +21,22 @@ constexpr unsigned enough_in_a_row = 8;
 
 }  // namespace
 
-frame_link::frame_link(runtime& loop, unique_fd socket, std::uint64_t longest, handler& owner)
+frame_link::frame_link(runtime& loop, unique_fd socket, std::uint64_t longest, std::size_t most_unsent,
+                       handler& owner)
     : loop_(loop),
       socket_(std::move(socket)),
       reader_(longest),
+      most_unsent_(most_unsent),
       owner_(owner),
       spin_(std::thread::hardware_concurrency()),
       watch_(loop, socket_.get(), [this](int events) { on_ready(events); }) {
   spinner_.owner = this;
-  spinner_.run = [](detail::ready_node& node) noexcept { static_cast<spinner&>(node).owner->spin(); };
+  spinner_.run = [](detail::ready_node& node) noexcept { static_cast<link_node&>(node).owner->spin(); };
+  resumer_.owner = this;
+  resumer_.run = [](detail::ready_node& node) noexcept {
+    bool found = false;
+    static_cast<link_node&>(node).owner->handle(0, found);
+  };
   watch_.background();
   rearm();
 }
@@ -62,7 +69,8 @@ void frame_link::flush() noexcept {
 }
 
 void frame_link::rearm() {
-  const bool read = broken_ || unsent() < most_unsent;
+  if (held_back_ && takes_more() && resumer_.previous == nullptr) loop_.post(resumer_);
+  const bool read = broken_ || takes_more();
   const int wanted = (read ? fd_watch::readable : 0) | (unsent() > 0 ? fd_watch::writable : 0);
   if (wanted == watched_) return;
   watched_ = wanted;
@@ -71,11 +79,13 @@ void frame_link::rearm() {
 
 /// Handles what the reader holds; false if that is to stop because nobody takes the answers.
 bool frame_link::handle_frames() {
-  while (unsent() < most_unsent) {
+  held_back_ = false;
+  while (takes_more()) {
     const auto frame = reader_.next_in_place();
     if (!frame) return true;
     owner_.on_frame(*frame);
   }
+  held_back_ = true;
   return false;
 }
 
@@ -98,7 +108,7 @@ bool frame_link::handle(int events, bool& found) noexcept {
   std::string why;
   try {
     if ((events & fd_watch::writable) != 0) flush();
-    if (unsent() < most_unsent) found = read_batch();
+    if (takes_more()) found = read_batch();
     if (destroyed) return false;
     if (found) owner_.on_batch_end();
     if (destroyed) return false;

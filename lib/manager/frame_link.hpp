@@ -36,9 +36,13 @@ class frame_link {
     ~handler() = default;
   };
 
-  /// Takes over a connected, non-blocking socket. `longest` frame from the other side, in bytes.
-  frame_link(runtime& loop, unique_fd socket, std::uint64_t longest, handler& owner);
+  static constexpr std::size_t unlimited = SIZE_MAX;
+
+  /// Takes over a connected, non-blocking socket. `longest` frame from the other side, and `most_unsent`, both in bytes:
+  /// with more to send than that it does not read either. For one side of two at most, or each waits for the other.
+  frame_link(runtime& loop, unique_fd socket, std::uint64_t longest, std::size_t most_unsent, handler& owner);
   ~frame_link() {
+    loop_.withdraw(resumer_);
     loop_.withdraw(spinner_);
     if (destroyed_ != nullptr) *destroyed_ = true;
   }
@@ -53,11 +57,9 @@ class frame_link {
   int fd() const noexcept { return socket_.get(); }
 
  private:
-  /// A side that does not read its answers is not read from either: bytes.
-  static constexpr std::size_t most_unsent = std::size_t{8} << 20;
   static constexpr std::size_t kept_capacity = std::size_t{1} << 20;
 
-  struct spinner : detail::ready_node {
+  struct link_node : detail::ready_node {
     frame_link* owner = nullptr;
   };
 
@@ -65,6 +67,7 @@ class frame_link {
   /// False if this has been destroyed meanwhile; `found` whether anything was read.
   bool handle(int events, bool& found) noexcept;
   bool handle_frames();
+  bool takes_more() const noexcept { return unsent() < most_unsent_; }
   bool read_batch();
   void sent_all() noexcept;
   void spin() noexcept;
@@ -74,6 +77,7 @@ class frame_link {
   runtime& loop_;
   unique_fd socket_;
   detail::frame_reader reader_;
+  const std::size_t most_unsent_;
   handler& owner_;
   bytes out_;
   std::size_t sent_ = 0;
@@ -81,7 +85,9 @@ class frame_link {
   bool broken_ = false;
   bool* destroyed_ = nullptr;
   detail::idle_spin spin_;
-  spinner spinner_;
+  link_node spinner_;
+  bool held_back_ = false;  // frames are left in the reader, of which no event will tell
+  link_node resumer_;
   clock::time_point sent_at_{};
   clock::time_point spin_end_{};
   fd_watch watch_;

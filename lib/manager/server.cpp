@@ -10,9 +10,16 @@
 
 namespace brood::remote {
 
+namespace {
+
+/// A client that does not read its answers is not read from either: bytes.
+constexpr std::size_t most_unsent = std::size_t{8} << 20;
+
+}  // namespace
+
 struct server::connection final : frame_link::handler {
   connection(server& of, unique_fd socket)
-      : owner(of), link(of.loop_, std::move(socket), of.settings_.max_message, *this) {
+      : owner(of), link(of.loop_, std::move(socket), of.settings_.max_message, most_unsent, *this) {
     client.send_to(link.out());
     client.on_output = [this] { owner.answer_ready(*this); };
   }

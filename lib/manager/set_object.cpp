@@ -1,8 +1,7 @@
-// set: values that are there once, in the order in which they came.
-#include <list>
+// set: values that are there once, in the order in which they came: the keys of a dict.
 #include <stdexcept>
-#include <string_view>
 
+#include "manager/entry_table.hpp"
 #include "manager/make_object.hpp"
 
 namespace brood::remote {
@@ -14,108 +13,54 @@ class set_object final : public object {
 
   void handle(call& c) override;
   void each_reference(const std::function<void(object&)>& visit) const override {
-    if (nested_.none()) return;
-    for (const stored_value& v : values_) {
-      for (const object_ref& o : v.references) visit(*o);
-    }
+    entries_.each_reference(visit);
   }
-  void let_go() override { clear(); }
+  void let_go() override { entries_.clear(); }
 
  private:
-  bool add(stored_value v) {
-    if (index_.contains(std::string_view(v.data))) return false;
-    ++version_;
-    nested_.add(v);
-    values_.push_back(std::move(v));
-    const auto at = std::prev(values_.end());
-    index_.emplace(std::string_view(at->data), at);
-    return true;
-  }
-  stored_value take(std::list<stored_value>::iterator at) {
-    ++version_;
-    index_.erase(std::string_view(at->data));
-    nested_.remove(*at);
-    stored_value taken = std::move(*at);
-    values_.erase(at);
-    return taken;
-  }
-  void clear() {
-    if (!values_.empty()) ++version_;
-    index_.clear();
-    nested_.clear();
-    values_.clear();
-  }
+  static void write(answering& reply, const entry_table::entry& e) { reply.value(e.key); }
 
-  std::list<stored_value> values_;
-  std::unordered_map<std::string_view, std::list<stored_value>::iterator> index_;
-  void walk(call& c);
-
-  reference_count nested_;
-  std::uint64_t version_ = 1;
+  entry_table entries_;
 };
-
-/// Those behind one; from the beginning on without a version.
-void set_object::walk(call& c) {
-  const std::uint64_t version = c.count();
-  const std::uint64_t most = c.count();
-  auto begin = values_.begin();
-  if (version != 0) {
-    if (version != version_) throw std::runtime_error("the set has changed since the walk began");
-    const auto last = index_.find(std::string_view(c.key()));
-    if (last == index_.end()) throw std::out_of_range("no such value");
-    begin = std::next(last->second);
-  }
-  std::uint64_t count = 0;
-  for (auto each = begin; each != values_.end() && count < most; ++each) ++count;
-  answering reply(c.from, c.id);
-  reply.count(version_).count(count);
-  for (; count > 0; --count, ++begin) reply.value(*begin);
-}
 
 void set_object::handle(call& c) {
   switch (static_cast<set_method>(c.method)) {
     case set_method::add: {
-      const bool added = add(c.value());
+      const bool added = entries_.add(c.value(), {});
       answering(c.from, c.id).flag(added);
       return;
     }
-    case set_method::update: {
-      for (stored_value& v : c.values()) add(std::move(v));
+    case set_method::update:
+      for (stored_value& v : c.values()) entries_.add(std::move(v), {});
       answering(c.from, c.id);
       return;
-    }
     case set_method::erase: {
-      const std::string value = c.key();
-      const auto found = index_.find(std::string_view(value));
-      const bool present = found != index_.end();
-      if (present) take(found->second);
+      const auto found = entries_.find(c.key());
+      const bool present = found != entries_.end();
+      if (present) entries_.take(found);
       answering(c.from, c.id).flag(present);
       return;
     }
     case set_method::contains: {
-      const std::string value = c.key();
-      answering(c.from, c.id).flag(index_.contains(std::string_view(value)));
+      const bool present = entries_.find(c.key()) != entries_.end();
+      answering(c.from, c.id).flag(present);
       return;
     }
     case set_method::pop_any: {
-      if (values_.empty()) throw std::out_of_range("the set is empty");
-      const stored_value taken = take(values_.begin());
-      answering(c.from, c.id).value(taken);
+      if (entries_.empty()) throw std::out_of_range("the set is empty");
+      const auto taken = entries_.take(entries_.begin());
+      answering(c.from, c.id).value(taken.key);
       return;
     }
     case set_method::size:
-      answering(c.from, c.id).count(values_.size());
+      answering(c.from, c.id).count(entries_.size());
       return;
-    case set_method::items: {
-      answering reply(c.from, c.id);
-      reply.count(values_.size());
-      for (const stored_value& v : values_) reply.value(v);
-      return;
-    }
+    case set_method::items:
+      return entries_.answer_all(c, write);
     case set_method::walk:
-      return walk(c);
+      return entries_.walk(c, write);
     case set_method::clear:
-      clear();
+      entries_.clear();
       answering(c.from, c.id);
       return;
   }

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "brood/coroutine/nursery.hpp"
 #include "brood/coroutine/when_all.hpp"
 #include "brood/process/spawn.hpp"
 #include "served.hpp"
@@ -485,6 +486,25 @@ TEST_CASE("a child writes, and the parent sees it") {
     co_await child.result();
     const auto found = co_await d.get("child");
     CHECK(found == 5);
+  });
+}
+
+TEST_CASE("far more than any buffer holds is on its way in both directions at once") {
+  served_by_a_child([](manager m) -> task<> {
+    auto v = co_await m.value<std::string>(std::string(1 << 20, 'x'));
+    const std::string other(1 << 20, 'y');
+    std::size_t got = 0;
+    co_await brood::with_nursery([&](brood::nursery& n) -> task<> {
+      for (int i = 0; i < 50; ++i) {
+        n.start([](brood::managed::value<std::string> from, std::size_t& total) -> task<> {
+          const std::string text = co_await from.get();
+          total += text.size();
+        }(v, got));
+        n.start(v.set(other));
+      }
+      co_return;
+    });
+    CHECK(got == std::size_t{50} << 20);
   });
 }
 

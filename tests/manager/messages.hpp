@@ -69,7 +69,7 @@ inline std::vector<bytes> good_requests() {
   add(create(kind::condition).value("l", {6}));
   add(create(kind::barrier).count(2));
   add(message(1, operation::create).byte(2).fixed(7).text("named").count(0));
-  const std::size_t methods[] = {18, 20, 9, 6, 11, 4, 5, 4, 3, 5};
+  const std::size_t methods[] = {18, 20, 9, 6, 14, 4, 5, 4, 4, 5};
   for (number object = 1; object <= 10; ++object) {
     for (std::uint64_t method = 1; method <= methods[object - 1]; ++method) {
       add(call_of(object * 100 + method, object, method));

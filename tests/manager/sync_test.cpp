@@ -366,6 +366,23 @@ TEST_CASE("a condition wakes as many as it is told, with the lock held") {
   });
 }
 
+TEST_CASE("a wait on a condition that is cancelled as its answer arrives leaves the lock free") {
+  served_by_a_child([](manager m) -> task<> {
+    auto l = co_await m.lock();
+    auto c = co_await m.condition(l);
+    for (int round = 0; round < 300; ++round) {
+      auto guard = co_await l.acquire();
+      // The wait and its notice leave in one write; the other branch ends with the answer to that.
+      auto waiting = c.wait(guard);
+      auto noticing = c.notify_all();
+      co_await brood::when_any(std::move(waiting), std::move(noticing));
+      guard.release();
+      auto free = co_await brood::with_timeout(30s, l.acquire());
+      CHECK(free.is_held());
+    }
+  });
+}
+
 TEST_CASE("a barrier lets all go at once, breaks, and is as new after a reset") {
   served([](manager m) -> task<> {
     auto b = co_await m.barrier(3);

@@ -15,20 +15,14 @@ class barrier : public remote::proxy_of<barrier> {
 
   /// Waits until all are there; gives a number from 0 on, to each another. Throws `remote_error`, of type
   /// "brood::broken_barrier", if the barrier is broken.
-  auto arrive() const { return asked<remote::to_size>(method::arrive); }
+  auto arrive() const { return asked(remote::to_size(), method::arrive); }
   /// As new. Those who wait get the error.
-  auto reset() const { return asked<remote::to_nothing>(method::reset); }
+  auto reset() const { return asked(remote::to_nothing(), method::reset); }
   /// Breaks it.
-  auto abort() const { return asked<remote::to_nothing>(method::abort); }
-  auto broken() const { return asked<remote::to_flag>(method::broken); }
+  auto abort() const { return asked(remote::to_nothing(), method::abort); }
+  auto broken() const { return asked(remote::to_flag(), method::broken); }
   /// How many wait.
-  auto waiting() const { return asked<remote::to_size>(method::waiting); }
-
- private:
-  template <class Finish>
-  remote_call<Finish> asked(method which) const {
-    return remote_call(remote::request(object(), which), Finish());
-  }
+  auto waiting() const { return asked(remote::to_size(), method::waiting); }
 };
 
 }  // namespace brood::managed

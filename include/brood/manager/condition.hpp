@@ -37,9 +37,7 @@ class condition : public remote::proxy_of<condition> {
     what.count(count);
     return remote_call(std::move(what), remote::to_size());
   }
-  auto notify_all() const {
-    return remote_call(remote::request(object(), method::notify_all), remote::to_size());
-  }
+  auto notify_all() const { return asked(remote::to_size(), method::notify_all); }
 
  private:
   struct regained {
@@ -53,12 +51,19 @@ class condition : public remote::proxy_of<condition> {
     }
   };
 
+  /// Of the lock, which nobody has taken over from the answer.
+  static void release(const remote::request& asked, std::span<const std::byte> body) {
+    remote::answer_reader from(asked, body);
+    remote::request back(asked.target(), method::release);
+    back.count(to_regained()(from).id);
+    remote::post(back);
+  }
   static task<> wait_once(condition self, lock_guard& guard) {
     if (!guard.is_held()) throw std::logic_error("brood: to wait on a condition its lock must be held");
     const remote::object_pointer lock = std::exchange(guard.object_, nullptr);
     remote::request what(self.object(), method::wait);
     what.count(guard.id_);
-    remote_call waiting(std::move(what), to_regained());
+    remote_call waiting(std::move(what), to_regained(), &release);
     const regained got = co_await std::move(waiting);
     guard = lock_guard(lock, got.id, got.abandoned);
   }

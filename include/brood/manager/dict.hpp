@@ -107,55 +107,55 @@ class dict : public remote::proxy_of<dict<K, V>> {
   template <remote::argument_for<K> A = K>
   auto get(A&& key) const {
     detail::require_safe_temporary<A>();
-    return asked<remote::to_optional<V>>(method::get, remote::as<K>(key));
+    return this->asked(remote::to_optional<V>(), method::get, remote::as<K>(key));
   }
   template <remote::argument_for<K> A = K, std::convertible_to<V> B = V>
   auto get(A&& key, B&& fallback) const {
     detail::require_safe_temporary<A, B>();
-    return remote_call(about(method::get, remote::as<K>(key)),
+    return remote_call(this->about(method::get, remote::as<K>(key)),
                        remote::to_value_or<V>{static_cast<V>(std::forward<B>(fallback))});
   }
   /// Throws `remote_error`, `std::out_of_range`, if there is no such key.
   template <remote::argument_for<K> A = K>
   auto at(A&& key) const {
     detail::require_safe_temporary<A>();
-    return asked<remote::to_value<V>>(method::at, remote::as<K>(key));
+    return this->asked(remote::to_value<V>(), method::at, remote::as<K>(key));
   }
   template <remote::argument_for<K> A = K, remote::argument_for<V> B = V>
   auto set(A&& key, B&& value) const {
     detail::require_safe_temporary<A, B>();
-    return asked<remote::to_nothing>(method::set, remote::as<K>(key), remote::as<V>(value));
+    return this->asked(remote::to_nothing(), method::set, remote::as<K>(key), remote::as<V>(value));
   }
   /// The value that is there; puts `value` there first if none is.
   template <remote::argument_for<K> A = K, remote::argument_for<V> B = V>
   auto get_or_set(A&& key, B&& value) const {
     detail::require_safe_temporary<A, B>();
-    return asked<remote::to_value<V>>(method::get_or_set, remote::as<K>(key), remote::as<V>(value));
+    return this->asked(remote::to_value<V>(), method::get_or_set, remote::as<K>(key), remote::as<V>(value));
   }
   /// Whether it was there.
   template <remote::argument_for<K> A = K>
   auto erase(A&& key) const {
     detail::require_safe_temporary<A>();
-    return asked<remote::to_flag>(method::erase, remote::as<K>(key));
+    return this->asked(remote::to_flag(), method::erase, remote::as<K>(key));
   }
   template <remote::argument_for<K> A = K>
   auto contains(A&& key) const {
     detail::require_safe_temporary<A>();
-    return asked<remote::to_flag>(method::contains, remote::as<K>(key));
+    return this->asked(remote::to_flag(), method::contains, remote::as<K>(key));
   }
   /// Takes the value out. Throws as `at`.
   template <remote::argument_for<K> A = K>
   auto pop(A&& key) const {
     detail::require_safe_temporary<A>();
-    return asked<remote::to_value<V>>(method::pop, remote::as<K>(key));
+    return this->asked(remote::to_value<V>(), method::pop, remote::as<K>(key));
   }
   /// Takes the last pair out. Throws as `at` if there is none.
-  auto pop_item() const { return asked<remote::to_item<K, V>>(method::pop_any); }
-  auto size() const { return asked<remote::to_size>(method::size); }
+  auto pop_item() const { return this->asked(remote::to_item<K, V>(), method::pop_any); }
+  auto size() const { return this->asked(remote::to_size(), method::size); }
   /// As they are at one moment: copies, which later changes do not reach.
-  auto keys() const { return asked<remote::to_values<K>>(method::keys); }
-  auto values() const { return asked<remote::to_values<V>>(method::values); }
-  auto items() const { return asked<remote::to_items<K, V>>(method::items); }
+  auto keys() const { return this->asked(remote::to_values<K>(), method::keys); }
+  auto values() const { return this->asked(remote::to_values<V>(), method::values); }
+  auto items() const { return this->asked(remote::to_items<K, V>(), method::items); }
   /// The pairs one after the other, each as it is when it is asked for: what is set meanwhile is seen. Once
   /// keys have come or gone, the next one throws `remote_error`, `std::runtime_error`. With `at_a_time` they
   /// come in groups of so many, each as it was at one moment.
@@ -173,7 +173,7 @@ class dict : public remote::proxy_of<dict<K, V>> {
     for (const auto& [key, value] : pairs) what.value<K>(key).template value<V>(value);
     return remote_call(std::move(what), remote::to_nothing());
   }
-  auto clear() const { return asked<remote::to_nothing>(method::clear); }
+  auto clear() const { return this->asked(remote::to_nothing(), method::clear); }
 
   /// Sets `desired` if the value is `expected`; gives whether it was. An empty `expected` means that there is none, an
   /// empty `desired` that there is to be none.
@@ -181,7 +181,7 @@ class dict : public remote::proxy_of<dict<K, V>> {
             remote::argument_for<std::optional<V>> C = std::optional<V>>
   auto compare_exchange(A&& key, B&& expected, C&& desired) const {
     detail::require_safe_temporary<A, B, C>();
-    remote::request what = about(method::compare_exchange, remote::as<K>(key));
+    remote::request what = this->about(method::compare_exchange, remote::as<K>(key));
     put(what, expected);
     put(what, desired);
     return remote_call(std::move(what), remote::to_flag());
@@ -191,7 +191,7 @@ class dict : public remote::proxy_of<dict<K, V>> {
     requires std::is_arithmetic_v<V>
   auto fetch_add(A&& key, V added) const {
     detail::require_safe_temporary<A>();
-    remote::request what = about(method::fetch_add, remote::as<K>(key));
+    remote::request what = this->about(method::fetch_add, remote::as<K>(key));
     what.count(static_cast<std::uint64_t>(remote::arithmetic_of<V>())).value(added);
     return remote_call(std::move(what), remote::to_value<V>());
   }
@@ -203,27 +203,16 @@ class dict : public remote::proxy_of<dict<K, V>> {
     using entry = remote::update_entry<F>;
     static_assert(std::is_same_v<typename entry::value, V>,
                   "the function's first parameter is the dict's value");
-    remote::request what = about(method::apply, remote::as<K>(key));
+    remote::request what = this->about(method::apply, remote::as<K>(key));
     what.fixed(entry::name());
     entry::put_arguments(what, std::forward<A>(arguments)...);
     return remote_call(std::move(what), remote::to_value<V>());
   }
 
  private:
-  remote::request about(method which, const K& key) const {
-    remote::request what(this->object(), which);
-    what.value(key);
-    return what;
-  }
   static void put(remote::request& what, const std::optional<V>& value) {
     what.count(value ? 1 : 0);
     if (value) what.value(*value);
-  }
-  template <class Finish, class... A>
-  remote_call<Finish> asked(method which, const A&... arguments) const {
-    remote::request what(this->object(), which);
-    (what.value(arguments), ...);
-    return remote_call(std::move(what), Finish());
   }
 };
 

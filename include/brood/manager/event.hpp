@@ -14,17 +14,11 @@ class event : public remote::proxy_of<event> {
   static std::uint64_t type() { return remote::type_key<>(remote::kind::event); }
 
   /// Waits until it is set.
-  auto wait() const { return asked<remote::to_nothing>(method::wait); }
+  auto wait() const { return asked(remote::to_nothing(), method::wait); }
   /// Lets all go on that wait, and all that come until `clear`.
-  auto set() const { return asked<remote::to_nothing>(method::set); }
-  auto clear() const { return asked<remote::to_nothing>(method::clear); }
-  auto is_set() const { return asked<remote::to_flag>(method::is_set); }
-
- private:
-  template <class Finish>
-  remote_call<Finish> asked(method which) const {
-    return remote_call(remote::request(object(), which), Finish());
-  }
+  auto set() const { return asked(remote::to_nothing(), method::set); }
+  auto clear() const { return asked(remote::to_nothing(), method::clear); }
+  auto is_set() const { return asked(remote::to_flag(), method::is_set); }
 };
 
 }  // namespace brood::managed

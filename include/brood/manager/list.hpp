@@ -27,11 +27,11 @@ class sequence : public proxy_of<Self> {
  public:
   using proxy_of<Self>::proxy_of;
 
-  auto at(std::int64_t index) const { return remote_call(about(method::at, index), to_value<T>()); }
+  auto at(std::int64_t index) const { return remote_call(at_index(method::at, index), to_value<T>()); }
   template <argument_for<T> A = T>
   auto set(std::int64_t index, A&& value) const {
     detail::require_safe_temporary<A>();
-    request what = about(method::set, index);
+    request what = at_index(method::set, index);
     what.value(as<T>(value));
     return remote_call(std::move(what), to_nothing());
   }
@@ -42,17 +42,17 @@ class sequence : public proxy_of<Self> {
     detail::require_safe_temporary<A...>();
     using entry = update_entry<F>;
     static_assert(std::is_same_v<typename entry::value, T>, "the function's first parameter is the element");
-    request what = about(method::apply, index);
+    request what = at_index(method::apply, index);
     what.fixed(entry::name());
     entry::put_arguments(what, std::forward<A>(arguments)...);
     return remote_call(std::move(what), to_value<T>());
   }
-  auto size() const { return remote_call(about(method::size), to_size()); }
+  auto size() const { return this->asked(to_size(), method::size); }
   /// As they are at one moment: a copy.
-  auto items() const { return remote_call(about(method::items), to_values<T>()); }
+  auto items() const { return this->asked(to_values<T>(), method::items); }
   /// Those from `begin` up to but without `end`, as far as they are there.
   auto slice(std::int64_t begin, std::int64_t end = std::numeric_limits<std::int64_t>::max()) const {
-    request what = about(method::slice, begin);
+    request what = at_index(method::slice, begin);
     what.index(end);
     return remote_call(std::move(what), to_values<T>());
   }
@@ -63,15 +63,15 @@ class sequence : public proxy_of<Self> {
   template <argument_for<T> A = T>
   auto index(A&& value) const {
     detail::require_safe_temporary<A>();
-    return remote_call(about_value(method::index, as<T>(value)), to_index());
+    return this->asked(to_index(), method::index, as<T>(value));
   }
   /// How many are equal.
   template <argument_for<T> A = T>
   auto count(A&& value) const {
     detail::require_safe_temporary<A>();
-    return remote_call(about_value(method::count, as<T>(value)), to_size());
+    return this->asked(to_size(), method::count, as<T>(value));
   }
-  auto reverse() const { return remote_call(about(method::reverse), to_nothing()); }
+  auto reverse() const { return this->asked(to_nothing(), method::reverse); }
   /// Sorts them here, and puts them back if nothing was changed meanwhile; else once more.
   template <class Less = std::less<>>
   task<> sort(Less less = Less()) const {
@@ -79,15 +79,9 @@ class sequence : public proxy_of<Self> {
   }
 
  protected:
-  request about(method which) const { return request(this->object(), which); }
-  request about(method which, std::int64_t index) const {
+  request at_index(method which, std::int64_t index) const {
     request what(this->object(), which);
     what.index(index);
-    return what;
-  }
-  request about_value(method which, const T& value) const {
-    request what(this->object(), which);
-    what.value(value);
     return what;
   }
   template <class Values>
@@ -154,7 +148,7 @@ class list : public remote::sequence<list<T>, T> {
   template <remote::argument_for<T> A = T>
   auto append(A&& value) const {
     detail::require_safe_temporary<A>();
-    return remote_call(this->about_value(method::append, remote::as<T>(value)), remote::to_nothing());
+    return this->asked(remote::to_nothing(), method::append, remote::as<T>(value));
   }
   template <std::ranges::sized_range Values>
   auto extend(Values&& values) const {
@@ -171,7 +165,7 @@ class list : public remote::sequence<list<T>, T> {
   template <std::ranges::sized_range Values>
   auto replace(std::int64_t begin, std::int64_t end, Values&& values) const {
     detail::require_safe_temporary<Values>();
-    remote::request what = this->about(method::replace, begin);
+    remote::request what = this->at_index(method::replace, begin);
     what.index(end);
     return with(std::move(what), values);
   }
@@ -179,23 +173,23 @@ class list : public remote::sequence<list<T>, T> {
   template <remote::argument_for<T> A = T>
   auto insert(std::int64_t index, A&& value) const {
     detail::require_safe_temporary<A>();
-    remote::request what = this->about(method::insert, index);
+    remote::request what = this->at_index(method::insert, index);
     what.value(remote::as<T>(value));
     return remote_call(std::move(what), remote::to_nothing());
   }
   auto erase(std::int64_t index) const {
-    return remote_call(this->about(method::erase, index), remote::to_nothing());
+    return remote_call(this->at_index(method::erase, index), remote::to_nothing());
   }
   /// The first one that is equal; gives whether there was one.
   template <remote::argument_for<T> A = T>
   auto remove(A&& value) const {
     detail::require_safe_temporary<A>();
-    return remote_call(this->about_value(method::remove, remote::as<T>(value)), remote::to_flag());
+    return this->asked(remote::to_flag(), method::remove, remote::as<T>(value));
   }
   auto pop(std::int64_t index = -1) const {
-    return remote_call(this->about(method::pop, index), remote::to_value<T>());
+    return remote_call(this->at_index(method::pop, index), remote::to_value<T>());
   }
-  auto clear() const { return remote_call(this->about(method::clear), remote::to_nothing()); }
+  auto clear() const { return this->asked(remote::to_nothing(), method::clear); }
 
  private:
   template <class Values>

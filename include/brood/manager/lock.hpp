@@ -2,50 +2,13 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <utility>
 
-#include "brood/manager/detail/proxy.hpp"
+#include "brood/manager/detail/hold.hpp"
 
 namespace brood::managed {
 
 class condition;
-
-/// What was acquired over this process's connection, until it is released, dropped, or the connection is lost.
-class hold {
- public:
-  hold() = default;
-  hold(hold&& other) noexcept : object_(std::move(other.object_)), id_(other.id_), epoch_(other.epoch_) {}
-  hold& operator=(hold&& other) noexcept {
-    hold taken(std::move(other));
-    std::swap(object_, taken.object_);
-    std::swap(id_, taken.id_);
-    std::swap(epoch_, taken.epoch_);
-    return *this;
-  }
-  ~hold() = default;
-
-  /// False once it was released or moved from, and when the connection was lost: then others may have it.
-  bool is_held() const noexcept { return object_ != nullptr && remote::present_epoch(*object_) == epoch_; }
-
- protected:
-  explicit hold(remote::object_pointer object, std::uint64_t id) noexcept
-      : object_(std::move(object)), id_(id), epoch_(object_->epoch) {}
-
-  template <class Method>
-  void give_back(Method method) noexcept {
-    if (is_held()) {
-      remote::request back(object_, method);
-      back.count(id_);
-      remote::post(back);
-    }
-    object_ = nullptr;
-  }
-
-  remote::object_pointer object_;
-  std::uint64_t id_ = 0;
-  std::uint64_t epoch_ = 0;
-};
 
 /// Holds a lock. Moves only; the destructor releases.
 class lock_guard : public hold {
@@ -66,8 +29,13 @@ class lock_guard : public hold {
   bool abandoned() const noexcept { return abandoned_; }
 
  private:
-  friend class lock;
   friend class condition;
+  friend struct remote::to_guard<lock_guard>;
+  friend struct remote::to_optional_guard<lock_guard>;
+  static lock_guard read(remote::answer_reader& from) {
+    const std::uint64_t id = from.count();
+    return {from.target(), id, from.flag()};
+  }
   lock_guard(remote::object_pointer object, std::uint64_t id, bool abandoned) noexcept
       : hold(std::move(object), id), abandoned_(abandoned) {}
 
@@ -83,39 +51,18 @@ class lock : public remote::proxy_of<lock> {
   static std::uint64_t type() { return remote::type_key<>(remote::kind::lock); }
 
   /// Waits for it; gives a `lock_guard`.
-  auto acquire() const { return remote_call(about(method::acquire), to_guard(), &release); }
+  auto acquire() const {
+    return remote_call(about(method::acquire), acquired(), &remote::give_back<acquired>);
+  }
   /// An empty optional if somebody has it.
   auto try_acquire() const {
-    return remote_call(about(method::try_acquire), to_optional_guard(), &release_if_held);
+    return remote_call(about(method::try_acquire), perhaps_acquired(), &remote::give_back<perhaps_acquired>);
   }
-  auto locked() const { return remote_call(about(method::locked), remote::to_flag()); }
+  auto locked() const { return asked(remote::to_flag(), method::locked); }
 
  private:
-  friend class condition;
-
-  static lock_guard guard(remote::answer_reader& from) {
-    const std::uint64_t id = from.count();
-    return {from.target(), id, from.flag()};
-  }
-  struct to_guard {
-    lock_guard operator()(remote::answer_reader& from) const { return guard(from); }
-  };
-  struct to_optional_guard {
-    std::optional<lock_guard> operator()(remote::answer_reader& from) const {
-      if (!from.flag()) return std::nullopt;
-      return guard(from);
-    }
-  };
-
-  remote::request about(method which) const { return remote::request(object(), which); }
-  static void release(const remote::request& asked, std::span<const std::byte> body) {
-    remote::answer_reader from(asked, body);
-    guard(from).release();
-  }
-  static void release_if_held(const remote::request& asked, std::span<const std::byte> body) {
-    remote::answer_reader from(asked, body);
-    if (from.flag()) guard(from).release();
-  }
+  using acquired = remote::to_guard<lock_guard>;
+  using perhaps_acquired = remote::to_optional_guard<lock_guard>;
 };
 
 }  // namespace brood::managed

@@ -53,33 +53,23 @@ class name_space : public remote::proxy_of<name_space> {
   auto set(std::string_view name, A&& value) const {
     detail::require_safe_temporary<A>();
     using T = remote::traveller<A>;
-    remote::request what = about(method::set, name);
-    what.value(remote::attribute<T>{T(std::forward<A>(value))});
-    return remote_call(std::move(what), remote::to_nothing());
+    const remote::attribute<T> kept{T(std::forward<A>(value))};
+    return asked(remote::to_nothing(), method::set, std::string(name), kept);
   }
   /// Throws `remote_error`, `std::out_of_range`, if there is none of that name; `decode_error` if it was set
   /// with another type.
   template <class T>
   auto get(std::string_view name) const {
-    return remote_call(about(method::at, name), remote::to_attribute<T>());
+    return asked(remote::to_attribute<T>(), method::at, std::string(name));
   }
   /// Whether it was there.
   auto erase(std::string_view name) const {
-    return remote_call(about(method::erase, name), remote::to_flag());
+    return asked(remote::to_flag(), method::erase, std::string(name));
   }
   auto contains(std::string_view name) const {
-    return remote_call(about(method::contains, name), remote::to_flag());
+    return asked(remote::to_flag(), method::contains, std::string(name));
   }
-  auto names() const {
-    return remote_call(remote::request(object(), method::keys), remote::to_values<std::string>());
-  }
-
- private:
-  remote::request about(method which, std::string_view name) const {
-    remote::request what(object(), which);
-    what.value(std::string(name));
-    return what;
-  }
+  auto names() const { return asked(remote::to_values<std::string>(), method::keys); }
 };
 
 }  // namespace brood::managed

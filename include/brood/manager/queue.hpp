@@ -7,9 +7,12 @@
 #include <utility>
 #include <vector>
 
-#include "brood/manager/lock.hpp"
+#include "brood/manager/detail/hold.hpp"
 
 namespace brood::managed {
+
+template <class T>
+class queue;
 
 /// An item on lease. Until `done` it belongs to the queue: if this is dropped, or its process dies or loses its
 /// connection, it goes back to the front, and another consumer gets it. Moves only.
@@ -18,8 +21,6 @@ class lease : public hold {
   using method = remote::queue_method;
 
  public:
-  lease(remote::object_pointer object, std::uint64_t id, T value)
-      : hold(std::move(object), id), value_(std::move(value)) {}
   lease(lease&&) noexcept = default;
   lease& operator=(lease&& other) noexcept {
     give_back(method::give_back);
@@ -40,6 +41,15 @@ class lease : public hold {
   }
 
  private:
+  friend class queue<T>;
+  friend struct remote::to_optional_guard<lease>;
+  lease(remote::object_pointer object, std::uint64_t id, T value)
+      : hold(std::move(object), id), value_(std::move(value)) {}
+  static lease read(remote::answer_reader& from) {
+    const std::uint64_t id = from.count();
+    return lease(from.target(), id, from.value<T>());
+  }
+
   T value_;
 };
 
@@ -56,49 +66,49 @@ class queue : public remote::proxy_of<queue<T>> {
   template <remote::argument_for<T> A = T>
   auto put(A&& item) const {
     detail::require_safe_temporary<A>();
-    remote::request what = about(method::put);
-    what.value(remote::as<T>(item));
-    return remote_call(std::move(what), remote::to_nothing());
+    return this->asked(remote::to_nothing(), method::put, remote::as<T>(item));
   }
   /// False if it is full.
   template <remote::argument_for<T> A = T>
   auto try_put(A&& item) const {
     detail::require_safe_temporary<A>();
-    remote::request what = about(method::try_put);
-    what.value(remote::as<T>(item));
-    return remote_call(std::move(what), remote::to_flag());
+    return this->asked(remote::to_flag(), method::try_put, remote::as<T>(item));
   }
   /// Waits for an item. Throws `closed` once it is closed and drained: nothing in it and nothing on lease.
-  auto get() const { return remote_call(about(method::get), to_item(), &put_back); }
+  auto get() const { return remote_call(this->about(method::get), to_item(), &put_back); }
   /// The same, but empty instead of `closed`.
-  auto next() const { return remote_call(about(method::get), remote::to_optional<T>(), &put_back); }
+  auto next() const { return remote_call(this->about(method::get), remote::to_optional<T>(), &put_back); }
   /// Empty if there is no item now. Throws `closed`.
-  auto try_get() const { return remote_call(about(method::try_get), remote::to_optional<T>(), &put_back); }
+  auto try_get() const {
+    return remote_call(this->about(method::try_get), remote::to_optional<T>(), &put_back);
+  }
   /// Waits for one, then takes up to `most`. Nothing once it is closed and drained.
   auto get_many(std::size_t most) const {
-    remote::request what = about(method::get_many);
+    remote::request what = this->about(method::get_many);
     what.count(most);
     return remote_call(std::move(what), to_items(), &put_many_back);
   }
 
   /// As `get`, for an item that must not be lost: a `lease`.
-  auto get_leased() const { return remote_call(about(method::get_leased), to_lease(), &put_lease_back); }
+  auto get_leased() const {
+    return remote_call(this->about(method::get_leased), leased(), &remote::give_back<perhaps_leased>);
+  }
   /// The same, but empty instead of `closed`.
   auto next_leased() const {
-    return remote_call(about(method::get_leased), to_optional_lease(), &put_lease_back);
+    return remote_call(this->about(method::get_leased), perhaps_leased(), &remote::give_back<perhaps_leased>);
   }
 
   /// Items on lease are not counted.
-  auto size() const { return remote_call(about(method::size), remote::to_size()); }
-  auto empty() const { return remote_call(about(method::size), is_zero()); }
+  auto size() const { return this->asked(remote::to_size(), method::size); }
+  auto empty() const { return this->asked(is_zero(), method::size); }
   /// 0: no bound.
-  auto capacity() const { return remote_call(about(method::capacity), remote::to_size()); }
+  auto capacity() const { return this->asked(remote::to_size(), method::capacity); }
   /// Nothing more goes in; what is in can be taken. Closing twice is fine.
-  auto close() const { return remote_call(about(method::close), remote::to_nothing()); }
+  auto close() const { return this->asked(remote::to_nothing(), method::close); }
   /// As Python's: an item is done with. Throws `remote_error` if there were fewer items.
-  auto task_done() const { return remote_call(about(method::task_done), remote::to_nothing()); }
+  auto task_done() const { return this->asked(remote::to_nothing(), method::task_done); }
   /// Waits until every item that was put is done with.
-  auto join() const { return remote_call(about(method::join), remote::to_nothing()); }
+  auto join() const { return this->asked(remote::to_nothing(), method::join); }
 
  private:
   struct to_item {
@@ -112,35 +122,20 @@ class queue : public remote::proxy_of<queue<T>> {
       return from.flag() ? from.values<T>() : std::vector<T>();
     }
   };
-  static lease<T> lease_in(remote::answer_reader& from) {
-    const std::uint64_t id = from.count();
-    return lease<T>(from.target(), id, from.value<T>());
-  }
-  struct to_lease {
+  using perhaps_leased = remote::to_optional_guard<lease<T>>;
+  struct leased {
     lease<T> operator()(remote::answer_reader& from) const {
       if (!from.flag()) throw closed("the queue is closed");
-      return lease_in(from);
-    }
-  };
-  struct to_optional_lease {
-    std::optional<lease<T>> operator()(remote::answer_reader& from) const {
-      if (!from.flag()) return std::nullopt;
-      return lease_in(from);
+      return lease<T>::read(from);
     }
   };
   struct is_zero {
     bool operator()(remote::answer_reader& from) const { return from.count() == 0; }
   };
 
-  remote::request about(method which) const { return remote::request(this->object(), which); }
-
   static void put_back(const remote::request& asked, std::span<const std::byte> body) {
     remote::answer_reader from(asked, body);
     if (from.flag()) return_items(asked, from, 1);
-  }
-  static void put_lease_back(const remote::request& asked, std::span<const std::byte> body) {
-    remote::answer_reader from(asked, body);
-    if (from.flag()) static_cast<void>(lease_in(from));  // dropped at once
   }
   static void put_many_back(const remote::request& asked, std::span<const std::byte> body) {
     remote::answer_reader from(asked, body);

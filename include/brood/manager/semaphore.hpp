@@ -2,9 +2,8 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 
-#include "brood/manager/lock.hpp"
+#include "brood/manager/detail/hold.hpp"
 
 namespace brood::managed {
 
@@ -22,8 +21,10 @@ class permit : public hold {
   void release() noexcept { give_back(remote::semaphore_method::give_back); }
 
  private:
-  friend class semaphore;
+  friend struct remote::to_guard<permit>;
+  friend struct remote::to_optional_guard<permit>;
   using hold::hold;
+  static permit read(remote::answer_reader& from) { return permit(from.target(), from.count()); }
 };
 
 /// First come first served. The permits of one that dies or loses its connection come back.
@@ -35,10 +36,12 @@ class semaphore : public remote::proxy_of<semaphore> {
   static std::uint64_t type() { return remote::type_key<>(remote::kind::semaphore); }
 
   /// Waits for a permit.
-  auto acquire() const { return remote_call(about(method::acquire), to_permit(), &release_permit); }
+  auto acquire() const {
+    return remote_call(about(method::acquire), acquired(), &remote::give_back<acquired>);
+  }
   /// An empty optional if there is none.
   auto try_acquire() const {
-    return remote_call(about(method::try_acquire), to_optional_permit(), &release_if_held);
+    return remote_call(about(method::try_acquire), perhaps_acquired(), &remote::give_back<perhaps_acquired>);
   }
   /// Adds permits that nobody holds. Throws `remote_error`, `std::overflow_error`, beyond the first value of a bounded one.
   auto release(std::size_t count = 1) const {
@@ -46,29 +49,11 @@ class semaphore : public remote::proxy_of<semaphore> {
     what.count(count);
     return remote_call(std::move(what), remote::to_nothing());
   }
-  auto value() const { return remote_call(about(method::value), remote::to_size()); }
+  auto value() const { return asked(remote::to_size(), method::value); }
 
  private:
-  static permit guard(remote::answer_reader& from) { return permit(from.target(), from.count()); }
-  struct to_permit {
-    permit operator()(remote::answer_reader& from) const { return guard(from); }
-  };
-  struct to_optional_permit {
-    std::optional<permit> operator()(remote::answer_reader& from) const {
-      if (!from.flag()) return std::nullopt;
-      return guard(from);
-    }
-  };
-
-  remote::request about(method which) const { return remote::request(object(), which); }
-  static void release_permit(const remote::request& asked, std::span<const std::byte> body) {
-    remote::answer_reader from(asked, body);
-    guard(from).release();
-  }
-  static void release_if_held(const remote::request& asked, std::span<const std::byte> body) {
-    remote::answer_reader from(asked, body);
-    if (from.flag()) guard(from).release();
-  }
+  using acquired = remote::to_guard<permit>;
+  using perhaps_acquired = remote::to_optional_guard<permit>;
 };
 
 }  // namespace brood::managed

@@ -23,7 +23,7 @@ class set : public remote::proxy_of<set<T>> {
   template <remote::argument_for<T> A = T>
   auto add(A&& value) const {
     detail::require_safe_temporary<A>();
-    return asked<remote::to_flag>(method::add, remote::as<T>(value));
+    return this->asked(remote::to_flag(), method::add, remote::as<T>(value));
   }
   template <std::ranges::sized_range Values>
   auto update(Values&& values) const {
@@ -37,33 +37,25 @@ class set : public remote::proxy_of<set<T>> {
   template <remote::argument_for<T> A = T>
   auto erase(A&& value) const {
     detail::require_safe_temporary<A>();
-    return asked<remote::to_flag>(method::erase, remote::as<T>(value));
+    return this->asked(remote::to_flag(), method::erase, remote::as<T>(value));
   }
   template <remote::argument_for<T> A = T>
   auto contains(A&& value) const {
     detail::require_safe_temporary<A>();
-    return asked<remote::to_flag>(method::contains, remote::as<T>(value));
+    return this->asked(remote::to_flag(), method::contains, remote::as<T>(value));
   }
   /// Takes the first out. Throws `remote_error`, `std::out_of_range`, if there is none.
-  auto pop() const { return asked<remote::to_value<T>>(method::pop_any); }
-  auto size() const { return asked<remote::to_size>(method::size); }
+  auto pop() const { return this->asked(remote::to_value<T>(), method::pop_any); }
+  auto size() const { return this->asked(remote::to_size(), method::size); }
   /// As they are at one moment: a copy.
-  auto items() const { return asked<remote::to_values<T>>(method::items); }
+  auto items() const { return this->asked(remote::to_values<T>(), method::items); }
   /// One after the other. Once some have come or gone, the next one throws `remote_error`,
   /// `std::runtime_error`. With `at_a_time` they come in groups of so many.
   generator<T> each(std::size_t at_a_time = 1) const {
     return remote::walk<T, T, remote::to_values<T>>(
         this->object(), method::walk, at_a_time, +[](const T& value) -> const T& { return value; });
   }
-  auto clear() const { return asked<remote::to_nothing>(method::clear); }
-
- private:
-  template <class Finish, class... A>
-  remote_call<Finish> asked(method which, const A&... arguments) const {
-    remote::request what(this->object(), which);
-    (what.value(arguments), ...);
-    return remote_call(std::move(what), Finish());
-  }
+  auto clear() const { return this->asked(remote::to_nothing(), method::clear); }
 };
 
 }  // namespace brood::managed

@@ -15,23 +15,24 @@ class value : public remote::proxy_of<value<T>> {
   using remote::proxy_of<value>::proxy_of;
   static std::uint64_t type() { return remote::type_key<T>(remote::kind::value); }
 
-  auto get() const { return asked<remote::to_value<T>>(method::get); }
+  auto get() const { return this->asked(remote::to_value<T>(), method::get); }
   template <remote::argument_for<T> A = T>
   auto set(A&& v) const {
     detail::require_safe_temporary<A>();
-    return asked<remote::to_nothing>(method::set, remote::as<T>(v));
+    return this->asked(remote::to_nothing(), method::set, remote::as<T>(v));
   }
   /// Gives what it was.
   template <remote::argument_for<T> A = T>
   auto exchange(A&& v) const {
     detail::require_safe_temporary<A>();
-    return asked<remote::to_value<T>>(method::exchange, remote::as<T>(v));
+    return this->asked(remote::to_value<T>(), method::exchange, remote::as<T>(v));
   }
   /// Sets `desired` if the value's encoding is that of `expected`; gives whether it was.
   template <remote::argument_for<T> A = T, remote::argument_for<T> B = T>
   auto compare_exchange(A&& expected, B&& desired) const {
     detail::require_safe_temporary<A, B>();
-    return asked<remote::to_flag>(method::compare_exchange, remote::as<T>(expected), remote::as<T>(desired));
+    return this->asked(remote::to_flag(), method::compare_exchange, remote::as<T>(expected),
+                       remote::as<T>(desired));
   }
   /// Gives what it was. Integers wrap around.
   auto fetch_add(T added) const
@@ -52,14 +53,6 @@ class value : public remote::proxy_of<value<T>> {
     what.fixed(entry::name());
     entry::put_arguments(what, std::forward<A>(arguments)...);
     return remote_call(std::move(what), remote::to_value<T>());
-  }
-
- private:
-  template <class Finish, class... A>
-  remote_call<Finish> asked(method which, const A&... arguments) const {
-    remote::request what(this->object(), which);
-    (what.value(arguments), ...);
-    return remote_call(std::move(what), Finish());
   }
 };
 

@@ -126,7 +126,7 @@ enum class queue_method : std::uint8_t {
 enum class lock_method : std::uint8_t { acquire = 1, try_acquire, release, locked };
 enum class semaphore_method : std::uint8_t { acquire = 1, try_acquire, give_back, release, value };
 enum class event_method : std::uint8_t { wait = 1, set, clear, is_set };
-enum class condition_method : std::uint8_t { wait = 1, notify, notify_all };
+enum class condition_method : std::uint8_t { wait = 1, notify, notify_all, release };
 enum class barrier_method : std::uint8_t { arrive = 1, reset, abort, broken, waiting };
 
 inline void put_count(bytes& out, std::uint64_t count) {

@@ -87,6 +87,20 @@ class proxy_of : public proxy {
     if (!at_home) archive(papers.address, papers.key, papers.instance);
     object_ = at_home ? arrive_home(papers.id, Self::type()) : arrive(papers, Self::type());
   }
+
+ protected:
+  /// A call of a method with values.
+  template <class Method, class... V>
+  request about(Method which, const V&... values) const {
+    request what(object(), which);
+    (what.value(values), ...);
+    return what;
+  }
+  /// The same, to be awaited; `finish` reads the answer.
+  template <class Finish, class Method, class... V>
+  remote_call<Finish> asked(Finish finish, Method which, const V&... values) const {
+    return {about(which, values...), std::move(finish)};
+  }
 };
 
 }  // namespace brood::remote
