@@ -27,6 +27,10 @@ BROOD_API task<std::span<const std::byte>> result_bytes(const std::shared_ptr<ch
 /// Lifetime: dropping the last handle leaves the child running under the runtime, which reaps it.
 class BROOD_API process_handle {
  public:
+  // No moves: what was moved from names its child still.
+  process_handle(const process_handle&) = default;
+  process_handle& operator=(const process_handle&) = default;
+
   /// The process id. Stays the child's own until its end has been observed here.
   pid_t pid() const noexcept;
   const std::string& name() const noexcept;
@@ -45,9 +49,9 @@ class BROOD_API process_handle {
   void terminate() const;
   void kill() const;
   void interrupt() const;
-   void send_signal(int signal) const;
+  void send_signal(int signal) const;
   /// SIGKILL to the child, its process group and every descendant.
-   void kill_tree() const;
+  void kill_tree() const;
 
   /// The parent's ends of the streams that are `piped`; an empty stream for those that are not.
   /// They live as long as a handle of the child.
@@ -63,7 +67,7 @@ class BROOD_API process_handle {
 };
 
 /// A child that runs a C++ function which gives an `R`.
-template <class R>
+template <class R = void>
 class process : public process_handle {
  public:
   explicit process(std::shared_ptr<detail::child> child) noexcept : process_handle(std::move(child)) {}
