@@ -103,7 +103,10 @@ pid_t execute_server(server_connection& connection, const server_ends& ends) {
   const int error = posix_spawn(&server, "/proc/self/exe", &actions, &attributes, arguments, environment.data());
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
-  if (error != 0) sys::throw_errno("brood: cannot start the fork server: posix_spawn", error);
+  if (error != 0) {
+    sys::throw_errno(
+        "brood: cannot start the fork server: posix_spawn of /proc/self/exe in " + self.directory, error);
+  }
   return server;
 }
 

@@ -6,17 +6,21 @@
 
 namespace brood {
 
-struct fd_watch::handle : detail::loop_handle<uv_poll_t, std::function<void(int)>> {};
+struct fd_watch::handle : detail::loop_handle<uv_poll_t, std::function<void(int)>> {
+  int watched = 0;  // events
+};
 
 namespace {
 
 int to_uv(int events) noexcept {
-  return ((events & fd_watch::readable) != 0 ? UV_READABLE : 0) | ((events & fd_watch::writable) != 0 ? UV_WRITABLE : 0);
+  return ((events & fd_watch::readable) != 0 ? UV_READABLE : 0) |
+         ((events & fd_watch::writable) != 0 ? UV_WRITABLE : 0);
 }
 
 int from_uv(int status, int events) noexcept {
   if (status < 0) return fd_watch::readable | fd_watch::writable;
-  return ((events & UV_READABLE) != 0 ? fd_watch::readable : 0) | ((events & UV_WRITABLE) != 0 ? fd_watch::writable : 0);
+  return ((events & UV_READABLE) != 0 ? fd_watch::readable : 0) |
+         ((events & UV_WRITABLE) != 0 ? fd_watch::writable : 0);
 }
 
 }  // namespace
@@ -24,7 +28,7 @@ int from_uv(int status, int events) noexcept {
 fd_watch::fd_watch(runtime& loop, int fd, std::function<void(int)> on_ready) {
   runtime::state& state = *loop.state_;
   handle_ = handle::open<handle>(std::move(on_ready), state.handles, "uv_poll_init",
-                                              [&](uv_poll_t* uv) { return uv_poll_init(state.loop, uv, fd); });
+                                 [&](uv_poll_t* uv) { return uv_poll_init(state.loop, uv, fd); });
   handle_->keep_alive(true);
 }
 
@@ -35,12 +39,17 @@ void fd_watch::watch(int events) {
     if (events != 0) throw std::logic_error("brood: the runtime of this fd_watch has ended");
     return;
   }
+  // uv_poll_start takes the descriptor out of the epoll set and puts it back: two system calls, also for
+  // nothing new.
+  if (events == handle_->watched) return;
+  handle_->watched = events;
   if (events == 0) {
     uv_poll_stop(&handle_->uv);
     return;
   }
   uv_poll_start(&handle_->uv, to_uv(events), [](uv_poll_t* h, int status, int ready) {
-    auto& self = handle::of(h);
+    auto& self = static_cast<handle&>(handle::of(h));
+    if (status < 0) self.watched = 0;  // libuv has stopped it
     if (!self.closing) self.payload(from_uv(status, ready));
   });
 }

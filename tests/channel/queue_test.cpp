@@ -60,6 +60,17 @@ TEST_CASE("copies name the same queue, also a default one that was copied before
   CHECK(b.try_get() == "x");
 }
 
+TEST_CASE("a queue that was moved from names the same queue, not a new one in which nobody finds anything") {
+  memory m;
+  queue<int> first(3);
+  queue<int> second = std::move(first);
+  CHECK(first == second);
+  queue<int> third;
+  third = std::move(second);
+  CHECK(third.try_put(7));
+  CHECK(first.try_get() == 7);
+}
+
 TEST_CASE("strings of every size, inline and in blocks") {
   memory m;
   queue<std::string> q(100);

@@ -244,7 +244,8 @@ TEST_CASE("an argument or a result that refuses to be encoded is an error, and c
 TEST_CASE("a future is awaited by several, before and after its end") {
   run_balanced([]() -> brood::task<> {
     auto pool = co_await brood::pool::open(2);
-    auto f = pool.submit<twice>("x");
+    auto moved_from = pool.submit<twice>("x");
+    const auto f = std::move(moved_from);  // both name the call
     int called = 0;
     const auto callback = [&called](brood::future<std::string> of) -> brood::task<> {
       CHECK(co_await of == "xx");
@@ -252,7 +253,7 @@ TEST_CASE("a future is awaited by several, before and after its end") {
     };
     co_await brood::with_nursery([&](brood::nursery& n) -> brood::task<> {
       n.start(callback(f));
-      n.start(callback(f));
+      n.start(callback(moved_from));
       co_return;
     });
     CHECK(called == 2);

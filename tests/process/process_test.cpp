@@ -112,6 +112,16 @@ TEST_CASE("terminate, kill, interrupt and any signal end a child and are told in
   });
 }
 
+TEST_CASE("a handle that was moved from names its child still") {
+  run_clean([]() -> brood::task<> {
+    auto first = co_await brood::spawn<[] {}>();
+    const brood::process<> second = std::move(first);
+    CHECK(first.pid() == second.pid());
+    co_await first.result();
+    CHECK(second.exitcode() == 0);
+  });
+}
+
 TEST_CASE("signals to a child that has ended do nothing") {
   run_clean([]() -> brood::task<> {
     auto child = co_await brood::spawn<add>(1, 1);

@@ -43,6 +43,18 @@ TEST_CASE("constructed and never used") {
   CHECK_FALSE(none);
 }
 
+TEST_CASE("a lock that was moved from is the same lock, not a new one that excludes nobody") {
+  memory m;
+  lock first = made<lock>();
+  lock second = std::move(first);
+  const auto guard = second.try_acquire();
+  CHECK_FALSE(first.try_acquire().has_value());
+  lock third;
+  third = std::move(second);
+  CHECK_FALSE(second.try_acquire().has_value());
+  CHECK(third == first);
+}
+
 TEST_CASE("test_lock: a second try fails; releasing what is not held is an error") {
   memory m;
   const lock l = made<lock>();

@@ -60,7 +60,7 @@ class lease {
 /// Thread: the one that runs this process's loop. Lifetime: an awaitable keeps the queue alive.
 template <class T>
 class queue {
-  static_assert(codable<T>, "brood::queue<T>: T must be a type that can travel between processes");
+  static_assert((detail::require_codable<T>(), true), "brood::queue<T>: T must be a type that can travel between processes");
 
  public:
   /// Throws `std::invalid_argument` for a capacity of zero, `arena_full`, and `std::logic_error` without `brood::init`.
@@ -69,12 +69,16 @@ class queue {
   /// 1024 items. The memory is taken at its first use.
   queue() = default;
   queue(const queue& other) : core_(other.core()) {}
-  queue(queue&& other) noexcept = default;
+  /// As a copy: one that was moved from names the queue still.
+  queue(queue&& other) noexcept : core_(other.core_) {}
   queue& operator=(const queue& other) {
     core_ = other.core();
     return *this;
   }
-  queue& operator=(queue&&) noexcept = default;
+  queue& operator=(queue&& other) noexcept {
+    core_ = other.core_;
+    return *this;
+  }
 
   /// Waits while the queue is full. Throws `closed`. The value is encoded here, so it need not live on.
   template <class U = T>

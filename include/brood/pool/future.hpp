@@ -14,11 +14,14 @@ namespace brood {
 /// What `pool::submit` gives. A small handle: copies name the same call. What a callback would do, a
 /// coroutine does that awaits it: `n.start(report(f))` in a nursery. Lifetime: dropping it does not end the
 /// call; its result is dropped then. The pool's end fails it with `closed`. Loop thread only.
-template <class R>
+template <class R = void>
 class [[nodiscard]] future {
  public:
   explicit future(std::shared_ptr<detail::call_job<R>> call, std::weak_ptr<detail::scheduler> pool) noexcept
       : call_(std::move(call)), pool_(std::move(pool)) {}
+  // No moves: what was moved from names its call still.
+  future(const future&) = default;
+  future& operator=(const future&) = default;
 
   /// Waits for the end; gives the result, or throws `remote_error`, `child_died`, `cancelled` after
   /// `cancel()`. Any number of coroutines, any number of times, if `R` can be copied; else the first gets it,

@@ -68,7 +68,7 @@ class BROOD_API process_handle {
 };
 
 /// A child that runs a C++ function which gives an `R`.
-template <class R>
+template <class R = void>
 class process : public process_handle {
  public:
   explicit process(std::shared_ptr<detail::child> child) noexcept : process_handle(std::move(child)) {}

@@ -95,12 +95,16 @@ class shared_handle {
   shared_handle() = default;
   explicit shared_handle(std::shared_ptr<Core> core) noexcept : core_(std::move(core)) {}
   shared_handle(const shared_handle& other) : core_(other.core()) {}
-  shared_handle(shared_handle&&) noexcept = default;
+  // One that was moved from names the object still: it would make another one at its next use, and nobody would see it.
+  shared_handle(shared_handle&& other) noexcept : core_(other.core_) {}
   shared_handle& operator=(const shared_handle& other) {
     core_ = other.core();
     return *this;
   }
-  shared_handle& operator=(shared_handle&&) noexcept = default;
+  shared_handle& operator=(shared_handle&& other) noexcept {
+    core_ = other.core_;
+    return *this;
+  }
   ~shared_handle() = default;
 
   const std::shared_ptr<Core>& core() const {
