@@ -480,8 +480,8 @@ void supervisor::on_no_server(const std::exception_ptr& why) {
   for (const auto& [id, request] : std::exchange(unsent_, {})) fail_launch(*request.target, why);
 }
 
-/// The kernel writes a child's pid to its slot while it makes it, so the table says which requests were
-/// carried out: those children are ours to take over, the others are asked for again, in their order.
+/// The kernel writes a child's pid to its slot while it makes it, so the table says which requests were carried out:
+/// those children are ours to take over, the others are asked for again, in their order.
 void supervisor::recover_in_flight(pid_t server) {
   std::vector<outgoing_request> lost;
   for (auto next = in_flight_.begin(); next != in_flight_.end();) {
