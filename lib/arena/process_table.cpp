@@ -326,9 +326,6 @@ void arena::ring(std::uint64_t owner, bool always) noexcept {
   if (!sent && errno == EAGAIN) {  // our buffer is full, or its
     renew_ring_socket();
     sent = send();
-  } else if (!sent && (errno == EBADF || errno == ENOTSOCK)) {  // somebody closed it; the number may be his now
-    ring_socket_ = open_ring_socket();
-    sent = send();
   }
   // Still EAGAIN: datagrams are pending at it, so it will wake. ECONNREFUSED: it is dead. Both are as good as success.
   if (sent) ++rings_sent;
