@@ -1,7 +1,6 @@
 // Tasks that do what no task should, and pools that are used as none should be.
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -33,24 +32,6 @@ int close_descriptors(int x) {
 int replace_descriptors(int x) {
   for (int fd = 0; fd <= 20; ++fd) ::dup2(::open("/dev/null", O_RDWR), fd);
   return square(x);
-}
-
-/// Of the socket that wakes others: it sends datagrams, and has no name.
-int close_ring_socket(int x) {
-  int closed = 0;
-  for (int fd = 3; fd < 100; ++fd) {
-    int type = 0;
-    socklen_t size = sizeof type;
-    sockaddr_storage name{};
-    socklen_t length = sizeof name;
-    if (::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_DGRAM) continue;
-    if (::getsockname(fd, reinterpret_cast<sockaddr*>(&name), &length) != 0 || length != sizeof(sa_family_t))
-      continue;
-    ::close(fd);
-    ++closed;
-  }
-  ::usleep(20'000);  // so that the parent sleeps by then
-  return closed * x;
 }
 
 int nap(int x) {
@@ -130,17 +111,6 @@ TEST_CASE("a task that closes or replaces the descriptors of its worker harms no
       CHECK((replaced == square(i) || replaced < 0));
       CHECK(co_await pool.map<square>(numbers(100)).chunk(1).retries(10) == squares(100));
     }
-    co_await pool.close();
-  });
-}
-
-TEST_CASE("a task that closes the socket its worker wakes others with is heard of") {
-  run_balanced([]() -> brood::task<> {
-    auto pool = co_await brood::pool::open(1);
-    const int pid = co_await pool.apply<pid_of_worker>(0);
-    CHECK(co_await pool.apply<close_ring_socket>(7) == 7);
-    CHECK(co_await pool.apply<nap>(3) == 3);
-    CHECK(co_await pool.apply<pid_of_worker>(0) == pid);
     co_await pool.close();
   });
 }
