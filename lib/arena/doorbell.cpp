@@ -40,6 +40,7 @@ doorbell::outcome doorbell::press(const std::uint64_t (&name)[2]) noexcept {
     return ::sendto(socket_, "", 1, MSG_NOSIGNAL, address.get(), address.length()) == 1;
   };
   if (send()) return outcome::sent;
+  if (errno == ENOBUFS || errno == ENOMEM) return outcome::not_yet;
   if (socket_ >= 0 && errno != EAGAIN) return outcome::settled;  // ECONNREFUSED: it is dead
   if (!renew()) return outcome::not_yet;                         // our buffer was full, or its
   if (send()) return outcome::sent;
