@@ -42,7 +42,7 @@ void succession::listen(line& to, int control, pid_t server) {
   to.watch =
       std::make_unique<fd_watch>(loop_, control, [this, server](int) { user_.on_server_ready(server); });
   to.watch->background();
-  to.watch->watch(fd_watch::readable);
+  to.watch->watch(room_awaited_ ? fd_watch::readable | fd_watch::writable : fd_watch::readable);
 }
 
 sys::transfer succession::send(outgoing_request& request) {
@@ -77,6 +77,8 @@ sys::transfer succession::receive(pid_t server, std::span<std::byte> buffer, sys
 }
 
 void succession::await_room(bool wanted) {
+  if (std::exchange(room_awaited_, wanted) == wanted)
+    return;  // each call of `watch` costs the loop two system calls
   const int events = wanted ? fd_watch::readable | fd_watch::writable : fd_watch::readable;
   for (line* to : {&to_server_, &to_heir_}) {
     if (to->watch) to->watch->watch(events);

@@ -92,6 +92,7 @@ class succession {
   line to_heir_;
   const bool share_;  // there is a processor for the heir
   bool serving_ = false;
+  bool room_awaited_ = false;
   int deaths_in_a_row_ = 0;                 // without a child in between
   bool heir_asked_for_ = false;             // of the server of now
   std::optional<std::uint32_t> heir_slot_;  // where the kernel writes the heir's pid

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 
 namespace brood::sys {
@@ -62,6 +63,9 @@ clone_args arguments_for(const clone_request& request) noexcept {
     arguments.pidfd = reinterpret_cast<std::uint64_t>(request.pidfd);
   }
   if (request.pid_slot != nullptr) {
+    // Mapped here and now: for a caller that is killed in the middle of it the kernel brings in no page, and the child
+    // would run with nobody knowing of it.
+    std::atomic_ref(*request.pid_slot).store(0, std::memory_order_relaxed);
     arguments.flags |= CLONE_PARENT_SETTID;
     arguments.parent_tid = reinterpret_cast<std::uint64_t>(request.pid_slot);
   }
@@ -109,7 +113,8 @@ pid_t clone_on_own_stack(clone_args&, void (*)(void*), void*) noexcept { return 
 constexpr std::size_t stack_size = 256 * 1024;
 
 void* make_stack() noexcept {
-  void* stack = mmap(nullptr, stack_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+  void* stack =
+      mmap(nullptr, stack_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
   return stack == MAP_FAILED ? nullptr : stack;
 }
 
@@ -144,7 +149,8 @@ pid_t clone_until_exec(const clone_request& request, void (*child)(void*), void*
 }
 
 bool clones_are_sound(const thread_identity& identity, bool sibling, pid_t& canary) noexcept {
-  void* memory = mmap(nullptr, sizeof(pthread_mutex_t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  void* memory =
+      mmap(nullptr, sizeof(pthread_mutex_t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return false;
   auto& mutex = *static_cast<pthread_mutex_t*>(memory);
   pthread_mutexattr_t attributes;

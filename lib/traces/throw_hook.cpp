@@ -90,9 +90,11 @@ std::string trace_of(const std::exception_ptr& thrown) {
 
 }  // namespace
 
-extern "C" [[gnu::visibility("default"), gnu::noinline]] void __cxa_throw(void* exception,
-                                                                          std::type_info* type,
-                                                                          void (*destroy)(void*)) {
+// By another name, as GCC has a declaration of its own for the real one, with other types.
+extern "C" [[gnu::visibility("default")]] void brood_note_and_throw(
+    void* exception, std::type_info* type, void (*destroy)(void*)) __asm__("__cxa_throw");
+
+void brood_note_and_throw(void* exception, std::type_info* type, void (*destroy)(void*)) {
   using thrower = void (*)(void*, std::type_info*, void (*)(void*));
   static const auto next = reinterpret_cast<thrower>(dlsym(RTLD_NEXT, "__cxa_throw"));
   note(exception, __builtin_return_address(0));

@@ -5,7 +5,6 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <system_error>
 
 #include "bodies.hpp"
@@ -54,20 +53,6 @@ void kill_server() {
   siginfo_t info{};
   kill(server, SIGKILL);
   waitid(P_PID, static_cast<id_t>(server), &info, WEXITED | WNOWAIT | __WALL);
-}
-
-/// The server and its heir.
-std::vector<pid_t> servers() {
-  std::vector<pid_t> found;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
-    std::ifstream stat(entry.path() / "stat");
-    pid_t pid = 0;
-    std::string name, state;
-    pid_t parent = 0;
-    if (stat >> pid >> name >> state >> parent && name == "(brood-server)" && parent == getpid())
-      found.push_back(pid);
-  }
-  return found;
 }
 
 brood::task<> expect_square(int x) {
@@ -200,13 +185,13 @@ TEST_CASE("programs are shared with the heir, and its death costs none of them")
     for (int i = 0; i < (sanitized ? 20 : 200); ++i) programs.push_back(program(i));
     auto killer = []() -> brood::task<> {
       for (int i = 0; i < 10; ++i) {
-        for (const pid_t server : servers()) {
+        for (const pid_t server : brood::detail::fork_servers().pids) {
           if (server != brood::fork_server_pid()) kill(server, SIGKILL);
         }
         co_await expect_square(i);
       }
       for (int i = 0; i < 3; ++i) {
-        for (const pid_t server : servers()) kill(server, SIGKILL);  // both at once
+        for (const pid_t server : brood::detail::fork_servers().pids) kill(server, SIGKILL);  // both
         co_await expect_square(i);
       }
     };
