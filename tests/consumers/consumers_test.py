@@ -84,7 +84,7 @@ def by_cmake(given, compiler, folder, file):
     shutil.copy(HERE / "program.cpp", folder / "cmake")
     environment = {**for_cmake(compiler), "PKG_CONFIG_PATH": str(file.parent)}
     build = folder / "cmake" / "build"
-    run("cmake", "-S", folder / "cmake", "-B", build, env=environment)
+    run("cmake", "-G", "Ninja", "-S", folder / "cmake", "-B", build, env=environment)  # there need be no make
     run("cmake", "--build", build)
     check(build / "consumer", LD_LIBRARY_PATH=str(file.parents[1]))
 

@@ -114,6 +114,27 @@ TEST_CASE("a task can be moved before it is awaited") {
   });
 }
 
+TEST_CASE("a task that was moved from, and one that has ended, say so when they are awaited") {
+  run_here([]() -> task<> {
+    task<int> first = add(1, 2);
+    task<int> second = std::move(first);
+    int refused = 0;
+    try {
+      co_await std::move(first);
+    } catch (const std::logic_error&) {
+      ++refused;
+    }
+    const int sum = co_await std::move(second);
+    CHECK(sum == 3);
+    try {
+      co_await std::move(second);
+    } catch (const std::logic_error&) {
+      ++refused;
+    }
+    CHECK(refused == 2);
+  });
+}
+
 TEST_CASE("a million ready tasks in a row do not grow the stack") {
   const int sum = run_here([]() -> task<int> {
     int total = 0;

@@ -61,6 +61,9 @@ class BROOD_API listener {
   /// for a remote one without `allow_remote`, `std::logic_error` where no loop runs.
   explicit listener(brood::address where, authkey key = authkey());
   listener(brood::address where, authkey key, const options& settings);
+  // No moves: what was moved from names its listener still.
+  listener(const listener&) = default;
+  listener& operator=(const listener&) = default;
 
   /// Waits for the next client that has authenticated itself. It may be gone again: then its connection is `closed`.
   /// Throws `closed` once the listener is. Cancellation: nothing is lost. Several coroutines may wait.

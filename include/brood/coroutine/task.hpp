@@ -4,6 +4,7 @@
 #include <coroutine>
 #include <exception>
 #include <memory>
+#include <stdexcept>
 #include <utility>
 #include <variant>
 
@@ -98,10 +99,11 @@ class [[nodiscard("a task does nothing until it is awaited")]] task {
     if (frame_) frame_.destroy();
   }
 
-  auto operator co_await() && noexcept { return awaiter(frame_); }
+  /// Throws `std::logic_error` for a task that was moved from, or that has ended already.
+  auto operator co_await() && { return awaiter(frame()); }
 
-  /// Runs the task in `scope` instead of its awaiter's. For the scopes of this library.
-  void set_scope(detail::task_scope& scope) noexcept { frame_.promise().scope = &scope; }
+  /// Runs the task in `scope` instead of its awaiter's. For the scopes of this library. Throws as `co_await` does.
+  void set_scope(detail::task_scope& scope) { frame().promise().scope = &scope; }
 
  private:
   friend promise_type;
@@ -121,6 +123,12 @@ class [[nodiscard("a task does nothing until it is awaited")]] task {
   };
 
   explicit task(handle frame) noexcept : frame_(frame) {}
+
+  handle frame() const {
+    if (!frame_) throw std::logic_error("brood: a task that was moved from is not this one's to await");
+    if (frame_.done()) throw std::logic_error("brood: a task is awaited once, and this one has ended");
+    return frame_;
+  }
 
   handle frame_;
 };
@@ -144,7 +152,7 @@ task<T> as_task(task<T> t) {
 template <class T>
 class owned_task {
  public:
-  explicit owned_task(task<T> body) noexcept : body_(std::move(body)), inner_(std::move(body_).operator co_await()) {}
+  explicit owned_task(task<T> body) : body_(std::move(body)), inner_(std::move(body_).operator co_await()) {}
   owned_task(const owned_task&) = delete;
   owned_task& operator=(const owned_task&) = delete;
   bool await_ready() const noexcept { return inner_.await_ready(); }
