@@ -73,7 +73,8 @@ struct contestant {
 
 brood::command shell_of(const std::string& command, const settings& how) {
   const brood::stdio output = how.show_output ? brood::inherit : brood::null;
-  brood::command shell = brood::command("/bin/sh", "-c", command).stdin_(brood::null).stdout_(output).stderr_(output);
+  brood::command shell =
+      brood::command("/bin/sh", "-c", command).stdin_(brood::null).stdout_(output).stderr_(output);
   if (how.cpus.empty()) return shell;
   return std::move(shell).cpus(how.cpus);
 }
@@ -84,11 +85,13 @@ brood::task<sample> run_once(const std::string& command, const settings& how) {
   const brood::exit_status status = co_await std::move(shell).status();
   const std::chrono::duration<double> time = brood::clock::now() - begin;
   if (!status.success() && !how.ignore_failure) {
-    throw std::runtime_error(fmt::format("`{}` {}; --ignore-failure measures it all the same", command, brood::describe(status)));
+    throw std::runtime_error(
+        fmt::format("`{}` {}; --ignore-failure measures it all the same", command, brood::describe(status)));
   }
   const auto seconds = [](auto duration) { return std::chrono::duration<double>(duration).count(); };
   const brood::resource_usage& used = status.usage;
-  co_return sample{time.count(), seconds(used.user_time), seconds(used.system_time), static_cast<double>(used.peak_memory),
+  co_return sample{time.count(), seconds(used.user_time), seconds(used.system_time),
+                   static_cast<double>(used.peak_memory),
                    static_cast<double>(used.voluntary_switches + used.involuntary_switches)};
 }
 
@@ -144,14 +147,16 @@ void write_json(const std::vector<contestant>& contestants, const std::string& p
   const char* separator = "\n";
   for (const contestant& each : contestants) {
     std::string times;
-    for (const sample& one : each.samples) times += fmt::format("{}{:.9f}", times.empty() ? "" : ", ", one.seconds);
-    fmt::print(file,
-               "{}  {{\"command\": {}, \"median\": {:.9f}, \"spread\": {:.9f}, \"mean\": {:.9f}, \"min\": {:.9f}, "
-               "\"max\": {:.9f}, \"user\": {:.9f}, \"system\": {:.9f}, \"peak_memory\": {:.0f}, \"times\": [{}]}}",
-               std::exchange(separator, ",\n"), json_text(each.command), each.median(&sample::seconds),
-               each.spread(&sample::seconds), each.mean(&sample::seconds), each.least(&sample::seconds),
-               each.most(&sample::seconds), each.median(&sample::user), each.median(&sample::system),
-               each.most(&sample::peak_memory), times);
+    for (const sample& one : each.samples)
+      times += fmt::format("{}{:.9f}", times.empty() ? "" : ", ", one.seconds);
+    fmt::print(
+        file,
+        "{}  {{\"command\": {}, \"median\": {:.9f}, \"spread\": {:.9f}, \"mean\": {:.9f}, \"min\": {:.9f}, "
+        "\"max\": {:.9f}, \"user\": {:.9f}, \"system\": {:.9f}, \"peak_memory\": {:.0f}, \"times\": [{}]}}",
+        std::exchange(separator, ",\n"), json_text(each.command), each.median(&sample::seconds),
+        each.spread(&sample::seconds), each.mean(&sample::seconds), each.least(&sample::seconds),
+        each.most(&sample::seconds), each.median(&sample::user), each.median(&sample::system),
+        each.most(&sample::peak_memory), times);
   }
   fmt::print(file, "\n]}}\n");
   if (std::fclose(file) != 0) throw std::system_error(errno, std::generic_category(), path);
@@ -160,8 +165,12 @@ void write_json(const std::vector<contestant>& contestants, const std::string& p
 brood::task<int> application(std::vector<std::string> command_line) {
   settings chosen;
   CLI::App arguments("Measures how long commands take, and compares them.");
-  arguments.add_option("-w,--warmup", chosen.warmup, "runs of each before the measured ones")->check(CLI::Range(0, 1000))->capture_default_str();
-  arguments.add_option("-r,--runs", chosen.runs, "measured runs of each")->check(CLI::Range(1, 100'000))->capture_default_str();
+  arguments.add_option("-w,--warmup", chosen.warmup, "runs of each before the measured ones")
+      ->check(CLI::Range(0, 1000))
+      ->capture_default_str();
+  arguments.add_option("-r,--runs", chosen.runs, "measured runs of each")
+      ->check(CLI::Range(1, 100'000))
+      ->capture_default_str();
   arguments.add_option("-c,--cpus", chosen.cpus, "the CPUs they may run on, such as 0,1")->delimiter(',');
   arguments.add_option("-p,--prepare", chosen.prepare, "a command to run before each run, unmeasured");
   arguments.add_option("--export-json", chosen.export_json, "a file for the figures");
@@ -169,7 +178,8 @@ brood::task<int> application(std::vector<std::string> command_line) {
   arguments.add_flag("--show-output", chosen.show_output, "do not hide what the commands write");
   arguments.add_option("COMMAND", chosen.commands, "what to measure; the shell reads it")->required();
   try {
-    std::vector<std::string> words(command_line.rbegin(), command_line.rend() - 1);  // CLI11 wants them backwards
+    std::vector<std::string> words(command_line.rbegin(),
+                                   command_line.rend() - 1);  // CLI11 wants them backwards
     arguments.parse(words);
   } catch (const CLI::ParseError& e) {
     co_return arguments.exit(e);

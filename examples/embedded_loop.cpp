@@ -58,8 +58,9 @@ struct connection : std::enable_shared_from_this<connection> {
 
   void answer(int code, const std::string& body) {
     if (uv_is_closing(reinterpret_cast<uv_handle_t*>(&socket))) return;  // the client has gone
-    response = fmt::format("HTTP/1.1 {} {}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{}",
-                           code, code == 200 ? "OK" : "Error", body.size(), body);
+    response = fmt::format(
+        "HTTP/1.1 {} {}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{}",
+        code, code == 200 ? "OK" : "Error", body.size(), body);
     uv_buf_t buffer = uv_buf_init(response.data(), static_cast<unsigned>(response.size()));
     const auto written = [](uv_write_t* w, int) { static_cast<connection*>(w->handle->data)->close(); };
     if (uv_write(&writing, reinterpret_cast<uv_stream_t*>(&socket), &buffer, 1, written) != 0) close();
@@ -90,7 +91,8 @@ brood::task<> answer_with_primes(brood::pool workers, std::shared_ptr<connection
 
 void handle(server& here, connection& client) {
   const std::size_t begin = client.request.find(' ') + 1;
-  const std::string_view target = std::string_view(client.request).substr(begin, client.request.find(' ', begin) - begin);
+  const std::string_view target =
+      std::string_view(client.request).substr(begin, client.request.find(' ', begin) - begin);
   if (target == "/health") {
     client.answer(200, "well\n");
   } else if (const auto n = limit_in(target)) {
@@ -121,7 +123,10 @@ void on_connection(uv_stream_t* listener, int status) {
   const auto stream = reinterpret_cast<uv_stream_t*>(&client->socket);
   if (uv_accept(listener, stream) != 0) return client->close();
   uv_read_start(
-      stream, [](uv_handle_t*, std::size_t size, uv_buf_t* buffer) { *buffer = uv_buf_init(new char[size], static_cast<unsigned>(size)); },
+      stream,
+      [](uv_handle_t*, std::size_t size, uv_buf_t* buffer) {
+        *buffer = uv_buf_init(new char[size], static_cast<unsigned>(size));
+      },
       on_read);
 }
 
@@ -149,7 +154,8 @@ void listen(server& here, uv_loop_t& loop, int port) {
   check(uv_signal_init(&loop, &here.terminate), "uv_signal_init");
   check(uv_signal_start(&here.terminate, stop, SIGTERM), "uv_signal_start");
   int length = sizeof address;
-  check(uv_tcp_getsockname(&here.listener, reinterpret_cast<sockaddr*>(&address), &length), "uv_tcp_getsockname");
+  check(uv_tcp_getsockname(&here.listener, reinterpret_cast<sockaddr*>(&address), &length),
+        "uv_tcp_getsockname");
   fmt::print("listening on http://127.0.0.1:{}\n", ntohs(address.sin_port));
   std::fflush(stdout);
 }
@@ -161,7 +167,9 @@ int main(int argc, char** argv) {
     brood::init(argc, argv);  // before the loop, and before there are threads
     CLI::App arguments("An HTTP server on a libuv loop whose handlers await a pool.");
     int port = 8080;
-    arguments.add_option("--port", port, "where to listen; 0 for any")->check(CLI::Range(0, 65535))->capture_default_str();
+    arguments.add_option("--port", port, "where to listen; 0 for any")
+        ->check(CLI::Range(0, 65535))
+        ->capture_default_str();
     CLI11_PARSE(arguments, argc, argv);
     uv_loop_t loop;
     check(uv_loop_init(&loop), "uv_loop_init");

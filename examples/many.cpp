@@ -94,7 +94,8 @@ class run_of_jobs {
   }
 
   brood::command command_of(const job& job) const {
-    brood::command plain = brood::command(job.words.front()).args(std::span(job.words).subspan(1)).stdin_(brood::null);
+    brood::command plain =
+        brood::command(job.words.front()).args(std::span(job.words).subspan(1)).stdin_(brood::null);
     if (settings_.deadline <= 0) return plain;
     return std::move(plain).deadline(std::chrono::duration<double>(settings_.deadline));
   }
@@ -140,8 +141,8 @@ class run_of_jobs {
 
   std::string describe() const {
     const std::chrono::duration<double> time = brood::clock::now() - begin_;
-    return fmt::format("{} done, {} failed, {} running, {} waiting, {:.0f} a second", done_, failed_, running_,
-                       jobs_.size(), static_cast<double>(done_) / time.count());
+    return fmt::format("{} done, {} failed, {} running, {} waiting, {:.0f} a second", done_, failed_,
+                       running_, jobs_.size(), static_cast<double>(done_) / time.count());
   }
 
   settings settings_;
@@ -159,22 +160,33 @@ brood::task<int> application(std::vector<std::string> command_line) {
   settings chosen;
   chosen.at_a_time = brood::cpu_count();
   chosen.progress = isatty(STDERR_FILENO) == 1;
-  CLI::App arguments("many [OPTION...] [COMMAND [ARGUMENT...]]: runs COMMAND for each line of its input: {} in it stands for the line, which is appended if it stands "
-                     "nowhere. Without COMMAND each line is one for the shell.");
+  CLI::App arguments(
+      "many [OPTION...] [COMMAND [ARGUMENT...]]: runs COMMAND for each line of its input: {} in it stands "
+      "for the line, which is appended if it stands "
+      "nowhere. Without COMMAND each line is one for the shell.");
   arguments.prefix_command();
-  arguments.add_option("-j,--jobs", chosen.at_a_time, "how many at a time")->check(CLI::Range(1, 100'000))->capture_default_str();
-  arguments.add_option("--retries", chosen.retries, "how often to try again what failed, after 0.1, 0.2, 0.4, ... seconds")
+  arguments.add_option("-j,--jobs", chosen.at_a_time, "how many at a time")
+      ->check(CLI::Range(1, 100'000))
+      ->capture_default_str();
+  arguments
+      .add_option("--retries", chosen.retries,
+                  "how often to try again what failed, after 0.1, 0.2, 0.4, ... seconds")
       ->check(CLI::Range(0, 1000));
-  arguments.add_option("--deadline", chosen.deadline, "seconds after which a job is killed with its whole tree")
+  arguments
+      .add_option("--deadline", chosen.deadline, "seconds after which a job is killed with its whole tree")
       ->check(CLI::PositiveNumber);
-  arguments.add_option("-a,--arg-file", chosen.list, "where the list is; - is standard input")->capture_default_str();
+  arguments.add_option("-a,--arg-file", chosen.list, "where the list is; - is standard input")
+      ->capture_default_str();
   arguments.add_option("--log", chosen.log, "a file that gets a line of JSON for each job");
   arguments.add_flag("-0,--null", chosen.zero_bytes, "the list has zero bytes instead of newlines");
-  arguments.add_flag("-g,--group", chosen.group, "print what a job writes when it has ended, and not mixed with that of others");
+  arguments.add_flag("-g,--group", chosen.group,
+                     "print what a job writes when it has ended, and not mixed with that of others");
   arguments.add_flag("--halt", chosen.halt, "begin no more jobs once one has failed");
-  arguments.add_flag("--progress,!--no-progress", chosen.progress, "show how far it is (default: on a terminal)");
+  arguments.add_flag("--progress,!--no-progress", chosen.progress,
+                     "show how far it is (default: on a terminal)");
   try {
-    std::vector<std::string> words(command_line.rbegin(), command_line.rend() - 1);  // CLI11 wants them backwards
+    std::vector<std::string> words(command_line.rbegin(),
+                                   command_line.rend() - 1);  // CLI11 wants them backwards
     arguments.parse(words);
   } catch (const CLI::ParseError& e) {
     co_return arguments.exit(e);

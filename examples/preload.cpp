@@ -43,7 +43,8 @@ void load_table() {
   if (place == MAP_FAILED) throw std::system_error(errno, std::generic_category(), "mmap");
   auto* entries = static_cast<std::uint64_t*>(place);
   for (std::size_t i = 0; i < bytes / sizeof *entries; ++i) entries[i] = entry(i);
-  if (mprotect(place, bytes, PROT_READ) != 0) throw std::system_error(errno, std::generic_category(), "mprotect");
+  if (mprotect(place, bytes, PROT_READ) != 0)
+    throw std::system_error(errno, std::generic_category(), "mprotect");
   table = {entries, bytes / sizeof *entries};
 }
 
@@ -58,8 +59,10 @@ struct reading {
 template <class At>
 std::uint64_t sum_of(const reading& todo, std::size_t size, At at) {
   std::uint64_t sum = 0;
-  for (std::size_t i = size * todo.number / todo.of; i < size * (todo.number + 1) / todo.of; ++i) sum += at(i);
-  for (int i = 0; i < todo.lookups; ++i) sum += at(entry(todo.number ^ entry(static_cast<std::uint64_t>(i))) % size);
+  for (std::size_t i = size * todo.number / todo.of; i < size * (todo.number + 1) / todo.of; ++i)
+    sum += at(i);
+  for (int i = 0; i < todo.lookups; ++i)
+    sum += at(entry(todo.number ^ entry(static_cast<std::uint64_t>(i))) % size);
   return sum;
 }
 
@@ -156,9 +159,10 @@ brood::task<int> share(int number, int lookups) {
   }
   const double pages = (after.proportional - before.proportional) / 1024;
   const double tables = (after.page_tables - before.page_tables) / 1024;
-  fmt::print("table                      {:8.0f} MiB, loaded once\n", static_cast<double>(table_bytes()) / 1048576);
-  fmt::print("children alive             {:8}, started in {:.2f} s, every entry and {} each read, {} wrong\n", number, time.count(),
-             lookups, wrong);
+  fmt::print("table                      {:8.0f} MiB, loaded once\n",
+             static_cast<double>(table_bytes()) / 1048576);
+  fmt::print("children alive             {:8}, started in {:.2f} s, every entry and {} each read, {} wrong\n",
+             number, time.count(), lookups, wrong);
   fmt::print("memory before              {:8.1f} MiB\n", before.proportional / 1024);
   fmt::print("added by all children      {:8.1f} MiB of pages, {:.1f} MiB of page tables\n", pages, tables);
   fmt::print("added by each              {:8.1f} KiB\n", (pages + tables) * 1024 / number);
@@ -168,11 +172,17 @@ brood::task<int> share(int number, int lookups) {
 brood::task<int> application(std::vector<std::string> command_line) {
   int children = 1000;
   int lookups = 16;
-  CLI::App arguments("Loads a table of 1 GiB once (PRELOAD_MIB says how many MiB) and lets children read from it.");
-  arguments.add_option("--children", children, "how many")->check(CLI::Range(1, 100'000))->capture_default_str();
-  arguments.add_option("--lookups", lookups, "how many entries each reads beside its share")->check(CLI::Range(0, 100'000'000))->capture_default_str();
+  CLI::App arguments(
+      "Loads a table of 1 GiB once (PRELOAD_MIB says how many MiB) and lets children read from it.");
+  arguments.add_option("--children", children, "how many")
+      ->check(CLI::Range(1, 100'000))
+      ->capture_default_str();
+  arguments.add_option("--lookups", lookups, "how many entries each reads beside its share")
+      ->check(CLI::Range(0, 100'000'000))
+      ->capture_default_str();
   try {
-    std::vector<std::string> words(command_line.rbegin(), command_line.rend() - 1);  // CLI11 wants them backwards
+    std::vector<std::string> words(command_line.rbegin(),
+                                   command_line.rend() - 1);  // CLI11 wants them backwards
     arguments.parse(words);
   } catch (const CLI::ParseError& e) {
     co_return arguments.exit(e);

@@ -39,14 +39,18 @@ std::string log_line(const job& job, const outcome& outcome) {
   std::string command;
   for (const auto& word : job.words) command += (command.empty() ? "" : ",") + json_text(word);
   const double begin = std::chrono::duration<double>(outcome.begin.time_since_epoch()).count();
-  std::string line = fmt::format(R"({{"job":{},"command":[{}],"begin":{:.6f},"seconds":{:.6f},"attempts":{},)", job.number,
-                                 command, begin, outcome.seconds, outcome.attempts);
+  std::string line =
+      fmt::format(R"({{"job":{},"command":[{}],"begin":{:.6f},"seconds":{:.6f},"attempts":{},)", job.number,
+                  command, begin, outcome.seconds, outcome.attempts);
   if (!outcome.error.empty()) return line + fmt::format(R"("error":{}}})", json_text(outcome.error)) + '\n';
   const auto& status = outcome.status;
   const auto seconds = [](auto time) { return std::chrono::duration<double>(time).count(); };
-  return line + fmt::format(R"("exitcode":{},"signal":{},"deadline_passed":{},"user":{:.6f},"system":{:.6f},"peak_memory":{}}})",
-                            status.exitcode, status.signal, status.deadline_passed, seconds(status.usage.user_time),
-                            seconds(status.usage.system_time), status.usage.peak_memory) + '\n';
+  return line +
+         fmt::format(
+             R"("exitcode":{},"signal":{},"deadline_passed":{},"user":{:.6f},"system":{:.6f},"peak_memory":{}}})",
+             status.exitcode, status.signal, status.deadline_passed, seconds(status.usage.user_time),
+             seconds(status.usage.system_time), status.usage.peak_memory) +
+         '\n';
 }
 
 list::list(const std::string& path, char separator) : separator_(separator) {
@@ -54,7 +58,7 @@ list::list(const std::string& path, char separator) : separator_(separator) {
   const std::string name = path == "-" ? "/proc/self/fd/0" : path;
   file_ = brood::unique_fd(open(name.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file_) throw std::system_error(errno, std::generic_category(), path == "-" ? "standard input" : path);
-  struct stat status {};
+  struct stat status{};
   if (fstat(file_.get(), &status) != 0) throw std::system_error(errno, std::generic_category(), path);
   const bool always_ready = S_ISREG(status.st_mode) || (S_ISCHR(status.st_mode) && isatty(file_.get()) == 0);
   if (!always_ready) stream_ = brood::reader(std::move(file_));

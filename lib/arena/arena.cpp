@@ -91,7 +91,7 @@ std::unique_ptr<arena> arena::create_exactly(std::uint64_t bytes) {
 }
 
 std::unique_ptr<arena> arena::attach(int fd) {
-  struct stat status {};
+  struct stat status{};
   if (::fstat(fd, &status) != 0) fail("fstat");
   std::unique_ptr<arena> made(new arena(fd, static_cast<std::size_t>(status.st_size)));
   // Without the seals another process could shrink the file under us and turn every access into SIGBUS.
@@ -154,7 +154,7 @@ arena_statistics arena::statistics() const {
   s.bytes_total = h.units * detail::unit_bytes;
   s.bytes_used = h.bytes_used.load(std::memory_order_relaxed);
   s.blocks = h.blocks.load(std::memory_order_relaxed);
-  struct stat status {};
+  struct stat status{};
   if (::fstat(fd_, &status) == 0) s.bytes_resident = static_cast<std::uint64_t>(status.st_blocks) * 512;
   for (std::uint32_t i = 1; i < h.slots_cut.load(std::memory_order_relaxed); ++i) {
     if (static_cast<std::uint32_t>(slot_at(i).state.load(std::memory_order_relaxed)) != 0) ++s.processes;

@@ -8,8 +8,8 @@
 #include <cerrno>
 #include <stdexcept>
 
-#include "brood/arena/family_memory.hpp"
 #include "arena/port_address.hpp"
+#include "brood/arena/family_memory.hpp"
 #include "system/error.hpp"
 
 namespace brood::detail {
@@ -29,8 +29,7 @@ unsigned usable_processors() noexcept {
 
 }  // namespace
 
-wake_port::wake_port(runtime& loop)
-    : loop_(loop), memory_(family_memory::get()), spin_(usable_processors()) {
+wake_port::wake_port(runtime& loop) : loop_(loop), memory_(family_memory::get()), spin_(usable_processors()) {
   memory_.require_slot();
   if (port_of_slot == memory_.me()) {
     throw std::logic_error(

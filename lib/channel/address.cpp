@@ -92,7 +92,8 @@ std::string address::text() const {
     case kind::unix_abstract:
       return "unix:@" + name_;
     case kind::tcp:
-      return is_ipv6(name_) ? fmt::format("tcp:[{}]:{}", name_, port_) : fmt::format("tcp:{}:{}", name_, port_);
+      return is_ipv6(name_) ? fmt::format("tcp:[{}]:{}", name_, port_)
+                            : fmt::format("tcp:{}:{}", name_, port_);
     case kind::chosen_by_listener:
       break;
   }

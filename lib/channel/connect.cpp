@@ -54,7 +54,8 @@ task<bool> authenticate(int socket, const authkey& key) {
   fd_waiter waiter(socket);
   while (talk.state() == handshake::status::waiting) {
     std::byte space[256];
-    const auto got = sys::receive_some(socket, std::span(space).first(std::min(talk.missing(), sizeof space)));
+    const auto got =
+        sys::receive_some(socket, std::span(space).first(std::min(talk.missing(), sizeof space)));
     if (got.state == outcome::gone) co_return false;
     if (got.state == outcome::would_block) {
       co_await waiter.wait(fd_watch::readable);

@@ -11,10 +11,11 @@ namespace brood::detail {
 /// Lifetime: ends before the descriptor does, and after every `wait`.
 class fd_waiter {
  public:
-  explicit fd_waiter(int fd) : watch_(runtime::current(), fd, [this](int) {
-    watch_.watch(0);
-    ready_.notify_all();
-  }) {}
+  explicit fd_waiter(int fd)
+      : watch_(runtime::current(), fd, [this](int) {
+          watch_.watch(0);
+          ready_.notify_all();
+        }) {}
 
   /// Ends when one of `events` may be ready. Cancellation: nothing is lost.
   task<> wait(int events) {

@@ -35,7 +35,8 @@ std::size_t length_in(std::span<const std::byte> prefix) noexcept {
 nonce fresh_nonce() {
   nonce result;
   // Up to 256 bytes come whole and uninterrupted once the system's generator is seeded, getrandom(2).
-  if (getrandom(result.data(), result.size(), 0) != static_cast<ssize_t>(result.size())) sys::throw_errno("getrandom");
+  if (getrandom(result.data(), result.size(), 0) != static_cast<ssize_t>(result.size()))
+    sys::throw_errno("getrandom");
   return result;
 }
 
@@ -86,7 +87,8 @@ bool handshake::read_greeting(nonce& theirs) {
   }
   const auto spoken = std::to_integer<std::uint8_t>(message[magic.size()]);
   if (spoken != version) {
-    refuse(fmt::format("the other side speaks version {} of the protocol, this one version {}", spoken, version));
+    refuse(fmt::format("the other side speaks version {} of the protocol, this one version {}", spoken,
+                       version));
     return false;
   }
   if (size != greeting_size + (role_ == role::listen ? mac_size : 0)) {
@@ -123,7 +125,8 @@ void handshake::read_verdict() {
   if (size == 1 && message[0] != accepted) return refuse("the listener has another key");
   if (size != 1 + mac_size || message[0] != accepted) return refuse("a message of the wrong size");
   const mac expected = proof_of(role::listen);
-  if (memeql_sec(expected.data(), message + 1, mac_size) == 0) return refuse("the listener does not know the key");
+  if (memeql_sec(expected.data(), message + 1, mac_size) == 0)
+    return refuse("the listener does not know the key");
   state_ = status::authenticated;
 }
 
@@ -157,7 +160,9 @@ void handshake::send_greeting() {
   send(own_);
 }
 
-void handshake::send(std::span<const std::byte> part) { output_.insert(output_.end(), part.begin(), part.end()); }
+void handshake::send(std::span<const std::byte> part) {
+  output_.insert(output_.end(), part.begin(), part.end());
+}
 
 void handshake::begin_message(std::size_t size) {
   for (std::size_t i = 0; i < length_size; ++i) output_.push_back(static_cast<std::byte>(size >> (8 * i)));

@@ -49,7 +49,8 @@ struct listener_core::stranger {
       }
       if (talk.state() != handshake::status::waiting) return talk.state() == handshake::status::authenticated;
       std::byte space[256];
-      const auto got = sys::receive_some(socket.get(), std::span(space).first(std::min(talk.missing(), sizeof space)));
+      const auto got =
+          sys::receive_some(socket.get(), std::span(space).first(std::min(talk.missing(), sizeof space)));
       if (got.state == outcome::gone) return false;
       if (got.state == outcome::would_block) return true;
       talk.feed(std::span(space).first(got.count));
@@ -200,14 +201,15 @@ unique_fd listener_core::take() {
   return socket;
 }
 
-std::shared_ptr<listener_core> listen(address where, authkey key, bool allow_remote, std::uint64_t max_message,
-                                      std::chrono::nanoseconds patience, std::size_t max_strangers,
-                                      bool this_user_only) {
+std::shared_ptr<listener_core> listen(address where, authkey key, bool allow_remote,
+                                      std::uint64_t max_message, std::chrono::nanoseconds patience,
+                                      std::size_t max_strangers, bool this_user_only) {
   if (!where.is_local() && !allow_remote) {
     throw std::invalid_argument("brood: " + where.text() +
                                 " can be reached from other machines; set listener::options::allow_remote");
   }
-  if (max_strangers == 0) throw std::invalid_argument("brood: a listener must let somebody authenticate itself");
+  if (max_strangers == 0)
+    throw std::invalid_argument("brood: a listener must let somebody authenticate itself");
   listener_core::limits bounds;
   bounds.max_message = max_message;
   bounds.patience = patience;
@@ -227,7 +229,8 @@ task<std::shared_ptr<message_channel>> accept(std::shared_ptr<listener_core> lis
 
 }  // namespace detail
 
-listener::listener(brood::address where, authkey key) : listener(std::move(where), std::move(key), options()) {}
+listener::listener(brood::address where, authkey key)
+    : listener(std::move(where), std::move(key), options()) {}
 
 listener::listener(brood::address where, authkey key, const options& settings)
     : core_(detail::listen(std::move(where), std::move(key), settings.allow_remote, settings.max_message,

@@ -94,8 +94,12 @@ void destroy_queue(arena& memory, reference block) {
 
 void repair_queue(arena& memory, reference block) {
   queue_state& s = state_at(memory, block);
-  { section_guard g(memory, s.put_end); }
-  { section_guard g(memory, s.take_end, &s.put_end); }
+  {
+    section_guard g(memory, s.put_end);
+  }
+  {
+    section_guard g(memory, s.take_end, &s.put_end);
+  }
   repair(memory, s.getters);
   repair(memory, s.putters);
   repair(memory, s.joiners);
@@ -108,7 +112,8 @@ void repair_queue(arena& memory, reference block) {
 
 void count_queue(shared_object& object, snapshot& counted) {
   auto& queue = static_cast<queue_core&>(object);
-  counted.queues.push_back({queue.size(), queue.capacity(), queue.getters().count().load(std::memory_order_relaxed),
+  counted.queues.push_back({queue.size(), queue.capacity(),
+                            queue.getters().count().load(std::memory_order_relaxed),
                             queue.putters().count().load(std::memory_order_relaxed)});
 }
 

@@ -71,7 +71,8 @@ void timer_heap::sift_down(std::size_t index) noexcept {
 executor& executor::current() {
   if (current_executor == nullptr) {
     throw std::logic_error(
-        "brood: no loop runs on this thread; await inside brood::run or runtime::start, or use brood::sync_wait");
+        "brood: no loop runs on this thread; await inside brood::run or runtime::start, or use "
+        "brood::sync_wait");
   }
   return *current_executor;
 }

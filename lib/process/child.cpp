@@ -41,9 +41,12 @@ void child::throw_if_failed() const {
   }
   const auto error = decode<thrown>(reported());
   switch (*report) {
-    case what::cannot_decode: throw decode_error(name + ": " + error.what);
-    case what::unknown_function: throw brood::unknown_function(name + ": " + error.what);
-    default: throw remote_error(error.type, error.what, name, pid, error.trace);
+    case what::cannot_decode:
+      throw decode_error(name + ": " + error.what);
+    case what::unknown_function:
+      throw brood::unknown_function(name + ": " + error.what);
+    default:
+      throw remote_error(error.type, error.what, name, pid, error.trace);
   }
 }
 

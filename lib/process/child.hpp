@@ -41,38 +41,38 @@ class child {
  public:
   std::uint64_t id = 0;
   std::uint32_t slot = 0;
-  std::uint32_t memory_slot = 0;    // its place in the family's memory
+  std::uint32_t memory_slot = 0;  // its place in the family's memory
   launch_kind kind = launch_kind::function;
   std::string name;
   bool daemon = false;
   bool detached = false;
-  bool confirm = false;             // launched only when its own `ready` has come
-  bool relayed = false;             // the fork server's child: it tells how this one ended
-  bool orphaned = false;            // was relayed, and the fork server has died
-  bool unwanted = false;            // whoever launched it has been cancelled
-  bool signalled = false;           // its owner sent it a signal that ends it
+  bool confirm = false;    // launched only when its own `ready` has come
+  bool relayed = false;    // the fork server's child: it tells how this one ended
+  bool orphaned = false;   // was relayed, and the fork server has died
+  bool unwanted = false;   // whoever launched it has been cancelled
+  bool signalled = false;  // its owner sent it a signal that ends it
   std::optional<std::chrono::nanoseconds> time_limit;
 
   clock::time_point requested_at = clock::now();
   clock::time_point launched_at{};
 
   pid_t pid = 0;
-  unique_fd pidfd;                  // until it is reaped
-  std::exception_ptr failure;       // why it could not be launched
+  unique_fd pidfd;             // until it is reaped
+  std::exception_ptr failure;  // why it could not be launched
   std::optional<exit_status> status;
   deadline_timer deadline;
   bool deadline_passed = false;
 
   writer input;
-  std::array<reader, 2> outputs;    // standard output, standard error
+  std::array<reader, 2> outputs;  // standard output, standard error
 
   std::vector<held_reference> argument_objects;  // until it has its arguments
   std::vector<held_reference> result_objects;
 
   std::optional<decltype(child_report::kind)> report;
   bytes report_body;
-  sys::mapped_file large_report;    // instead of report_body
-  std::size_t report_begin = 0;     // behind the names of the objects
+  sys::mapped_file large_report;  // instead of report_body
+  std::size_t report_begin = 0;   // behind the names of the objects
 
   local_event launched;
   local_event ended;

@@ -63,7 +63,7 @@ void place_descriptors(std::initializer_list<std::pair<int, int>> wanted) {
 }
 
 [[gnu::hot]] void report(int results, const launch_request& request, decltype(child_report::kind) kind,
-            std::span<const std::byte> body, std::uint32_t objects = 0) noexcept {
+                         std::span<const std::byte> body, std::uint32_t objects = 0) noexcept {
   try {
     child_report message;
     message.kind = kind;
@@ -105,7 +105,8 @@ void report_with_objects(int results, const launch_request& request, std::span<c
 }
 
 /// Runs the function and reports how it ended; gives the exit code.
-[[gnu::hot]] int run_function(int results, const launch_request& request, std::span<const std::byte> arguments) {
+[[gnu::hot]] int run_function(int results, const launch_request& request,
+                              std::span<const std::byte> arguments) {
   using what = decltype(child_report::kind);
   const running_call call{results, request};
   family::get().running = &call;
@@ -114,9 +115,11 @@ void report_with_objects(int results, const launch_request& request, std::span<c
   try {
     const function_entry entry = entry_of(request.function);
     const travelling_objects travelling;
-    const auto begin = tracing != nullptr ? clock::now() : clock::time_point();  // which an untraced child need not touch
+    const auto begin =
+        tracing != nullptr ? clock::now() : clock::time_point();  // which an untraced child need not touch
     const bytes result = entry(arguments, &acknowledge);
-    if (tracing != nullptr) [[unlikely]] trace_file::current()->stretch(getpid(), "function", begin, clock::now());
+    if (tracing != nullptr) [[unlikely]]
+      trace_file::current()->stretch(getpid(), "function", begin, clock::now());
     if (travelling.objects().empty()) {
       report(results, request, what::value, result);
     } else {
@@ -138,15 +141,15 @@ void report_with_objects(int results, const launch_request& request, std::span<c
     failure.trace = throw_trace(std::current_exception());
   }
   log_error("{} (pid {}) failed: {}{}{}{}{}", family::get().name(), getpid(), failure.type,
-            failure.type.empty() || failure.what.empty() ? "" : ": ", failure.what, failure.trace.empty() ? "" : "\n",
-            failure.trace);
+            failure.type.empty() || failure.what.empty() ? "" : ": ", failure.what,
+            failure.trace.empty() ? "" : "\n", failure.trace);
   report(results, request, kind, encode(failure));
   return 1;
 }
 
 /// In a child that is set up: becomes a member of the family of its own and runs its function.
-[[noreturn, gnu::hot]] void run_child(const launch_request& request, std::span<const std::byte> body, unique_fd results,
-                            unique_fd parent) {
+[[noreturn, gnu::hot]] void run_child(const launch_request& request, std::span<const std::byte> body,
+                                      unique_fd results, unique_fd parent) {
   family& self = family::get();
   self.is_child = true;
   self.parent_pid = request.parent;

@@ -24,11 +24,11 @@ struct setup_failure {
 /// `start_program` runs in the server's memory.
 struct child_setup {
   const launch_request& request;
-  std::span<const std::byte> body;       // details and arguments
-  std::span<const int> streams;          // for stream_source::passed, in order
-  int control;                           // the server's socket, not the child's
+  std::span<const std::byte> body;  // details and arguments
+  std::span<const int> streams;     // for stream_source::passed, in order
+  int control;                      // the server's socket, not the child's
   int results;
-  int parent;                            // pidfd
+  int parent;  // pidfd
   int table_file;
   spawn_slot& slot;
   const sys::thread_identity* identity;  // null if the C library made the process

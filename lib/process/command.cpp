@@ -67,8 +67,7 @@ task<command_output> output_of(detail::launch_plan plan, std::vector<std::string
   auto running = co_await launch_program(std::move(plan), std::move(words));
   auto [status, out, err, fed] =
       co_await when_all(run_to_end(running), collect(running, running->outputs[0], most),
-                        collect(running, running->outputs[1], most),
-                        feed(running->input, std::move(input)));
+                        collect(running, running->outputs[1], most), feed(running->input, std::move(input)));
   co_return command_output{status, std::move(out), std::move(err)};
 }
 

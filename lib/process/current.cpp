@@ -1,9 +1,9 @@
 #include "brood/process/current.hpp"
 
 #include <sched.h>
-#include <ext/stdio_sync_filebuf.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <ext/stdio_sync_filebuf.h>
 
 #include <algorithm>
 #include <cmath>
@@ -54,7 +54,8 @@ std::optional<double> cgroup_quota() {
 
 [[noreturn, gnu::hot]] void end_child_process(int code) noexcept {
   run_exit_hooks();
-  if (detail::tracing != nullptr) [[unlikely]] detail::trace_file::flush();
+  if (detail::tracing != nullptr) [[unlikely]]
+    detail::trace_file::flush();
   detail::flush_standard_streams();
   // Not exit(): the static destructors of the image are the parent's affair. By number, as this call would be the only
   // one to look up `_exit`, which costs a child more than the rest of its end.
@@ -87,7 +88,8 @@ std::vector<process_handle> active_children() {
   std::vector<process_handle> result;
   auto* supervisor = runtime::current().find<detail::supervisor>();
   if (supervisor == nullptr) return result;
-  for (auto& child : supervisor->children()) result.push_back(detail::supervisor::handle_of(std::move(child)));
+  for (auto& child : supervisor->children())
+    result.push_back(detail::supervisor::handle_of(std::move(child)));
   return result;
 }
 
@@ -117,7 +119,8 @@ fork_server_count fork_servers() {
   if (const auto& connection = family::get().server) {
     if (connection->server != 0) found.pids.push_back(connection->server);
     if (connection->heir) found.pids.push_back(connection->heir->pid);
-    found.descriptors = (connection->control ? 1 : 0) + (connection->server_pidfd ? 1 : 0) + (connection->heir ? 2 : 0);
+    found.descriptors =
+        (connection->control ? 1 : 0) + (connection->server_pidfd ? 1 : 0) + (connection->heir ? 2 : 0);
   }
   return found;
 }

@@ -10,8 +10,8 @@ std::string describe(const exit_status& status) {
   if (!status.known) return "ended with a status that somebody else took";
   if (status.signal == 0) return fmt::format("exited with {}", status.exitcode);
   const char* name = sigabbrev_np(status.signal);
-  return fmt::format("was killed by {}{} ({}){}{}", name != nullptr ? "SIG" : "signal", name != nullptr ? name : "",
-                     status.signal, status.core_dumped ? ", core dumped" : "",
+  return fmt::format("was killed by {}{} ({}){}{}", name != nullptr ? "SIG" : "signal",
+                     name != nullptr ? name : "", status.signal, status.core_dumped ? ", core dumped" : "",
                      status.deadline_passed ? " when its deadline passed" : "");
 }
 
@@ -20,6 +20,10 @@ child_died::child_died(const std::string& name, int pid, const exit_status& stat
 
 remote_error::remote_error(std::string type, const std::string& what, std::string process_name, int pid,
                            std::string trace)
-    : error(what), type_(std::move(type)), process_name_(std::move(process_name)), pid_(pid), trace_(std::move(trace)) {}
+    : error(what),
+      type_(std::move(type)),
+      process_name_(std::move(process_name)),
+      pid_(pid),
+      trace_(std::move(trace)) {}
 
 }  // namespace brood

@@ -9,8 +9,8 @@
 
 #include <algorithm>
 #include <climits>
-#include <cstring>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <iostream>
 #include <utility>
@@ -100,7 +100,8 @@ pid_t execute_server(server_connection& connection, const server_ends& ends) {
   for (std::string& entry : self.environment) environment.push_back(entry.data());
   environment.push_back(nullptr);
   pid_t server = 0;
-  const int error = posix_spawn(&server, "/proc/self/exe", &actions, &attributes, arguments, environment.data());
+  const int error =
+      posix_spawn(&server, "/proc/self/exe", &actions, &attributes, arguments, environment.data());
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   if (error != 0) {
@@ -114,7 +115,8 @@ void await_hello(server_connection& connection) {
   std::array<std::byte, largest_message> buffer;
   sys::received message;
   sys::transfer got;
-  while ((got = sys::receive_message(connection.control.get(), buffer, message)) == sys::transfer::would_block) {
+  while ((got = sys::receive_message(connection.control.get(), buffer, message)) ==
+         sys::transfer::would_block) {
     pollfd ready{connection.control.get(), POLLIN, 0};
     poll(&ready, 1, -1);
   }
@@ -166,11 +168,13 @@ void accept_hello(server_connection& connection, std::span<const std::byte> mess
   reap_canary(connection);
   if (hello.failed != stage::none) {
     const auto text = message.subspan(sizeof hello);
-    throw error("brood: preload failed: " + std::string(reinterpret_cast<const char*>(text.data()), text.size()));
+    throw error("brood: preload failed: " +
+                std::string(reinterpret_cast<const char*>(text.data()), text.size()));
   }
   if (hello.error != 0) {
-    throw std::system_error(hello.error, std::system_category(),
-                            "brood: the process model `siblings` was asked for and clone3 with CLONE_PARENT fails");
+    throw std::system_error(
+        hello.error, std::system_category(),
+        "brood: the process model `siblings` was asked for and clone3 with CLONE_PARENT fails");
   }
   connection.siblings = hello.siblings;
 }
@@ -181,8 +185,7 @@ void start_server(server_connection& connection, bool by_clone) {
   if (!ends.parent) sys::throw_errno("pidfd_open");
   connection.control = std::move(control);
   if (by_clone) note_world(family::get());
-  connection.server =
-      by_clone ? clone_server(connection, std::move(ends)) : execute_server(connection, ends);
+  connection.server = by_clone ? clone_server(connection, std::move(ends)) : execute_server(connection, ends);
   connection.server_pidfd = sys::open_process(connection.server);
   if (connection.server_pidfd) return;
   const int error = errno;
@@ -193,7 +196,8 @@ void start_server(server_connection& connection, bool by_clone) {
 void ensure_server(family& self) {
   if (!self.initialized) {
     throw std::logic_error(
-        "brood: spawning needs the fork server: call brood::init(argc, argv) first thing in main, or use brood::run");
+        "brood: spawning needs the fork server: call brood::init(argc, argv) first thing in main, or use "
+        "brood::run");
   }
   if (self.server) return;
   auto connection = std::make_unique<server_connection>();
@@ -246,7 +250,8 @@ void add_environment_changes(const std::vector<std::string>& before, launch_opti
 
 void note_world(family& self) {
   self.environment.clear();
-  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) self.environment.emplace_back(*entry);
+  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry)
+    self.environment.emplace_back(*entry);
   std::error_code error;
   self.directory = std::filesystem::current_path(error).string();
 }
@@ -254,7 +259,8 @@ void note_world(family& self) {
 void add_changes_since_start(const family& self, launch_options& options) {
   char now[PATH_MAX];
   if (options.cwd.empty() && getcwd(now, sizeof now) != nullptr && self.directory != now) options.cwd = now;
-  if (!options.clear_env && !environment_is(self.environment)) add_environment_changes(self.environment, options);
+  if (!options.clear_env && !environment_is(self.environment))
+    add_environment_changes(self.environment, options);
 }
 
 }  // namespace brood::detail

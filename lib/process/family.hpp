@@ -21,12 +21,12 @@ namespace brood::detail {
 
 /// The parent's ends of what connects it with its fork server and its children.
 struct server_connection {
-  unique_fd control;             // non-blocking once a supervisor uses it
-  unique_fd results;             // where the children's reports arrive
-  unique_fd results_of_children; // the other end, kept for a new server
+  unique_fd control;              // non-blocking once a supervisor uses it
+  unique_fd results;              // where the children's reports arrive
+  unique_fd results_of_children;  // the other end, kept for a new server
   unique_fd table_file;
   spawn_table table;
-  bool siblings = false;         // children are this process's own
+  bool siblings = false;  // children are this process's own
   pid_t server = 0;
   unique_fd server_pidfd;
 
@@ -64,7 +64,7 @@ class alignas(1024) family {
   bool is_child = false;
   bool daemon = false;
   std::array<std::byte, 32> authkey{};
-  pid_t parent_pid = 0;        // 0 in the first process
+  pid_t parent_pid = 0;  // 0 in the first process
   unique_fd parent_pidfd;
   std::vector<std::function<void()>> exit_hooks;
   const running_call* running = nullptr;  // in a child

@@ -86,7 +86,8 @@ class fork_server {
   /// The parent's death ends the control socket, unless somebody it forked by itself still holds the other end: so its
   /// pidfd is watched too.
   void wait_for_event() {
-    pollfd watched[] = {{setup_.control.get(), POLLIN, 0}, {setup_.parent.get(), POLLIN, 0}, {statuses_.get(), POLLIN, 0}};
+    pollfd watched[] = {
+        {setup_.control.get(), POLLIN, 0}, {setup_.parent.get(), POLLIN, 0}, {statuses_.get(), POLLIN, 0}};
     if (poll(watched, statuses_ ? 3 : 2, -1) < 0) return;
     if (watched[1].revents != 0) end();
     if (statuses_ && watched[2].revents != 0) relay_statuses();
@@ -333,10 +334,10 @@ class fork_server {
   bool siblings_ = false;
   launch_request request_;
   sys::received message_;
-  std::vector<int> passed_;  // the descriptors of the request's streams
+  std::vector<int> passed_;            // the descriptors of the request's streams
   std::vector<launch_reply> replies_;  // not sent yet
   std::vector<unique_fd> pidfds_;      // of those that have one
-  unique_fd statuses_;  // relaying: an epoll set of the children's pidfds
+  unique_fd statuses_;                 // relaying: an epoll set of the children's pidfds
   std::unordered_map<int, relayed_child> relayed_;
   // Last: the rest shares a page with the frames below, which every child writes to.
   std::array<std::byte, largest_message> buffer_;

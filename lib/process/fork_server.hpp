@@ -9,11 +9,11 @@
 namespace brood::detail {
 
 struct server_setup {
-  unique_fd control;   // requests come, replies go
-  unique_fd results;   // what children report on
-  unique_fd parent;    // pidfd of the parent
+  unique_fd control;  // requests come, replies go
+  unique_fd results;  // what children report on
+  unique_fd parent;   // pidfd of the parent
   unique_fd table_file;
-  sigset_t child_mask; // the signal mask children start with
+  sigset_t child_mask;  // the signal mask children start with
 };
 
 /// Becomes the fork server, in a fresh clone or image. Ends with the parent: by the end of the control socket or the

@@ -36,7 +36,8 @@ std::string_view build_id_in(const char* notes, std::size_t size) noexcept {
     const std::size_t name = at + sizeof note;
     const std::size_t description = name + aligned(note.n_namesz);
     if (description + note.n_descsz > size) break;
-    if (note.n_type == NT_GNU_BUILD_ID && std::string_view(notes + name, note.n_namesz) == std::string_view("GNU", 4)) {
+    if (note.n_type == NT_GNU_BUILD_ID &&
+        std::string_view(notes + name, note.n_namesz) == std::string_view("GNU", 4)) {
       return {notes + description, note.n_descsz};
     }
     at = description + aligned(note.n_descsz);
@@ -85,7 +86,8 @@ const module* find_module(std::uint64_t id) {
 function_token token_of(function_entry entry) {
   const auto address = reinterpret_cast<std::uintptr_t>(entry);
   for (const module& candidate : loaded_modules()) {
-    if (address >= candidate.begin && address < candidate.end) return {candidate.id, address - candidate.base};
+    if (address >= candidate.begin && address < candidate.end)
+      return {candidate.id, address - candidate.base};
   }
   throw unknown_function("brood: the function to spawn is in no loaded module");
 }
@@ -93,10 +95,10 @@ function_token token_of(function_entry entry) {
 [[gnu::hot]] function_entry entry_of(function_token token) {
   const module* found = find_module(token.module);
   if (found == nullptr) {
-    throw unknown_function(
-        fmt::format("brood: the function to run is in module {:016x}, which this process has not loaded: parent and "
-                    "child are different builds, or a library was loaded after brood::init",
-                    token.module));
+    throw unknown_function(fmt::format(
+        "brood: the function to run is in module {:016x}, which this process has not loaded: parent and "
+        "child are different builds, or a library was loaded after brood::init",
+        token.module));
   }
   const std::uintptr_t address = found->base + token.offset;
   if (address < found->begin || address >= found->end) {

@@ -46,5 +46,7 @@ struct outgoing_request {
 bool can_fail_in_child(const launch_plan& plan);
 /// Here, as a child would tell too late; setenv(3). Throws `std::system_error`.
 void require_valid_names(const std::vector<std::pair<std::string, std::string>>& variables);
+/// A name and arguments that execve(2) gets whole. Throws `std::system_error`.
+void require_valid_command(const std::vector<std::string>& words);
 
 }  // namespace brood::detail

@@ -9,7 +9,9 @@
 namespace brood {
 namespace {
 
-bool ends_a_process(int signal) { return signal != 0 && signal != SIGCONT && signal != SIGSTOP && signal != SIGCHLD; }
+bool ends_a_process(int signal) {
+  return signal != 0 && signal != SIGCONT && signal != SIGSTOP && signal != SIGCHLD;
+}
 
 }  // namespace
 
@@ -61,7 +63,8 @@ task<std::shared_ptr<child>> launch_function(launch_plan plan, function_call cal
   const start_method usual =
       settings.model == process_model::exec ? start_method::exec : start_method::fork_server;
   launch_target target;
-  target.kind = plan.method.value_or(usual) == start_method::exec ? launch_kind::exec_function : launch_kind::function;
+  target.kind =
+      plan.method.value_or(usual) == start_method::exec ? launch_kind::exec_function : launch_kind::function;
   target.function = call.function;
   target.arguments = std::move(call.arguments);
   target.objects = std::move(call.objects);

@@ -37,7 +37,8 @@ program_start::program_start(const child_setup& setup)
 void program_start::make_environment() {
   const launch_options& options = details_.options;
   if (!options.clear_env) {
-    for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) environment_.emplace_back(*entry);
+    for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry)
+      environment_.emplace_back(*entry);
   }
   const auto remove = [this](std::string_view name) {
     std::erase_if(environment_, [&](const std::string& entry) { return is_entry_of(entry, name); });
@@ -56,8 +57,8 @@ void program_start::find_candidates() {
     candidates_.push_back(name);
     return;
   }
-  const auto entry =
-      std::find_if(environment_.begin(), environment_.end(), [](const auto& e) { return is_entry_of(e, "PATH"); });
+  const auto entry = std::find_if(environment_.begin(), environment_.end(),
+                                  [](const auto& e) { return is_entry_of(e, "PATH"); });
   std::string_view path = entry != environment_.end() ? std::string_view(*entry).substr(5) : "/bin:/usr/bin";
   for (;;) {
     const std::size_t colon = path.find(':');

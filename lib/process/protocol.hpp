@@ -50,10 +50,10 @@ struct launch_request {
   std::uint64_t id = 0;
   std::uint32_t slot = 0;
   launch_kind kind = launch_kind::function;
-  bool body_in_file = false;      // the first descriptor is a file in memory that holds the body
-  bool confirm = false;           // the child reports once it is set up, as its setters can fail
-  bool own_group = true;          // not for a program that reads the terminal
-  bool plain = true;              // nothing but the names was set: the child need not look at the details
+  bool body_in_file = false;  // the first descriptor is a file in memory that holds the body
+  bool confirm = false;       // the child reports once it is set up, as its setters can fail
+  bool own_group = true;      // not for a program that reads the terminal
+  bool plain = true;          // nothing but the names was set: the child need not look at the details
   bool daemon = false;
   bool traced = false;            // the details say where the child is to write its trace
   bool acknowledge = false;       // the child says when it has its arguments: they hold handles
@@ -72,19 +72,19 @@ struct launch_details {
   std::array<std::string, 3> stream_paths;  // for stream_source::file and append
   std::vector<std::string> command;         // program and arguments
   std::string parent_name;
-  trace_target trace;                       // if `traced`
+  trace_target trace;  // if `traced`
 };
 
 /// From the fork server; several may come in one message, with the pidfds of those that have one.
 struct launch_reply {
   enum class what : std::uint8_t { hello, launched, ended, heir } kind = what::launched;
-  bool has_pidfd = false;      // launched: the child exists
+  bool has_pidfd = false;  // launched: the child exists
   std::uint64_t id = 0;
   pid_t pid = 0;
   stage failed = stage::none;
   int error = 0;
-  bool siblings = false;       // hello: children are the parent's own; otherwise `ended` follows for each
-  sys::ending ending;          // ended
+  bool siblings = false;  // hello: children are the parent's own; otherwise `ended` follows for each
+  sys::ending ending;     // ended
 };
 static_assert(std::is_trivially_copyable_v<launch_reply>);
 
@@ -92,7 +92,14 @@ constexpr std::size_t most_replies = 16;  // in one message
 
 /// From a child that runs a function. Behind it: its result, or an encoded `thrown`.
 struct child_report {
-  enum class what : std::uint8_t { ready, has_arguments, value, exception, cannot_decode, unknown_function } kind = what::ready;
+  enum class what : std::uint8_t {
+    ready,
+    has_arguments,
+    value,
+    exception,
+    cannot_decode,
+    unknown_function
+  } kind = what::ready;
   std::uint64_t id = 0;
   bool body_in_file = false;
   std::uint32_t objects = 0;  // value: so many `object_in_result` come first in the body
@@ -118,9 +125,9 @@ constexpr std::size_t largest_message = largest_inline_body + 1024;
 // Descriptors of a freshly executed image of ours, by number.
 namespace exec_fd {
 constexpr int first = 3;
-constexpr int request = 3;       // function: a file with the launch_request and its body; server: control socket
+constexpr int request = 3;  // function: a file with the launch_request and its body; server: control socket
 constexpr int results = 4;
-constexpr int parent = 5;        // pidfd of the parent
+constexpr int parent = 5;  // pidfd of the parent
 constexpr int spawn_table = 6;
 constexpr int arena = 7;
 constexpr int end = 8;

@@ -32,7 +32,8 @@ void spawn_table::release_pid(std::uint32_t slot) const noexcept {
 void spawn_table::clear(std::uint32_t slot) const noexcept { (*this)[slot] = {0, stage::none, 0, 0}; }
 
 void spawn_table::note_used(std::uint32_t count) const noexcept {
-  if (head().used.load(std::memory_order_relaxed) < count) head().used.store(count, std::memory_order_release);
+  if (head().used.load(std::memory_order_relaxed) < count)
+    head().used.store(count, std::memory_order_release);
 }
 
 void spawn_table::kill_groups() const noexcept {

@@ -18,7 +18,8 @@ log_level chosen_log_level(log_level level) {
   if (word == "silent") return log_level::silent;
   if (word == "errors") return log_level::errors;
   if (word == "debug") return log_level::debug;
-  throw std::invalid_argument(fmt::format("brood: BROOD_LOG is \"{}\"; it may be silent, errors or debug", word));
+  throw std::invalid_argument(
+      fmt::format("brood: BROOD_LOG is \"{}\"; it may be silent, errors or debug", word));
 }
 
 void write_log_line(const std::string& text) noexcept {

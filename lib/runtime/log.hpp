@@ -26,7 +26,8 @@ void write_debug_line(const std::string& text) noexcept;
 
 template <class... Arguments>
 void log_error(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
-  if (logging.level >= log_level::errors) write_log_line(fmt::format(format, std::forward<Arguments>(arguments)...));
+  if (logging.level >= log_level::errors)
+    write_log_line(fmt::format(format, std::forward<Arguments>(arguments)...));
 }
 
 template <class... Arguments>

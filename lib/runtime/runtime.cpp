@@ -28,7 +28,8 @@ void raise_descriptor_limit() noexcept {
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
     limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);  // a refusal leaves the old limit, which spawning reports when it is reached
+    setrlimit(RLIMIT_NOFILE,
+              &limit);  // a refusal leaves the old limit, which spawning reports when it is reached
   }
 }
 
@@ -65,7 +66,8 @@ task<> report_end(task<> body, runtime::end_handler on_end) {
 
 // --- state: the handles and their turns ---
 
-runtime::state::state(runtime& runtime, uv_loop_s* host_loop) : owner(runtime), current(runtime), loop(host_loop) {
+runtime::state::state(runtime& runtime, uv_loop_s* host_loop)
+    : owner(runtime), current(runtime), loop(host_loop) {
   if (loop == nullptr) {
     raise_descriptor_limit();
     own_loop.emplace();

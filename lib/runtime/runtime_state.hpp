@@ -54,15 +54,16 @@ struct runtime::state {
   handle<uv_check_t>* check = nullptr;
   handle<uv_idle_t>* idle = nullptr;
   handle<uv_timer_t>* timer = nullptr;
-  handle<uv_async_t>* wake = nullptr;  // posts from other threads; referenced while tasks run, to keep the loop alive
+  handle<uv_async_t>* wake =
+      nullptr;  // posts from other threads; referenced while tasks run, to keep the loop alive
 
   detail::task_group tasks{nullptr};    // what `start` started
   detail::task_group closing{nullptr};  // shut-downs of services, which `cancel_all` must not reach
   std::vector<named_service> services;
   sleep_guard* guard = nullptr;
   bool asleep = false;
-  bool inside = false;  // `turn` is running the loop
-  bool in_callback = false;  // so is a host, and a coroutine or a posted function runs now
+  bool inside = false;                          // `turn` is running the loop
+  bool in_callback = false;                     // so is a host, and a coroutine or a posted function runs now
   const detail::task_group* awaited = nullptr;  // what `run_until_empty` waits for
   bool closed = false;
   bool traces = false;  // this runtime began the process's trace

@@ -9,7 +9,7 @@ struct signal_watch::handle : detail::loop_handle<uv_signal_t, std::function<voi
 signal_watch::signal_watch(runtime& loop, int signal, std::function<void()> on_signal) {
   runtime::state& state = *loop.state_;
   handle_ = handle::open<handle>(std::move(on_signal), state.handles, "uv_signal_init",
-                                              [&](uv_signal_t* uv) { return uv_signal_init(state.loop, uv); });
+                                 [&](uv_signal_t* uv) { return uv_signal_init(state.loop, uv); });
   const int result = uv_signal_start(
       &handle_->uv,
       [](uv_signal_t* h, int) {

@@ -28,7 +28,7 @@ double microseconds(clock::time_point when) {
 }
 
 bool is(const trace_target& target, int fd) noexcept {
-  struct stat found {};
+  struct stat found{};
   return fstat(fd, &found) == 0 && found.st_dev == target.device && found.st_ino == target.inode;
 }
 
@@ -97,9 +97,11 @@ void trace_file::begin(const std::filesystem::path& path) {
   if (file_of_process) throw std::logic_error("brood: this process writes a trace already");
   auto made = std::make_unique<trace_file>();
   made->target_.path = std::filesystem::absolute(path).string();
-  made->fd_ = unique_fd(open(made->target_.path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0666));
-  struct stat status {};
-  if (!made->fd_ || fstat(made->fd_.get(), &status) != 0) sys::throw_errno(fmt::format("brood: cannot write the trace {}", path.string()));
+  made->fd_ =
+      unique_fd(open(made->target_.path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0666));
+  struct stat status{};
+  if (!made->fd_ || fstat(made->fd_.get(), &status) != 0)
+    sys::throw_errno(fmt::format("brood: cannot write the trace {}", path.string()));
   made->target_.device = status.st_dev;
   made->target_.inode = status.st_ino;
   made->writer_ = getpid();
@@ -137,7 +139,8 @@ void trace_file::end() {
 
 void trace_file::abandon() noexcept {
   tracing = nullptr;
-  file_of_process.reset();  // closes this process's descriptor; the buffer is written by `append_buffer` alone
+  file_of_process
+      .reset();  // closes this process's descriptor; the buffer is written by `append_buffer` alone
 }
 
 void trace_file::append_buffer() noexcept {
@@ -192,16 +195,18 @@ void trace_file::span(const char* category, std::string_view name, const void* o
 void trace_file::stretch(pid_t pid, std::string_view name, clock::time_point begin, clock::time_point end,
                          std::string_view arguments, const char* category) noexcept {
   try {
-    add(fmt::format(R"({{"ph":"X","ts":{:.3f},"dur":{:.3f},"name":"{}","cat":"{}","pid":{},"tid":{},"args":{{{}}}}},)",
-                    microseconds(begin), microseconds(end) - microseconds(begin), json_escaped(name), category, pid,
-                    pid, arguments));
+    add(fmt::format(
+        R"({{"ph":"X","ts":{:.3f},"dur":{:.3f},"name":"{}","cat":"{}","pid":{},"tid":{},"args":{{{}}}}},)",
+        microseconds(begin), microseconds(end) - microseconds(begin), json_escaped(name), category, pid, pid,
+        arguments));
   } catch (const std::bad_alloc&) {
   }
 }
 
 void trace_file::name_process(pid_t pid, std::string_view name) noexcept {
   try {
-    add(fmt::format(R"({{"ph":"M","name":"process_name","pid":{},"args":{{"name":"{}"}}}},)", pid, json_escaped(name)));
+    add(fmt::format(R"({{"ph":"M","name":"process_name","pid":{},"args":{{"name":"{}"}}}},)", pid,
+                    json_escaped(name)));
   } catch (const std::bad_alloc&) {
   }
 }

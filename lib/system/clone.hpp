@@ -28,11 +28,11 @@ class thread_identity {
 /// How a process is cloned. The child is a copy of the caller, as from fork(2).
 struct clone_request {
   const thread_identity* identity = nullptr;
-  bool sibling = false;          // a child of the caller's parent (CLONE_PARENT)
-  bool wait_for_exec = false;    // return when the child has called execve or ended (CLONE_VFORK)
-  int exit_signal = 0;           // not with `sibling`, which inherits the caller's
-  int* pidfd = nullptr;          // gets a descriptor of the child, close-on-exec
-  pid_t* pid_slot = nullptr;     // gets the pid, written by the kernel before the child runs
+  bool sibling = false;        // a child of the caller's parent (CLONE_PARENT)
+  bool wait_for_exec = false;  // return when the child has called execve or ended (CLONE_VFORK)
+  int exit_signal = 0;         // not with `sibling`, which inherits the caller's
+  int* pidfd = nullptr;        // gets a descriptor of the child, close-on-exec
+  pid_t* pid_slot = nullptr;   // gets the pid, written by the kernel before the child runs
 };
 
 /// As fork(2): the child's pid, 0 in the child, or -1 with errno.

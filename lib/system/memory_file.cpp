@@ -31,7 +31,8 @@ unique_fd memory_file(const char* name, std::size_t size) {
 mapped_file::mapped_file(int fd, std::size_t size, access how) : size_(size) {
   if (size == 0) return;
   const bool shared = how == access::shared;
-  void* data = mmap(nullptr, size, shared ? PROT_READ | PROT_WRITE : PROT_READ, shared ? MAP_SHARED : MAP_PRIVATE, fd, 0);
+  void* data = mmap(nullptr, size, shared ? PROT_READ | PROT_WRITE : PROT_READ,
+                    shared ? MAP_SHARED : MAP_PRIVATE, fd, 0);
   if (data == MAP_FAILED) throw_errno("mmap");
   data_ = static_cast<std::byte*>(data);
 }
@@ -50,7 +51,7 @@ mapped_file::~mapped_file() {
 }
 
 mapped_file map_whole(int fd) {
-  struct stat status {};
+  struct stat status{};
   if (fstat(fd, &status) != 0) throw_errno("fstat");
   return {fd, static_cast<std::size_t>(status.st_size), mapped_file::access::read_only};
 }

@@ -21,11 +21,11 @@ bool is_gone(pid_t pid) noexcept;
 
 /// What is known of a child that has ended.
 struct ending {
-  bool known = false;        // false: somebody else reaped it and the kernel tells no more
-  int code = 0;              // exit code, or the number of the signal
+  bool known = false;  // false: somebody else reaped it and the kernel tells no more
+  int code = 0;        // exit code, or the number of the signal
   bool signaled = false;
   bool core_dumped = false;
-  rusage usage{};            // zero if somebody else reaped it
+  rusage usage{};  // zero if somebody else reaped it
 };
 
 /// Reaps a child without waiting; nothing while it runs. If somebody else in this process reaped it first (a

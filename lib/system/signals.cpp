@@ -22,7 +22,8 @@ sigset_t block_all_signals() noexcept {
 }
 
 void reset_signal_handlers() noexcept {
-  for (int signal = 1; signal < NSIG; ++signal) std::signal(signal, SIG_DFL);  // refused for SIGKILL and SIGSTOP
+  for (int signal = 1; signal < NSIG; ++signal)
+    std::signal(signal, SIG_DFL);  // refused for SIGKILL and SIGSTOP
 }
 
 }  // namespace brood::sys

@@ -25,10 +25,12 @@ std::pair<unique_fd, unique_fd> socket_pair() {
 
 void set_nonblocking(int fd, bool yes) {
   const int flags = fcntl(fd, F_GETFL);
-  if (flags < 0 || fcntl(fd, F_SETFL, yes ? flags | O_NONBLOCK : flags & ~O_NONBLOCK) < 0) throw_errno("fcntl");
+  if (flags < 0 || fcntl(fd, F_SETFL, yes ? flags | O_NONBLOCK : flags & ~O_NONBLOCK) < 0)
+    throw_errno("fcntl");
 }
 
-[[gnu::hot]] transfer send_message(int socket, std::initializer_list<std::span<const std::byte>> parts, std::span<const int> fds) {
+[[gnu::hot]] transfer send_message(int socket, std::initializer_list<std::span<const std::byte>> parts,
+                                   std::span<const int> fds) {
   std::array<iovec, 4> vectors;
   msghdr message{};
   message.msg_iov = vectors.data();

@@ -23,7 +23,8 @@ namespace {
 /// A folder held open: short names for what may be at the end of a long path, as sun_path holds 108 bytes.
 class open_folder {
  public:
-  explicit open_folder(const std::string& path) : fd_(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+  explicit open_folder(const std::string& path)
+      : fd_(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
     if (!fd_) throw_errno("open " + path);
   }
   int fd() const noexcept { return fd_.get(); }
@@ -49,8 +50,8 @@ bool is_stale(const open_folder& folder, const std::string& name) {
 /// on the folder. Whoever does not get it at once leaves the file as it is.
 bool replace_stale(const open_folder& folder, const std::string& temporary, const std::string& name) {
   if (flock(folder.fd(), LOCK_EX | LOCK_NB) != 0) return false;
-  const bool replaced = is_stale(folder, name) &&
-                        renameat(folder.fd(), temporary.c_str(), folder.fd(), name.c_str()) == 0;
+  const bool replaced =
+      is_stale(folder, name) && renameat(folder.fd(), temporary.c_str(), folder.fd(), name.c_str()) == 0;
   flock(folder.fd(), LOCK_UN);
   return replaced;
 }
@@ -65,21 +66,24 @@ std::string temporary_name() {
 std::string make_folder() {
   const char* of_user = getenv("XDG_RUNTIME_DIR");
   const bool usable = of_user != nullptr && of_user[0] == '/' && access(of_user, W_OK | X_OK) == 0;
-  std::string path = (usable ? std::string(of_user) : std::filesystem::temp_directory_path().string()) + "/brood-XXXXXX";
+  std::string path =
+      (usable ? std::string(of_user) : std::filesystem::temp_directory_path().string()) + "/brood-XXXXXX";
   if (mkdtemp(path.data()) == nullptr) throw_errno("mkdtemp " + path);
   return path;
 }
 
 }  // namespace
 
-socket_file::socket_file(int socket, const std::string& path) : path_(path), absolute_(std::filesystem::absolute(path)) {
+socket_file::socket_file(int socket, const std::string& path)
+    : path_(path), absolute_(std::filesystem::absolute(path)) {
   const std::filesystem::path full(absolute_);
   const open_folder folder(full.parent_path().string());
   const std::string name = full.filename();
   const std::string temporary = temporary_name();
-  if (fchmod(socket, 0600) != 0) throw_errno("fchmod");  // the mode that bind gives the file, before the umask
+  if (fchmod(socket, 0600) != 0)
+    throw_errno("fchmod");  // the mode that bind gives the file, before the umask
   listen_at(socket, folder.socket(temporary), path);
-  struct stat made {};
+  struct stat made{};
   fstatat(folder.fd(), temporary.c_str(), &made, AT_SYMLINK_NOFOLLOW);
   if (renameat2(folder.fd(), temporary.c_str(), folder.fd(), name.c_str(), RENAME_NOREPLACE) != 0) {
     int code = errno;

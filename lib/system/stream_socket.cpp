@@ -37,8 +37,8 @@ endpoint unix_name(const std::string& name, std::size_t offset) {
 
 /// A peer that cannot be reached any more.
 bool is_gone(int code) noexcept {
-  return code == EPIPE || code == ECONNRESET || code == ENOTCONN || code == ETIMEDOUT || code == EHOSTUNREACH ||
-         code == ENETUNREACH || code == ENETDOWN || code == ECONNREFUSED;
+  return code == EPIPE || code == ECONNRESET || code == ENOTCONN || code == ETIMEDOUT ||
+         code == EHOSTUNREACH || code == ENETUNREACH || code == ENETDOWN || code == ECONNREFUSED;
 }
 
 }  // namespace
@@ -76,8 +76,10 @@ void listen_at(int socket, const endpoint& where, const std::string& what) {
 std::uint16_t bound_port(int socket) {
   endpoint bound;
   bound.size = sizeof bound.storage;
-  if (getsockname(socket, reinterpret_cast<sockaddr*>(&bound.storage), &bound.size) != 0) throw_errno("getsockname");
-  if (bound.storage.ss_family == AF_INET6) return ntohs(reinterpret_cast<sockaddr_in6&>(bound.storage).sin6_port);
+  if (getsockname(socket, reinterpret_cast<sockaddr*>(&bound.storage), &bound.size) != 0)
+    throw_errno("getsockname");
+  if (bound.storage.ss_family == AF_INET6)
+    return ntohs(reinterpret_cast<sockaddr_in6&>(bound.storage).sin6_port);
   return ntohs(reinterpret_cast<sockaddr_in&>(bound.storage).sin_port);
 }
 

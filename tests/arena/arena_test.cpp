@@ -240,13 +240,16 @@ TEST_CASE("a section whose holder was killed is taken over, its transaction done
       ::kill(::getpid(), SIGKILL);
     });
     while (shared->owner.load() == 0) ::sched_yield();
-    { detail::section_guard g(*m, *shared); }  // not reaped yet: found dead all the same
+    {
+      detail::section_guard g(*m, *shared);
+    }  // not reaped yet: found dead all the same
     for (int i = 0; i < 4; ++i) CHECK(words[i].load() == (committed ? 7u : 0u));
     CHECK(c.join() == -SIGKILL);
   }
 }
 
-TEST_CASE("a committed transaction of a killed process on a list where nobody waits is done by its clean-up") {
+TEST_CASE(
+    "a committed transaction of a killed process on a list where nobody waits is done by its clean-up") {
   memory m;
   const block b = take(*m, sizeof(detail::wait_list));
   const auto payload = m->payload(b.at, detail::buffer_block);
@@ -260,7 +263,8 @@ TEST_CASE("a committed transaction of a killed process on a list where nobody wa
     list.guard.owner.store(memory.me());
     const auto self = std::uint64_t{memory.to_reference(entry)};
     list.guard.journal[0] = {memory.offset_of(entry.list), memory.to_reference(list)};
-    list.guard.journal[1] = {memory.offset_of(entry.state), static_cast<std::uint64_t>(detail::wait_state::waiting)};
+    list.guard.journal[1] = {memory.offset_of(entry.state),
+                             static_cast<std::uint64_t>(detail::wait_state::waiting)};
     list.guard.journal[2] = {memory.offset_of(list.ends()), self << 32 | self};
     list.guard.journal[3] = {memory.offset_of(list.count()), 1};
     list.guard.pending.store(4);

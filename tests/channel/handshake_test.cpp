@@ -116,7 +116,8 @@ TEST_CASE("messages that are too long, too short or of another protocol") {
   const auto text = [](const std::string& s) { return key_of(s); };
   for (const role side : {role::listen, role::connect}) {
     CHECK(refused(side, text("GET / HTTP/1.1\r\n\r\n")));
-    CHECK(refused(side, text(std::string("\x01\x04\0\0", 4))));  // 1025 bytes announced: refused before they come
+    CHECK(refused(side,
+                  text(std::string("\x01\x04\0\0", 4))));  // 1025 bytes announced: refused before they come
     CHECK(refused(side, text("\xff\xff\xff\xff")));
     CHECK(refused(side, with_length({})));
     CHECK(refused(side, with_length(text("brood"))));
@@ -167,7 +168,8 @@ std::vector<message> cut(const message& stream, std::uint64_t longest, std::size
 TEST_CASE("messages are never merged or split, whatever their sizes and however they arrive") {
   std::vector<message> sent;
   message stream;
-  for (const std::size_t size : {0u, 1u, 7u, 8u, 0u, 65'527u, 65'528u, 65'529u, 65'536u, 200'000u, 3u, 1'000'000u, 0u}) {
+  for (const std::size_t size :
+       {0u, 1u, 7u, 8u, 0u, 65'527u, 65'528u, 65'529u, 65'536u, 200'000u, 3u, 1'000'000u, 0u}) {
     sent.emplace_back(size, static_cast<std::byte>(size % 251));
     const auto header = frame_header(size);
     stream.insert(stream.end(), header.begin(), header.end());
@@ -178,7 +180,8 @@ TEST_CASE("messages are never merged or split, whatever their sizes and however 
   }
 }
 
-TEST_CASE("a length above the limit is a decode_error, now and ever after; one within it costs what has arrived") {
+TEST_CASE(
+    "a length above the limit is a decode_error, now and ever after; one within it costs what has arrived") {
   frame_reader reader(1000);
   auto header = frame_header(1001);
   auto space = reader.space();

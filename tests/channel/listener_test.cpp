@@ -65,7 +65,8 @@ std::string abstract_name() { return "unix:@brood-listener-test-" + std::to_stri
 
 /// One address of each kind.
 std::vector<address> every_kind(const folder& f) {
-  return {f.at("socket"), address(abstract_name()), address("tcp:127.0.0.1:0"), address("tcp:localhost:0"), address()};
+  return {f.at("socket"), address(abstract_name()), address("tcp:127.0.0.1:0"), address("tcp:localhost:0"),
+          address()};
 }
 
 task<text_connection> accept_text(const listener& l) {
@@ -200,7 +201,8 @@ std::string text_of(std::span<const std::byte> all) {
 /// A client that knows the key and then does as it likes.
 task<brood::unique_fd> authenticated_raw_client(const listener& l) {
   const authkey shared(key);
-  brood::detail::handshake talk(brood::detail::handshake::role::connect, shared.bytes(), brood::detail::fresh_nonce());
+  brood::detail::handshake talk(brood::detail::handshake::role::connect, shared.bytes(),
+                                brood::detail::fresh_nonce());
   brood::unique_fd socket = raw_client(l.address());
   brood::reader in(brood::unique_fd(dup(socket.get())));
   while (talk.state() == brood::detail::handshake::status::waiting) {
@@ -219,7 +221,8 @@ std::string frame(const std::string& message) {
 }
 
 std::string peer_program() {
-  return std::filesystem::read_symlink("/proc/self/exe").parent_path() / "channel" / "programs" / "socket_peer";
+  return std::filesystem::read_symlink("/proc/self/exe").parent_path() / "channel" / "programs" /
+         "socket_peer";
 }
 
 }  // namespace
@@ -312,7 +315,9 @@ TEST_CASE("between unrelated processes, started either way round") {
       INFO(where.text());
       const listener l(where, key);
       auto program = co_await brood::command(peer_program(), "connect", l.address().text())
-                         .stdin_(brood::piped).stdout_(brood::piped).spawn();
+                         .stdin_(brood::piped)
+                         .stdout_(brood::piped)
+                         .spawn();
       co_await program.stdin_().write(std::string(key) + "\n");
       auto c = co_await accept_text(l);
       const std::string big(sanitized ? 1'000'000 : 10'000'000, 'x');
@@ -328,7 +333,9 @@ TEST_CASE("between unrelated processes, started either way round") {
     for (const address& where : every_kind(f)) {
       const std::string place = where.text().empty() ? f.at("s").text() : where.text();
       auto program = co_await brood::command(peer_program(), "listen", place)
-                         .stdin_(brood::piped).stdout_(brood::piped).spawn();
+                         .stdin_(brood::piped)
+                         .stdout_(brood::piped)
+                         .spawn();
       co_await program.stdin_().write(std::string(key) + "\n");
       const auto told = co_await program.stdout_().read_line();
       REQUIRE(told.has_value());
@@ -348,7 +355,8 @@ TEST_CASE("between unrelated processes, started either way round") {
   });
 }
 
-TEST_CASE("test_deliver_challenge_auth_failure: another key is an authentication_error, and disturbs nobody") {
+TEST_CASE(
+    "test_deliver_challenge_auth_failure: another key is an authentication_error, and disturbs nobody") {
   const folder f;
   run_clean([&f]() -> task<> {
     for (const address& where : every_kind(f)) {
@@ -358,7 +366,9 @@ TEST_CASE("test_deliver_challenge_auth_failure: another key is an authentication
         CHECK(is_authentication_error(got));
       }
       auto program = co_await brood::command(peer_program(), "connect", l.address().text())
-                         .stdin_(brood::piped).stdout_(brood::piped).spawn();
+                         .stdin_(brood::piped)
+                         .stdout_(brood::piped)
+                         .spawn();
       co_await program.stdin_().write("yet another\n");
       {
         const auto got = co_await program.join();
@@ -388,8 +398,9 @@ TEST_CASE("clients that speak something else, too much or half of it are dropped
       const listener l(where, key);
       const std::string right_size("\x66\0\0\0", 4);
       for (const std::string& words :
-           {std::string("GET / HTTP/1.1\r\n\r\n"), std::string("\xff\xff\xff\xff"), std::string("\x01\x04\0\0", 4),
-            std::string(100'000, '\0'), std::string("\0\0\0\0", 4), right_size + "brood\x02" + std::string(96, 'x'),
+           {std::string("GET / HTTP/1.1\r\n\r\n"), std::string("\xff\xff\xff\xff"),
+            std::string("\x01\x04\0\0", 4), std::string(100'000, '\0'), std::string("\0\0\0\0", 4),
+            right_size + "brood\x02" + std::string(96, 'x'),
             right_size + "brood\x01" + std::string(96, 'x')}) {
         brood::unique_fd client = raw_client(l.address());
         try {
@@ -525,7 +536,9 @@ TEST_CASE("the file of a listener that was killed is replaced by the next") {
   const folder f;
   run_clean([&f]() -> task<> {
     auto program = co_await brood::command(peer_program(), "listen", f.at("s").text())
-                       .stdin_(brood::piped).stdout_(brood::piped).spawn();
+                       .stdin_(brood::piped)
+                       .stdout_(brood::piped)
+                       .spawn();
     co_await program.stdin_().write(std::string(key) + "\n");
     co_await program.stdout_().read_line();
     CHECK(errno_of_listening(f.at("s")) == EADDRINUSE);
@@ -545,7 +558,7 @@ TEST_CASE("a socket file is for its user only, in a folder for its user only, an
   const folder f;
   run_clean([&f]() -> task<> {
     const mode_t mask = umask(0);
-    struct stat found {};
+    struct stat found{};
     {
       const listener l(f.at("s"), key);
       CHECK(stat((f.path / "s").c_str(), &found) == 0);
@@ -640,7 +653,8 @@ TEST_CASE("a listener that says nothing, the wrong thing, or hangs up") {
     }
     CHECK(late);
     // Says the wrong thing to everybody, or nothing but goodbye.
-    for (const std::string& words : {std::string("220 mail.example.org\r\n"), std::string("\xff\xff\xff\xff"), std::string()}) {
+    for (const std::string& words :
+         {std::string("220 mail.example.org\r\n"), std::string("\xff\xff\xff\xff"), std::string()}) {
       const auto answer = [&socket, &words]() -> task<> {
         for (;;) {
           brood::unique_fd client = brood::sys::accept_client(socket.get());
@@ -652,7 +666,9 @@ TEST_CASE("a listener that says nothing, the wrong thing, or hangs up") {
         }
       };
       std::exception_ptr failure;
-      const auto attempt = [&failure]() -> task<> { failure = co_await connect_failure(abstract_name(), key); };
+      const auto attempt = [&failure]() -> task<> {
+        failure = co_await connect_failure(abstract_name(), key);
+      };
       co_await brood::when_any(attempt(), answer());
       if (words.empty()) {
         CHECK_THROWS_AS(std::rethrow_exception(failure), brood::closed);
@@ -805,7 +821,9 @@ TEST_CASE("a peer that is killed costs its connection only; a message that came 
   run_clean([]() -> task<> {
     const listener l(address(), key);
     auto program = co_await brood::command(peer_program(), "connect", l.address().text())
-                       .stdin_(brood::piped).stdout_(brood::piped).spawn();
+                       .stdin_(brood::piped)
+                       .stdout_(brood::piped)
+                       .spawn();
     co_await program.stdin_().write(std::string(key) + "\n");
     auto c = co_await accept_text(l);
     program.kill();
@@ -929,8 +947,8 @@ TEST_CASE("handles to shared memory stay in the family") {
 
 TEST_CASE("TestIgnoreEINTR: signals do not break connect, accept, send and receive") {
   run_clean([]() -> task<> {
-    struct sigaction before {};
-    struct sigaction action {};
+    struct sigaction before{};
+    struct sigaction action{};
     action.sa_handler = [](int) {};  // without SA_RESTART
     sigaction(SIGALRM, &action, &before);
     itimerval often{{0, 500}, {0, 500}};

@@ -79,8 +79,7 @@ TEST_CASE("test_sendbytes: raw messages of every size, empty ones too, never mer
   in_loop([]() -> task<> {
     const auto [a, b] = brood::pipe<bytes>();
     std::size_t number = 0;
-    const std::vector<std::size_t> sizes{0,   1,      0, 247,     248,
-                                         249, 70'000, 0, 16 << 20, 20 << 20};
+    const std::vector<std::size_t> sizes{0, 1, 0, 247, 248, 249, 70'000, 0, 16 << 20, 20 << 20};
     for (const std::size_t size : sizes) co_await a.send_bytes(bytes(size, std::byte(++number)));
     number = 0;
     for (const std::size_t size : sizes) {
@@ -321,7 +320,9 @@ TEST_CASE("test_subclassing: an echo server process over a pipe, stopped by a se
   CHECK(server.join() == 0);
 }
 
-TEST_CASE("test_spawn_close: the parent gives the child's end up and sees the end of the stream when the child ends") {
+TEST_CASE(
+    "test_spawn_close: the parent gives the child's end up and sees the end of the stream when the child "
+    "ends") {
   memory m;
   for (const bool killed : {false, true}) {
     const auto [receiver, sender] = one_way_pipe<int>();
@@ -413,7 +414,8 @@ TEST_CASE("TestWait: four children's pipes at once, each to its end") {
       if (first.value.has_value()) {
         const auto [child, number] = *first.value;
         if (number != next[child]++) FAIL("lost or out of order");
-        if (number == each - 1) CHECK(processes[static_cast<std::size_t>(child)].join() == (child == 1 ? -SIGKILL : 0));
+        if (number == each - 1)
+          CHECK(processes[static_cast<std::size_t>(child)].join() == (child == 1 ? -SIGKILL : 0));
       } else {
         open.erase(open.begin() + static_cast<std::ptrdiff_t>(first.index));
       }

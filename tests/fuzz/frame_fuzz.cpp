@@ -74,7 +74,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (size < 2) return 0;
   const std::span input(reinterpret_cast<const std::byte*>(data) + 2, size - 2);
   const std::size_t at_a_time = std::size_t{1} << data[0] % 20;
-  const std::uint64_t longest = data[1] % 65 == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << data[1] % 65) - 1;
+  const std::uint64_t longest =
+      data[1] % 65 == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << data[1] % 65) - 1;
   check(read_plainly(input, longest) == read_by_the_reader(input, longest, at_a_time));
   return 0;
 }

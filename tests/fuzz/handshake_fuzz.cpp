@@ -53,7 +53,8 @@ bool forge(std::vector<std::byte>& message, std::size_t first_place, std::span<c
   const auto sent = message;
   for (std::size_t i = 0; i + 1 < changes.size(); i += 2) {
     const auto place = std::to_integer<std::size_t>(changes[i]);
-    if (place >= first_place && place < first_place + message.size()) message[place - first_place] ^= changes[i + 1];
+    if (place >= first_place && place < first_place + message.size())
+      message[place - first_place] ^= changes[i + 1];
   }
   return message == sent;
 }

@@ -81,7 +81,8 @@ class accounts {
       return std::to_string(std::accumulate(blocks.begin(), blocks.end(), std::uint64_t{0}));
     };
     if (now != before_) {
-      fail("the arena's accounts do not balance: " + count(before_) + " blocks before, " + count(now) + " after");
+      fail("the arena's accounts do not balance: " + count(before_) + " blocks before, " + count(now) +
+           " after");
     }
     if (processes_in_use() != 1) fail("slots of dead processes are left");
   }

@@ -344,7 +344,8 @@ void run_pipe(const char* name) {
   ::alarm(0);
   if (board->garbage != 0) fail("an item was damaged");
   if (board->disorder != 0) fail("an item was lost, doubled or out of order");
-  if (!any_killed && (board->received[0] != items_each || board->received[1] != items_each)) fail("items were lost");
+  if (!any_killed && (board->received[0] != items_each || board->received[1] != items_each))
+    fail("items were lost");
   before.require_balance();
 }
 

@@ -10,8 +10,8 @@
 #include "brood/pool/detail/job.hpp"
 #include "brood/pool/detail/task_run.hpp"
 #include "catch.hpp"
-#include "memory.hpp"
 #include "child.hpp"
+#include "memory.hpp"
 
 using namespace brood::detail;
 using brood::test::memory;

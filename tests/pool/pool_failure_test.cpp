@@ -266,7 +266,8 @@ TEST_CASE("a task beyond its deadline is killed with its whole process tree, and
     for (const int pid : all) {
       while (!is_gone(pid)) co_await brood::sleep_for(1ms);
     }
-    while (processes_in_use() > processes) co_await brood::sleep_for(1ms);  // the worker's child is buried by us
+    while (processes_in_use() > processes)
+      co_await brood::sleep_for(1ms);  // the worker's child is buried by us
     CHECK(pool.stats().deadlines_passed == 1);
     co_await pool.close();
   });

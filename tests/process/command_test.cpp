@@ -126,7 +126,10 @@ TEST_CASE("an echo server over a program's pipes, stopped by the end of its inpu
 
 TEST_CASE("writing to a program that has closed its input fails with closed") {
   run_clean([]() -> brood::task<> {
-    auto program = co_await shell("exec <&-; echo closed; sleep 1000").stdin_(brood::piped).stdout_(brood::piped).spawn();
+    auto program = co_await shell("exec <&-; echo closed; sleep 1000")
+                       .stdin_(brood::piped)
+                       .stdout_(brood::piped)
+                       .spawn();
     CHECK(co_await program.stdout_().read_line() == "closed");
     CHECK_THROWS_AS(co_await program.stdin_().write("anybody?"), brood::closed);
     program.kill_tree();
@@ -196,7 +199,8 @@ TEST_CASE("the environment and working directory of a program are the parent's o
 TEST_CASE("a program is searched in the child's PATH") {
   run_clean([]() -> brood::task<> {
     CHECK_THROWS_AS(co_await brood::command("true").env("PATH", "/nowhere").status(), std::system_error);
-    const auto seen = co_await brood::command("/bin/sh", "-c", "echo $PATH").clear_env().env("PATH", "/bin").output();
+    const auto seen =
+        co_await brood::command("/bin/sh", "-c", "echo $PATH").clear_env().env("PATH", "/bin").output();
     CHECK(seen.out == "/bin\n");
   });
 }
@@ -204,7 +208,8 @@ TEST_CASE("a program is searched in the child's PATH") {
 TEST_CASE("a status that is no longer wanted ends the program, wherever it is cancelled") {
   run_clean([]() -> brood::task<> {
     for (int i = 0; i < 40; ++i) co_await cancel_program_after(i, false);
-    CHECK_THROWS_AS(co_await brood::with_timeout(20ms, brood::command("sleep", "1000").status()), brood::timed_out);
+    CHECK_THROWS_AS(co_await brood::with_timeout(20ms, brood::command("sleep", "1000").status()),
+                    brood::timed_out);
     CHECK(brood::active_children().empty());
   });
 }
@@ -212,7 +217,8 @@ TEST_CASE("a status that is no longer wanted ends the program, wherever it is ca
 TEST_CASE("an output that is no longer wanted ends the program, wherever it is cancelled") {
   run_clean([]() -> brood::task<> {
     for (int i = 0; i < 40; ++i) co_await cancel_program_after(i, true);
-    CHECK_THROWS_AS(co_await brood::with_timeout(20ms, brood::command("sleep", "1000").output()), brood::timed_out);
+    CHECK_THROWS_AS(co_await brood::with_timeout(20ms, brood::command("sleep", "1000").output()),
+                    brood::timed_out);
     CHECK(brood::active_children().empty());
   });
 }
@@ -229,7 +235,8 @@ TEST_CASE("closing the handles of a running program does not kill it") {
   run_clean([]() -> brood::task<> {
     std::string line;
     {
-      auto program = co_await shell("read line; echo got $line").stdin_(brood::piped).stdout_(brood::piped).spawn();
+      auto program =
+          co_await shell("read line; echo got $line").stdin_(brood::piped).stdout_(brood::piped).spawn();
       auto input = program.stdin_();
       auto output = program.stdout_();
       program = co_await brood::command("true").spawn();
@@ -246,6 +253,7 @@ TEST_CASE("many programs at once") {
     const int count = sanitized ? 50 : 200;
     for (int i = 0; i < count; ++i) all.push_back(brood::command("echo", std::to_string(i)).output());
     const auto results = co_await brood::when_all(std::move(all));
-    for (int i = 0; i < count; ++i) CHECK(results[static_cast<std::size_t>(i)].out == std::to_string(i) + "\n");
+    for (int i = 0; i < count; ++i)
+      CHECK(results[static_cast<std::size_t>(i)].out == std::to_string(i) + "\n");
   });
 }

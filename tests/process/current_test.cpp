@@ -84,7 +84,8 @@ TEST_CASE("the first process: alive, no daemon, a key, no parent") {
   CHECK(self.name() == "main");
   CHECK_FALSE(self.daemon());
   CHECK(self.authkey().size() == 32);
-  CHECK(std::any_of(self.authkey().begin(), self.authkey().end(), [](std::byte b) { return b != std::byte{}; }));
+  CHECK(std::any_of(self.authkey().begin(), self.authkey().end(),
+                    [](std::byte b) { return b != std::byte{}; }));
   CHECK_FALSE(brood::parent_process().has_value());
 }
 

@@ -34,9 +34,10 @@ void start_from_a_thread() {
 brood::task<> have_children() {
   auto function = co_await brood::spawn<say_ready_and_wait>().stdout_(brood::piped);
   co_await function.stdout_().read_line();
-  auto program = co_await brood::command("sh", "-c", "sleep 1000 & setsid sleep 1000 & echo ready; sleep 1000")
-                     .stdout_(brood::piped)
-                     .spawn();
+  auto program =
+      co_await brood::command("sh", "-c", "sleep 1000 & setsid sleep 1000 & echo ready; sleep 1000")
+          .stdout_(brood::piped)
+          .spawn();
   co_await program.stdout_().read_line();
   say("ready");
   co_await program.join();
@@ -85,8 +86,9 @@ TEST_CASE("a deadline that passes between a child's end and its reaping has not 
 TEST_CASE("a deadline ends the whole tree of a child") {
   const orphanage orphans;
   run_clean([&]() -> brood::task<> {
-    const auto status =
-        co_await brood::command("sh", "-c", "sleep 1000 & setsid sleep 1000 & sleep 1000").deadline(50ms).status();
+    const auto status = co_await brood::command("sh", "-c", "sleep 1000 & setsid sleep 1000 & sleep 1000")
+                            .deadline(50ms)
+                            .status();
     CHECK(status.deadline_passed);
     CHECK(orphans.all_gone());
   });

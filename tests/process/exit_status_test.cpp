@@ -202,7 +202,8 @@ TEST_CASE("what a child has printed is flushed at its end") {
   });
 }
 
-TEST_CASE("also what it has written to files that it left open, in bytes or wide characters, and beside threads") {
+TEST_CASE(
+    "also what it has written to files that it left open, in bytes or wide characters, and beside threads") {
   const auto path = std::filesystem::temp_directory_path() / ("brood-flush-" + std::to_string(getpid()));
   const auto written = [&] {
     std::ifstream file(path);

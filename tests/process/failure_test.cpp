@@ -98,9 +98,12 @@ TEST_CASE("a working directory that is missing or none") {
 
 TEST_CASE("a standard stream that cannot be opened") {
   run_clean([]() -> brood::task<> {
-    co_await expect_failure(brood::command("true").stdin_("/no/such/file").status(), ENOENT, "standard stream");
-    co_await expect_failure(brood::spawn<square>(1).stdout_("/no/such/folder/file"), ENOENT, "standard stream");
-    co_await expect_failure(brood::spawn<square>(1).stderr_(brood::append_to("/usr")), EISDIR, "standard stream");
+    co_await expect_failure(brood::command("true").stdin_("/no/such/file").status(), ENOENT,
+                            "standard stream");
+    co_await expect_failure(brood::spawn<square>(1).stdout_("/no/such/folder/file"), ENOENT,
+                            "standard stream");
+    co_await expect_failure(brood::spawn<square>(1).stderr_(brood::append_to("/usr")), EISDIR,
+                            "standard stream");
     co_await expect_failure(brood::command("true").stdin_(987654).status(), EBADF, "fcntl");
   });
 }
@@ -114,10 +117,13 @@ TEST_CASE("a CPU that is none, a limit above the hard one, a variable without a 
     if (geteuid() != 0) {
       co_await expect_failure(brood::spawn<square>(1).nice(-20), EACCES, "setpriority");
     }
-    co_await expect_failure(brood::spawn<square>(1).limit(brood::resource::files, std::uint64_t{1} << 40), EPERM,
-                            "setrlimit");
+    co_await expect_failure(brood::spawn<square>(1).limit(brood::resource::files, std::uint64_t{1} << 40),
+                            EPERM, "setrlimit");
     co_await expect_failure(brood::spawn<square>(1).env("", "value"), EINVAL, "setenv");
     co_await expect_failure(brood::command("true").env("a=b", "value").status(), EINVAL, "setenv");
+    co_await expect_failure(brood::command("").status(), EINVAL, "without a name");
+    const std::string with_zero("a\0b", 3);
+    co_await expect_failure(brood::command("true", with_zero).status(), EINVAL, "zero byte");
   });
 }
 
@@ -152,9 +158,10 @@ TEST_CASE("no descriptor is left in the parent: for a pipe, for a large argument
 TEST_CASE("no descriptor is left in the parent for a large result") {
   run_clean([]() -> brood::task<> {
     auto child = co_await brood::spawn<[](std::size_t size) {
-      wait_for_end_of_input();
-      return make_bytes(size);
-    }>(std::size_t{1} << 20).stdin_(brood::piped);
+                   wait_for_end_of_input();
+                   return make_bytes(size);
+                 }>(std::size_t{1} << 20)
+                     .stdin_(brood::piped);
     child.stdin_().close();
     const no_more_descriptors none(0);
     // The descriptor that was closed may serve; what matters is that there is an answer.
@@ -192,11 +199,14 @@ TEST_CASE("a child that overruns its limits ends, and its status says how") {
   const std::string path =
       (std::filesystem::temp_directory_path() / ("brood-test-" + std::to_string(getpid()))).string();
   run_clean([&]() -> brood::task<> {
-    auto time = co_await brood::spawn<burn>().limit(brood::resource::cpu_time, 1).limit(brood::resource::core, 0);
+    auto time =
+        co_await brood::spawn<burn>().limit(brood::resource::cpu_time, 1).limit(brood::resource::core, 0);
     CHECK((co_await time.join()).signal == SIGXCPU);
-    auto files = co_await brood::spawn<open_many>(200).limit(brood::resource::files, 100).stderr_(brood::null);
+    auto files =
+        co_await brood::spawn<open_many>(200).limit(brood::resource::files, 100).stderr_(brood::null);
     CHECK_THROWS_WITH(co_await files.result(), contains_text("open"));
-    auto size = co_await brood::spawn<write_much>(path, std::size_t{1} << 20).limit(brood::resource::file_size, 4096);
+    auto size =
+        co_await brood::spawn<write_much>(path, std::size_t{1} << 20).limit(brood::resource::file_size, 4096);
     CHECK((co_await size.join()).signal == SIGXFSZ);
     if (!sanitized) {  // whose own memory is beyond any limit
       auto memory = co_await brood::spawn<allocate>(std::size_t{1} << 30)
@@ -209,7 +219,9 @@ TEST_CASE("a child that overruns its limits ends, and its status says how") {
         CHECK(e.type() == "std::bad_alloc");
       }
     }
-    const auto program = co_await brood::command("sh", "-c", "while :; do :; done").limit(brood::resource::cpu_time, 1).status();
+    const auto program = co_await brood::command("sh", "-c", "while :; do :; done")
+                             .limit(brood::resource::cpu_time, 1)
+                             .status();
     CHECK(program.signal == SIGXCPU);
   });
   std::filesystem::remove(path);

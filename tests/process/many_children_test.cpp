@@ -52,7 +52,9 @@ TEST_CASE("ten thousand children alive at once under twenty thousand descriptors
   rlimit limit = before;
   limit.rlim_cur = std::min<rlim_t>(before.rlim_max, 20'000);
   setrlimit(RLIMIT_NOFILE, &limit);
-  const int count = std::min(sanitized ? 2000 : every_child_is_a_fresh_image() ? 500 : 10'000,
+  const int count = std::min(sanitized                        ? 2000
+                             : every_child_is_a_fresh_image() ? 500
+                                                              : 10'000,
                              static_cast<int>(limit.rlim_cur) - 100);
   run_clean([&]() -> brood::task<> {
     std::vector<brood::process<void>> children;
@@ -62,7 +64,8 @@ TEST_CASE("ten thousand children alive at once under twenty thousand descriptors
       for (auto& child : co_await brood::when_all(std::move(starts))) children.push_back(std::move(child));
     }
     CHECK(brood::active_children().size() == children.size());
-    const auto alive = std::count_if(children.begin(), children.end(), [](const auto& c) { return c.is_alive(); });
+    const auto alive =
+        std::count_if(children.begin(), children.end(), [](const auto& c) { return c.is_alive(); });
     CHECK(static_cast<std::size_t>(alive) == children.size());
     for (const auto& child : children) child.terminate();
     std::size_t terminated = 0;

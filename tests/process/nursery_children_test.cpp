@@ -121,7 +121,8 @@ TEST_CASE("a spawn cancelled at any moment leaves no child") {
   run_clean([]() -> brood::task<> {
     for (int moment = 0; moment < 40; ++moment) {
       auto body = [&](brood::nursery& n) -> brood::task<> {
-        n.start([]() -> brood::task<> { static_cast<void>(co_await brood::spawn<wait_for_end_of_input>()); }());
+        n.start(
+            []() -> brood::task<> { static_cast<void>(co_await brood::spawn<wait_for_end_of_input>()); }());
         n.start([](brood::nursery& outer) -> brood::task<> {
           for (;;) co_await outer.spawn<wait_for_ever>();
         }(n));

@@ -30,7 +30,7 @@ struct portrait {
 portrait portray(std::string first, std::vector<int> second) {
   wait_for_end_of_input();
   const auto self = brood::current_process();
-  return {self.pid(), self.name(), self.daemon(), {self.authkey().begin(), self.authkey().end()},
+  return {self.pid(),       self.name(),      self.daemon(), {self.authkey().begin(), self.authkey().end()},
           std::move(first), std::move(second)};
 }
 

@@ -34,7 +34,7 @@ void do_nothing() {}
 
 brood::task<int> square_later(int x) {
   co_await brood::sleep_for(1ms);
-  co_return x * x;
+  co_return x* x;
 }
 brood::task<> do_nothing_later() { co_await brood::yield(); }
 
@@ -85,7 +85,9 @@ int sum_of_squares_of_children(std::vector<int> numbers) {
 
 TEST_CASE("a spawn that is never awaited starts nothing") {
   run_clean([]() -> brood::task<> {
-    { [[maybe_unused]] auto never = brood::spawn<square>(7); }
+    {
+      [[maybe_unused]] auto never = brood::spawn<square>(7);
+    }
     CHECK(brood::active_children().empty());
     co_return;
   });

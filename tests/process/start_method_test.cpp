@@ -94,7 +94,8 @@ TEST_CASE("a child has as few descriptors with many siblings as with none") {
     const std::size_t before = co_await alone.result();
     std::vector<brood::process<void>> siblings;
     for (int i = 0; i < many(100); ++i) {
-      siblings.push_back(co_await brood::spawn<wait_for_end_of_input>().stdin_(brood::piped).stdout_(brood::piped));
+      siblings.push_back(
+          co_await brood::spawn<wait_for_end_of_input>().stdin_(brood::piped).stdout_(brood::piped));
     }
     auto late = co_await brood::spawn<open_descriptors>();
     CHECK(co_await late.result() == before);

@@ -17,7 +17,8 @@ using namespace std::chrono_literals;
 namespace {
 
 struct temporary_file {
-  std::filesystem::path path = std::filesystem::temp_directory_path() / fmt::format("brood-watch-{}.json", getpid());
+  std::filesystem::path path =
+      std::filesystem::temp_directory_path() / fmt::format("brood-watch-{}.json", getpid());
   ~temporary_file() { std::filesystem::remove(path); }
   std::string contents() const {
     std::ifstream in(path);
@@ -65,7 +66,8 @@ brood::task<> take_turns(brood::lock turns, brood::semaphore permits) {
 }
 
 bool is_json(const std::filesystem::path& file) {
-  return std::system(fmt::format("python3 -c 'import json; json.load(open(\"{}\"))'", file.string()).c_str()) == 0;
+  return std::system(
+             fmt::format("python3 -c 'import json; json.load(open(\"{}\"))'", file.string()).c_str()) == 0;
 }
 
 }  // namespace
@@ -192,7 +194,8 @@ TEST_CASE("a snapshot counts children, waiters, queues and the arena") {
     co_await q.put(1);
     co_await q.put(2);
     auto child = co_await brood::spawn<nap>();
-    loop.start([](brood::queue<std::string> empty) -> brood::task<> { co_await empty.next(); }(brood::queue<std::string>{2}),
+    loop.start([](brood::queue<std::string> empty) -> brood::task<> { co_await empty.next(); }(
+                                                       brood::queue<std::string>{2}),
                [](const std::exception_ptr&) {});
     while (loop.snapshot().waiters == before.waiters) co_await brood::sleep_for(1ms);
     const brood::snapshot now = loop.snapshot();
@@ -203,10 +206,12 @@ TEST_CASE("a snapshot counts children, waiters, queues and the arena") {
     CHECK(now.arena.bytes_used > before.arena.bytes_used);
     CHECK(now.arena.bytes_resident <= now.arena.bytes_total);
     REQUIRE(now.queues.size() == before.queues.size() + 2);
-    const auto full = std::find_if(now.queues.begin(), now.queues.end(), [](const auto& one) { return one.items == 2; });
+    const auto full =
+        std::find_if(now.queues.begin(), now.queues.end(), [](const auto& one) { return one.items == 2; });
     REQUIRE(full != now.queues.end());
     CHECK(full->capacity == 8);
-    const auto empty = std::find_if(now.queues.begin(), now.queues.end(), [](const auto& one) { return one.capacity == 2; });
+    const auto empty =
+        std::find_if(now.queues.begin(), now.queues.end(), [](const auto& one) { return one.capacity == 2; });
     REQUIRE(empty != now.queues.end());
     CHECK(empty->waiting_consumers == 1);
     child.kill();

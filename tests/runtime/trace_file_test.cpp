@@ -16,7 +16,8 @@ TEST_CASE("what stands in a JSON string is escaped") {
 TEST_CASE("a torn line of a trace is no event") {
   const std::string whole = R"({"name":"a \"}},","args":{"x":{}}},)";
   CHECK(is_whole_event(whole));
-  for (std::size_t length = 0; length < whole.size(); ++length) CHECK_FALSE(is_whole_event(whole.substr(0, length)));
+  for (std::size_t length = 0; length < whole.size(); ++length)
+    CHECK_FALSE(is_whole_event(whole.substr(0, length)));
   CHECK_FALSE(is_whole_event(whole + whole));
   CHECK_FALSE(is_whole_event("["));
 }

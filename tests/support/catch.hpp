@@ -9,7 +9,8 @@
 #include <catch2/catch.hpp>
 #endif
 
-#if defined(__GNUC__) && __GNUC__ < 13 && !defined(__clang__) && defined(CATCH_VERSION_MAJOR) && CATCH_VERSION_MAJOR == 2
+#if defined(__GNUC__) && __GNUC__ < 13 && !defined(__clang__) && defined(CATCH_VERSION_MAJOR) && \
+    CATCH_VERSION_MAJOR == 2
 // Catch2 mentions each checked expression twice more where it is not to be evaluated, for the compiler's warnings. GCC 12
 // carries out a co_await there all the same: this is Catch2's own definition without those two.
 #undef INTERNAL_CATCH_TEST

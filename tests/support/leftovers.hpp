@@ -17,9 +17,7 @@ inline bool is_fork_server(pid_t pid) {
 }
 
 /// How many descriptors it keeps of them. They may come and go in a test, as a server dies and an heir is made.
-inline long descriptors_of_fork_servers() {
-  return brood::detail::fork_servers().descriptors;
-}
+inline long descriptors_of_fork_servers() { return brood::detail::fork_servers().descriptors; }
 
 /// Descriptors and children of this process, without its fork servers.
 struct leftovers {
@@ -28,7 +26,8 @@ struct leftovers {
 
   static leftovers now() {
     leftovers result;
-    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) ++result.descriptors;
+    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd"))
+      ++result.descriptors;
     result.descriptors -= descriptors_of_fork_servers();
     for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task")) {
       std::ifstream list(thread.path() / "children");

@@ -88,9 +88,11 @@ BROOD_API task<bool> poll_channel(std::shared_ptr<message_channel> channel, cloc
 /// `all` from `offset` on, `size` bytes or all. Throws `std::out_of_range` beyond its end.
 template <class Byte>
 std::span<Byte> part_of(std::span<Byte> all, std::size_t offset, std::size_t size) {
-  if (offset > all.size()) throw std::out_of_range("brood::connection: an offset beyond the end of the bytes");
+  if (offset > all.size())
+    throw std::out_of_range("brood::connection: an offset beyond the end of the bytes");
   if (size == any_size) size = all.size() - offset;
-  if (size > all.size() - offset) throw std::out_of_range("brood::connection: a size beyond the end of the bytes");
+  if (size > all.size() - offset)
+    throw std::out_of_range("brood::connection: a size beyond the end of the bytes");
   return all.subspan(offset, size);
 }
 
@@ -110,7 +112,8 @@ class connection {
  public:
   connection() = default;
   /// For those who make connections, such as `pipe` and `connect`.
-  explicit connection(std::shared_ptr<detail::message_channel> channel) noexcept : channel_(std::move(channel)) {}
+  explicit connection(std::shared_ptr<detail::message_channel> channel) noexcept
+      : channel_(std::move(channel)) {}
 
   // ---- values ----
 

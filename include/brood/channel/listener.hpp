@@ -26,12 +26,13 @@ namespace brood {
 
 namespace detail {
 class listener_core;
-BROOD_API std::shared_ptr<listener_core> listen(address where, authkey key, bool allow_remote, std::uint64_t max_message,
-                                      std::chrono::nanoseconds patience, std::size_t max_strangers,
-                                                bool this_user_only = false);
+BROOD_API std::shared_ptr<listener_core> listen(address where, authkey key, bool allow_remote,
+                                                std::uint64_t max_message, std::chrono::nanoseconds patience,
+                                                std::size_t max_strangers, bool this_user_only = false);
 BROOD_API task<std::shared_ptr<message_channel>> accept(std::shared_ptr<listener_core> listener);
-BROOD_API task<std::shared_ptr<message_channel>> connect(address where, authkey key, std::uint64_t max_message,
-                                               std::chrono::nanoseconds deadline);
+BROOD_API task<std::shared_ptr<message_channel>> connect(address where, authkey key,
+                                                         std::uint64_t max_message,
+                                                         std::chrono::nanoseconds deadline);
 
 inline constexpr std::uint64_t default_max_message = std::uint64_t{1} << 30;
 }  // namespace detail

@@ -60,7 +60,8 @@ class lease {
 /// Thread: the one that runs this process's loop. Lifetime: an awaitable keeps the queue alive.
 template <class T>
 class queue {
-  static_assert((detail::require_codable<T>(), true), "brood::queue<T>: T must be a type that can travel between processes");
+  static_assert((detail::require_codable<T>(), true),
+                "brood::queue<T>: T must be a type that can travel between processes");
 
  public:
   /// Throws `std::invalid_argument` for a capacity of zero, `arena_full`, and `std::logic_error` without `brood::init`.

@@ -27,7 +27,7 @@ struct ready_node {
 struct timer_node : ready_node {
   static constexpr std::size_t idle = SIZE_MAX;
   clock::time_point due{};
-  std::uint64_t order = 0;       // first in, first out among equal times
+  std::uint64_t order = 0;        // first in, first out among equal times
   std::size_t heap_index = idle;  // `idle` while not in a heap
 };
 

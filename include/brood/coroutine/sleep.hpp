@@ -33,7 +33,8 @@ clock::time_point time_after(std::chrono::duration<Rep, Period> d) {
   const auto now = clock::now();
   if (!(d > d.zero())) return now;
   using seconds = std::chrono::duration<double>;
-  if (std::chrono::duration_cast<seconds>(d) >= std::chrono::duration_cast<seconds>(clock::time_point::max() - now)) {
+  if (std::chrono::duration_cast<seconds>(d) >=
+      std::chrono::duration_cast<seconds>(clock::time_point::max() - now)) {
     return clock::time_point::max();
   }
   return now + std::chrono::ceil<clock::duration>(d);

@@ -28,7 +28,8 @@ task<std::tuple<value_or_unit<await_result_t<A>>...>> gather(std::index_sequence
   task_group group(co_await current_scope());
   std::tuple<std::optional<value_or_unit<await_result_t<A>>>...> values;
   std::exception_ptr failure;
-  (group.start(gather_one<await_result_t<A>>(group, std::move(operations), std::get<I>(values), failure)), ...);
+  (group.start(gather_one<await_result_t<A>>(group, std::move(operations), std::get<I>(values), failure)),
+   ...);
   co_await group.join();
   if (failure) std::rethrow_exception(failure);
   co_return std::tuple<value_or_unit<await_result_t<A>>...>(std::move(*std::get<I>(values))...);

@@ -21,7 +21,8 @@ struct any_result {
 namespace detail {
 
 template <class R, class A, class OnValue>
-task<> race_one(task_group& group, A operation, OnValue on_value, bool& decided, std::exception_ptr& failure) {
+task<> race_one(task_group& group, A operation, OnValue on_value, bool& decided,
+                std::exception_ptr& failure) {
   if (decided) co_return;  // what has not begun takes nothing
   try {
     auto value = co_await await_value<R>(std::move(operation));
@@ -42,7 +43,8 @@ task<std::variant<value_or_unit<await_result_t<A>>...>> race(std::index_sequence
   std::exception_ptr failure;
   (group.start(race_one<await_result_t<A>>(
        group, std::move(operations),
-       [&winner](auto&& value) { winner.emplace(std::in_place_index<I>, std::move(value)); }, decided, failure)),
+       [&winner](auto&& value) { winner.emplace(std::in_place_index<I>, std::move(value)); }, decided,
+       failure)),
    ...);
   co_await group.join();
   if (failure) std::rethrow_exception(failure);

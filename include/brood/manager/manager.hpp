@@ -280,8 +280,7 @@ class [[nodiscard("nothing is started until this is awaited")]] BROOD_API start_
 /// nobody answers there, `call_refused` if the manager takes no more clients, `timed_out`.
 class [[nodiscard("nothing is connected until this is awaited")]] BROOD_API connect_manager {
  public:
-  connect_manager(brood::address where, brood::authkey key)
-      : where_(std::move(where)), key_(key) {}
+  connect_manager(brood::address where, brood::authkey key) : where_(std::move(where)), key_(key) {}
   /// Default 10 seconds.
   connect_manager&& deadline(std::chrono::nanoseconds limit) && {
     deadline_ = limit;

@@ -39,6 +39,10 @@ class open_operation;
 /// not. Thread: the one that runs the loop the pool was opened on.
 class BROOD_API pool {
  public:
+  /// To move is to copy: there is no handle without a pool.
+  pool(const pool&) = default;
+  pool& operator=(const pool&) = default;
+
   /// `co_await` it for a pool of `workers` that have run their initializer. Default: one for each usable
   /// processor. Throws `std::invalid_argument` for less than one; why the workers could not start, when none
   /// is left.

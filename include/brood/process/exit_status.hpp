@@ -23,12 +23,12 @@ struct resource_usage {
 
 /// How a process ended.
 struct exit_status {
-  int exitcode = 0;              ///< as in Python: `-N` for a process that signal N ended
-  int signal = 0;                ///< the signal that ended it, or 0
+  int exitcode = 0;  ///< as in Python: `-N` for a process that signal N ended
+  int signal = 0;    ///< the signal that ended it, or 0
   bool core_dumped = false;
   bool deadline_passed = false;  ///< killed because it ran longer than its `.deadline(d)`
-  bool known = true;             ///< false: the host application reaped the child first and the kernel keeps no status;
-                                 ///< `exitcode` is then 255
+  bool known = true;  ///< false: the host application reaped the child first and the kernel keeps no status;
+                      ///< `exitcode` is then 255
   resource_usage usage;
 
   /// Whether it exited with 0, as far as one can know.
@@ -53,7 +53,8 @@ class BROOD_API child_died : public error {
 /// An exception that was thrown in another process.
 class BROOD_API remote_error : public error {
  public:
-  remote_error(std::string type, const std::string& what, std::string process_name, int pid, std::string trace);
+  remote_error(std::string type, const std::string& what, std::string process_name, int pid,
+               std::string trace);
   /// The exception's type as written in C++, such as "std::out_of_range".
   const std::string& type() const noexcept { return type_; }
   /// Name and pid of the process it was thrown in.

@@ -5,8 +5,8 @@
 #include <utility>
 #include <vector>
 
-#include "brood/coroutine/detail/compiler_guard.hpp"
 #include "brood/arena/detail/shared_object.hpp"
+#include "brood/coroutine/detail/compiler_guard.hpp"
 #include "brood/coroutine/nursery.hpp"
 #include "brood/export.hpp"
 #include "brood/process/detail/function_entry.hpp"
@@ -19,7 +19,8 @@ namespace detail {
 struct function_call {
   function_token function;
   bytes arguments;
-  std::vector<held_reference> objects;  // that the arguments hold handles of; a handle may be closed meanwhile
+  std::vector<held_reference>
+      objects;  // that the arguments hold handles of; a handle may be closed meanwhile
 };
 
 template <auto Function, class... Arguments>

@@ -9,7 +9,7 @@ namespace brood {
 enum class log_level : std::uint8_t {
   silent,  ///< nothing
   errors,  ///< what nobody else would hear of, such as the exception of a task that was started without a handler
-  debug,   ///< also every spawn, start and end of a child, with the names of the processes
+  debug,  ///< also every spawn, start and end of a child, with the names of the processes
 };
 
 }  // namespace brood

@@ -25,7 +25,7 @@ struct snapshot {
     std::uint64_t bytes_used = 0;      ///< in blocks
     std::uint64_t bytes_resident = 0;  ///< in pages that exist
     std::uint64_t blocks = 0;
-    std::uint64_t processes = 0;       ///< that have a place in it, or will
+    std::uint64_t processes = 0;  ///< that have a place in it, or will
   };
 
   std::uint64_t tasks = 0;     ///< started with `runtime::start` and not ended

@@ -66,7 +66,8 @@ brood::task<> exhaust_processes() {
         co_await brood::command("true").status();
       }
     } catch (const std::system_error& e) {
-      require(e.code().value() == EAGAIN && std::string(e.what()).find("clone") != std::string::npos, e.what());
+      require(e.code().value() == EAGAIN && std::string(e.what()).find("clone") != std::string::npos,
+              e.what());
       ++refused;
     }
   }
@@ -79,11 +80,13 @@ brood::task<> exhaust_processes() {
 }
 
 brood::task<> want_what_is_not_permitted() {
-  const std::string folder = std::filesystem::temp_directory_path() / ("brood-limited-" + std::to_string(getpid()));
+  const std::string folder =
+      std::filesystem::temp_directory_path() / ("brood-limited-" + std::to_string(getpid()));
   require(mkdir(folder.c_str(), 0000) == 0, "mkdir");
   co_await expect_failure(brood::spawn<square>(1).cwd(folder), EACCES, "chdir");
   co_await expect_failure(brood::command("true").cwd(folder).status(), EACCES, "chdir");
-  co_await expect_failure(brood::command("true").stdin_(folder + "/file").status(), EACCES, "standard stream");
+  co_await expect_failure(brood::command("true").stdin_(folder + "/file").status(), EACCES,
+                          "standard stream");
   co_await expect_failure(brood::spawn<square>(1).nice(-20), EACCES, "setpriority");
   rmdir(folder.c_str());
 }

@@ -23,7 +23,7 @@ void exit_with(int code) { brood::exit(code); }
 bool starts_with_defaults(int signal) {
   sigset_t mask;
   sigprocmask(SIG_BLOCK, nullptr, &mask);
-  struct sigaction action {};
+  struct sigaction action{};
   sigaction(signal, nullptr, &action);
   return sigismember(&mask, signal) == 0 && action.sa_handler == SIG_DFL;
 }
@@ -48,7 +48,8 @@ brood::task<> check_program(int i) {
   auto killed = co_await brood::command("sleep", "1000").spawn();
   killed.terminate();
   const auto ending = co_await killed.join();
-  require(ending.known && ending.exitcode == -SIGTERM, "a killed program's status: " + brood::describe(ending));
+  require(ending.known && ending.exitcode == -SIGTERM,
+          "a killed program's status: " + brood::describe(ending));
 }
 
 brood::task<> check_all(int count) {

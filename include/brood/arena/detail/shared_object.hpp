@@ -43,8 +43,8 @@ class BROOD_API shared_object {
   void let_go() noexcept;
 
  private:
-   friend void adopt_objects();
-   friend void forget_objects() noexcept;
+  friend void adopt_objects();
+  friend void forget_objects() noexcept;
   void acquire_again();
 
   arena* memory_;
@@ -85,7 +85,8 @@ class BROOD_API held_reference {
  public:
   /// Empty if there is no such object any more. Throws `arena_full`.
   held_reference(object_name name, std::uint8_t kind);
-  held_reference(held_reference&& other) noexcept : block_(other.block_), cell_(std::exchange(other.cell_, nullptr)) {}
+  held_reference(held_reference&& other) noexcept
+      : block_(other.block_), cell_(std::exchange(other.cell_, nullptr)) {}
   held_reference& operator=(held_reference&&) = delete;
   ~held_reference();
 

@@ -82,12 +82,12 @@ class wait_operation : public suspension<Derived>, private waiter {
 
   /// True if the attempt that follows the entry into the list succeeded.
   bool wait_in_list() {
-     ensure_wake_port();
+    ensure_wake_port();
     this->woken = [](waiter& w) noexcept { static_cast<wait_operation&>(w).on_wake(); };
     entry_ = &self().memory().take_wait_entry(*this);
     waiting_.begin();
     try {
-       enqueue(self().memory(), self().list(), *entry_, false);
+      enqueue(self().memory(), self().list(), *entry_, false);
       if (!self().attempt()) return false;
     } catch (...) {
       finish(false);
@@ -103,7 +103,7 @@ class wait_operation : public suspension<Derived>, private waiter {
       return true;
     }
     if (entry_ == nullptr) return wait_in_list();
-     enqueue(self().memory(), self().list(), *entry_, true);
+    enqueue(self().memory(), self().list(), *entry_, true);
     if (!self().attempt()) return false;
     finish(false);
     return true;
@@ -124,7 +124,7 @@ class wait_operation : public suspension<Derived>, private waiter {
   void finish(bool served) noexcept {
     if (entry_ == nullptr) return;
     if (leave(self().memory(), self().list(), *entry_)) {
-       settle_wake(self().memory(), self().list(), !served || self().more());
+      settle_wake(self().memory(), self().list(), !served || self().more());
     }
     self().memory().return_wait_entry(*entry_);
     entry_ = nullptr;

@@ -20,14 +20,14 @@ namespace brood::detail {
 
 /// Payload of an end's block. Never changes once it is made, but for the references being cleared when it goes.
 struct pipe_end_state {
-  word in;   // counted references to queues (held::object), attached to the block; 0 where there is none
+  word in;  // counted references to queues (held::object), attached to the block; 0 where there is none
   word out;
 };
 static_assert(sizeof(pipe_end_state) == 16);
 
 class BROOD_API pipe_end final : public shared_object,
-                       public message_channel,
-                       public std::enable_shared_from_this<pipe_end> {
+                                 public message_channel,
+                                 public std::enable_shared_from_this<pipe_end> {
  public:
   using queue = std::shared_ptr<queue_core>;
 

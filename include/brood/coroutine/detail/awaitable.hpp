@@ -35,6 +35,7 @@ concept awaitable = has_member_co_await<A> || has_free_co_await<A> || awaiter<A>
 
 template <class A>
 using await_result_t =
-    decltype(std::declval<std::remove_reference_t<decltype(awaiter_of(std::declval<A>()))>&>().await_resume());
+    decltype(std::declval<std::remove_reference_t<decltype(awaiter_of(std::declval<A>()))>&>()
+                 .await_resume());
 
 }  // namespace brood::detail

@@ -32,7 +32,8 @@ class linked_scope : public task_scope {
  public:
   explicit linked_scope(task_scope* parent) {
     token = source_.get_token();
-    if (parent != nullptr && parent->token.stop_possible()) forward_.emplace(parent->token, forward{&source_});
+    if (parent != nullptr && parent->token.stop_possible())
+      forward_.emplace(parent->token, forward{&source_});
   }
   linked_scope(const linked_scope&) = delete;
   linked_scope& operator=(const linked_scope&) = delete;
@@ -69,7 +70,9 @@ namespace brood::this_task {
 struct stop_token : private detail::current_scope {
   using current_scope::await_ready;
   using current_scope::await_suspend;
-  std::stop_token await_resume() const noexcept { return scope != nullptr ? scope->token : std::stop_token(); }
+  std::stop_token await_resume() const noexcept {
+    return scope != nullptr ? scope->token : std::stop_token();
+  }
 };
 
 }  // namespace brood::this_task

@@ -45,7 +45,8 @@ class call_job final : public job {
   }
 
   bytes request_;
-  std::vector<held_reference> objects_;  // that the arguments hold handles of; a handle may be closed meanwhile
+  std::vector<held_reference>
+      objects_;  // that the arguments hold handles of; a handle may be closed meanwhile
   bool produced_ = false;
   outcome<R> result_;
   local_event ended_;

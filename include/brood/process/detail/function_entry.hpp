@@ -52,9 +52,10 @@ constexpr auto as_function_pointer() {
   if constexpr (std::is_pointer_v<decltype(F)>) {
     return F;
   } else {
-    static_assert(requires { +F; },
-                  "brood::spawn runs a function or a captureless lambda that is not generic; what a child is to know "
-                  "travels as arguments");
+    static_assert(
+        requires { +F; },
+        "brood::spawn runs a function or a captureless lambda that is not generic; what a child is to know "
+        "travels as arguments");
     return +F;
   }
 }

@@ -33,7 +33,8 @@ class local_event {
     link* next = nullptr;
     link* previous = nullptr;
     void unlink() noexcept {
-      next->previous = previous;  // NOLINT(clang-analyzer-core.NullDereference): what is in the list has neighbours
+      next->previous =
+          previous;  // NOLINT(clang-analyzer-core.NullDereference): what is in the list has neighbours
       previous->next = next;
       next = previous = nullptr;
     }
