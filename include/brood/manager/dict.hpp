@@ -48,6 +48,7 @@ struct stretch {
   std::uint64_t version;
   Items items;
 };
+/// Reads one out of an answer, its items by `Finish`.
 template <class Finish>
 struct to_stretch {
   auto operator()(answer_reader& from) const {

@@ -30,6 +30,7 @@ struct attribute {
   }
 };
 
+/// Reads an attribute of this type out of an answer.
 template <class T>
 struct to_attribute {
   T operator()(answer_reader& from) const { return std::move(from.value<attribute<T>>().value); }
