@@ -4,6 +4,7 @@
 // take its entries out of the wait lists, give back what its cells name, free its chunks and its slot. A
 // process killed while it cleans up has the dead one's slot in a cell of its own, so that whoever cleans up
 // after it does the rest. The cost is that of what the dead one held; nobody else's memory is looked at.
+#include <algorithm>
 #include <utility>
 
 #include "arena/slot_words.hpp"
@@ -83,6 +84,10 @@ void arena::repair_intents(process_slot& dead) {
     ring(owner, true);
     dead.intent_ring.store(0, std::memory_order_release);
   }
+  if (dead.owes_rings.load(std::memory_order_acquire) != 0) {
+    ring_all_woken();
+    dead.owes_rings.store(0, std::memory_order_release);
+  }
   if (const auto list = static_cast<reference>(dead.intent_list.load(std::memory_order_acquire)); list != 0) {
     auto& waits_in = at<detail::wait_list>(list);
     // Also if nobody seems to wait: the count may be in the transaction that is to be finished, with words of
@@ -100,6 +105,17 @@ void arena::repair_intents(process_slot& dead) {
       if (kind != nullptr && kind->repair != nullptr) kind->repair(*this, object);
     }
     dead.intent_object.store(0, std::memory_order_release);
+  }
+}
+
+/// Whom the dead one owed a datagram has a bit set. One too many does no harm.
+void arena::ring_all_woken() noexcept {
+  const auto slots = std::min(header().slots, header().slots_cut.load(std::memory_order_acquire));
+  for (std::uint32_t slot = 1; slot < slots; ++slot) {
+    const process_slot& s = slot_at(slot);
+    const std::uint64_t state = s.state.load(std::memory_order_acquire);
+    if (state_of(state) != slot_state::live || s.woken.load(std::memory_order_seq_cst) == 0) continue;
+    ring(detail::make_owner(state, slot), true);
   }
 }
 
@@ -148,9 +164,6 @@ void arena::empty_cell(std::uint32_t slot, word& cell) {
       if (what != slot && what < header().slots && state_of(slot_at(what).state.load()) == slot_state::dead) {
         reclaim(what);
       }
-      break;
-    case held::ring:
-      ring(what, true);
       break;
     default:
       if (checked_header(what) != nullptr) return give_back(cell);

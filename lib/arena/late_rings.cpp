@@ -19,43 +19,18 @@ void late_rings::owe(arena& memory, std::uint32_t slot) noexcept {
 }
 
 void late_rings::add(std::uint32_t slot) {
-  const auto added = owed_.try_emplace(slot, nullptr).first;
-  // The caller may hold a section, in which no memory can be asked for: then it gets its cell from the timer.
-  if (memory_.has_spare_cell()) name_in_cell(*added);
+  owed_.insert(slot);
+  memory_.my_slot().owes_rings.store(1, std::memory_order_release);
   retry_.start();
 }
 
 /// Whether some are left.
 bool late_rings::try_again() noexcept {
-  bool room = true;
-  for (auto next = owed_.begin(); next != owed_.end();) {
-    room = room && memory_.press_doorbell(next->first);
-    if (room) {
-      clear_cell(*next);
-      next = owed_.erase(next);
-    } else {
-      name_in_cell(*next);
-      ++next;
-    }
-  }
+  std::erase_if(owed_, [this, room = true](std::uint32_t slot) mutable {
+    return room = room && memory_.press_doorbell(slot);
+  });
+  if (owed_.empty()) memory_.my_slot().owes_rings.store(0, std::memory_order_release);
   return !owed_.empty();
-}
-
-void late_rings::name_in_cell(debt& owed) noexcept {
-  auto& [slot, cell] = owed;
-  if (cell != nullptr) return;
-  try {
-    cell = &memory_.take_cell();
-    cell->store(make_cell(held::ring, slot), std::memory_order_release);
-  } catch (const arena_full&) {  // tried again by the timer
-  }
-}
-
-void late_rings::clear_cell(debt& owed) noexcept {
-  word* const cell = owed.second;
-  if (cell == nullptr) return;
-  cell->store(0, std::memory_order_release);
-  memory_.return_cell(*cell);
 }
 
 }  // namespace brood::detail

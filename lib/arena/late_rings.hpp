@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstdint>
-#include <unordered_map>
+#include <unordered_set>
 
 #include "brood/arena/arena.hpp"
 #include "brood/runtime/runtime.hpp"
@@ -11,8 +11,8 @@
 namespace brood::detail {
 
 /// Whom this process owes a datagram, as its socket was full and no descriptor was left for another. Their
-/// wake is in shared memory already; what is owed ends their loop's sleep. Each is named in a cell of this
-/// process: if that is killed, or ends before it could pay, the clean-up after it rings.
+/// wake is in shared memory already; what is owed ends their loop's sleep. A word of this process's slot says that it
+/// owes any: if it is killed, or ends before it could pay, the clean-up after it rings all who have a wake.
 class late_rings final : public runtime_service {
  public:
   explicit late_rings(runtime& loop);
@@ -22,17 +22,11 @@ class late_rings final : public runtime_service {
   static void owe(arena& memory, std::uint32_t slot) noexcept;
 
  private:
-  using debts =
-      std::unordered_map<std::uint32_t, word*>;  // by slot: the cell that names it, null while there is none
-  using debt = debts::value_type;
-
   void add(std::uint32_t slot);
   bool try_again() noexcept;
-  void name_in_cell(debt& owed) noexcept;
-  void clear_cell(debt& owed) noexcept;
 
   arena& memory_;
-  debts owed_;
+  std::unordered_set<std::uint32_t> owed_;  // slots
   retry_timer retry_;
 };
 

@@ -57,8 +57,8 @@ void require_valid_names(const std::vector<std::pair<std::string, std::string>>&
 void require_valid_command(const std::vector<std::string>& words) {
   if (words.empty()) return;  // no program
   if (words.front().empty()) sys::throw_errno("brood: cannot start a program without a name", EINVAL);
-  for (const std::string& word : words) {
-    if (word.find('\0') == std::string::npos) continue;
+  for (const std::string& each : words) {
+    if (each.find('\0') == std::string::npos) continue;
     sys::throw_errno(fmt::format("brood: cannot start {}: a word of the command contains a zero byte",
                                  words.front().c_str()),
                      EINVAL);

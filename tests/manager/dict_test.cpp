@@ -212,7 +212,8 @@ TEST_CASE("parts of a list are replaced, equal ones counted, removed, an element
     const auto replaced = co_await l.items();
     CHECK(replaced == std::vector<int>{0, 7, 8, 9, 4, 1});
     co_await l.replace(-2, 100, std::vector<int>());
-    co_await l.replace(3, 1, std::vector<int>{5});  // an empty slice: inserts
+    const std::array<int, 1> one{5};
+    co_await l.replace(3, 1, one);  // an empty slice: inserts
     const auto cut = co_await l.items();
     CHECK(cut == std::vector<int>{0, 7, 8, 5, 9});
     const int updated = co_await l.update<doubled>(-1, 2);

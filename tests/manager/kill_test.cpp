@@ -45,7 +45,7 @@ class player {
 
   task<> play() {
     for (bool stopped = false; !stopped; stopped = co_await t_.stop.is_set()) {
-      co_await act(random_() % 6);
+      co_await act(static_cast<unsigned>(random_() % 6));
       co_await t_.progress.fetch_add(number_, 1);
     }
   }

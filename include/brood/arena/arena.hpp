@@ -86,8 +86,6 @@ class BROOD_API arena {
 
   /// A cell that is empty, for one of the functions above. Throws `arena_full`.
   detail::word& take_cell();
-  /// Whether one can be had without asking for more memory: also with a section held.
-  bool has_spare_cell() const noexcept { return !free_cells_.empty(); }
   /// Gives an empty cell back.
   void return_cell(detail::word& cell) noexcept;
   /// What every cell of every process says at this moment. For the end of the family, when few change any more.
@@ -208,6 +206,7 @@ class BROOD_API arena {
   void reset_local(std::uint32_t slot);
   void reclaim(std::uint32_t slot);
   void repair_intents(detail::process_slot& dead);
+  void ring_all_woken() noexcept;
   void leave_wait_lists(detail::process_slot& dead);
   void empty_cells(std::uint32_t slot, bool objects);
   void empty_cell(std::uint32_t slot, detail::word& cell);

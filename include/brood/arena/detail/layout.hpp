@@ -97,7 +97,8 @@ struct process_slot {
   word intent_object;  // reference of an object whose waiters may have to be woken
   word intent_list;    // reference of a wait list it is waking
   word intent_ring;    // owner id of a process it is about to ring
-  word spare2[5];
+  word owes_rings;     // 1 while it could not ring some who have a bit set; see late_rings.hpp
+  word spare2[4];
   // What it waits for and holds.
   word wait_chunks[chunk_count];  // references; [0] unused
   word cell_chunks[chunk_count];
@@ -119,7 +120,6 @@ enum class held : std::uint8_t {
   child = 6,       // a slot reserved for a child (in place of the reference)
   orphan = 7,      // the same, inherited
   reclaiming = 8,  // a slot it is cleaning up after
-  ring = 9,        // a slot whose loop is to be woken once a datagram can be sent
   custom = 16,     // and above: kinds of the primitives, see object_kind
 };
 constexpr std::uint64_t make_cell(held kind, reference r, std::uint32_t extra = 0) {
