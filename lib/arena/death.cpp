@@ -3,7 +3,8 @@
 // A sequence of steps of which each can be repeated: repair what the dead one was in the middle of (intents),
 // take its entries out of the wait lists, give back what its cells name, free its chunks and its slot. A
 // process killed while it cleans up has the dead one's slot in a cell of its own, so that whoever cleans up
-// after it does the rest. The cost is that of what the dead one held; nobody else's memory is looked at.
+// after it does the rest. The cost is that of what the dead one held; nobody else's memory is looked at, unless
+// it owed wakes: then two words of every slot are.
 #include <algorithm>
 #include <utility>
 

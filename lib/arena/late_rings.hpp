@@ -11,8 +11,9 @@
 namespace brood::detail {
 
 /// Whom this process owes a datagram, as its socket was full and no descriptor was left for another. Their
-/// wake is in shared memory already; what is owed ends their loop's sleep. A word of this process's slot says that it
-/// owes any: if it is killed, or ends before it could pay, the clean-up after it rings all who have a wake.
+/// wake is in shared memory already; what is owed ends their loop's sleep. A word of this process's slot says
+/// that it owes any: if it is killed, or ends before it could pay, the clean-up after it rings all who have
+/// a wake.
 class late_rings final : public runtime_service {
  public:
   explicit late_rings(runtime& loop);

@@ -116,7 +116,8 @@ class BROOD_API arena {
   /// Sets the bit that wakes an entry of another process. Idempotent.
   void deliver(std::uint64_t owner, std::uint64_t home) noexcept;
   /// Sends the datagram that ends the sleep of `owner`'s loop, if it sleeps (or `always`).
-  /// Never waits on the thread of a loop: what cannot be sent at once is sent later, see lib/arena/late_rings.hpp.
+  /// Does not wait on the thread of a loop, unless that is ending or out of memory: what cannot be sent at once is
+  /// sent later, see lib/arena/late_rings.hpp.
   void ring(std::uint64_t owner, bool always = false) noexcept;
   /// The datagram alone. False if it can only be sent later, as neither room for it nor a descriptor is left.
   bool press_doorbell(std::uint32_t slot) noexcept;
