@@ -158,7 +158,9 @@ void runtime::state::arm_timer() noexcept {
   if (due == clock::time_point::max()) return;
   // libuv counts in whole milliseconds from the start of the turn: round up from now, as early would be wrong.
   uv_update_time(loop);
-  const auto wait = std::chrono::ceil<std::chrono::milliseconds>(due - clock::now()).count();
+  const auto now = clock::now();
+  const auto wait =
+      due > now ? std::chrono::ceil<std::chrono::milliseconds>(due - now) : std::chrono::milliseconds(0);
   uv_timer_start(
       &timer->uv,
       [](uv_timer_t* h) {
@@ -166,7 +168,7 @@ void runtime::state::arm_timer() noexcept {
         self->owner.post_due_timers(clock::now());
         self->arm_timer();
       },
-      wait > 0 ? static_cast<std::uint64_t>(wait) : 0, 0);
+      static_cast<std::uint64_t>(wait.count()), 0);
 }
 
 void runtime::state::run_posted_functions() noexcept {

@@ -1,10 +1,12 @@
 // sleep_for, sleep_until, yield: waiting for time and letting others run.
 #include "brood/coroutine/sleep.hpp"
 
+#include <limits>
 #include <vector>
 
 #include "brood/coroutine/nursery.hpp"
 #include "brood/coroutine/when_all.hpp"
+#include "brood/coroutine/with_timeout.hpp"
 #include "test_loop.hpp"
 
 using namespace std::chrono_literals;
@@ -51,6 +53,43 @@ TEST_CASE("sleeping for ever does not overflow") {
   CHECK(brood::detail::time_after(std::chrono::duration<double>(1e300)) == brood::clock::time_point::max());
   CHECK(brood::detail::time_after(std::chrono::hours::min()) <= brood::clock::now() + 1s);
   CHECK(brood::detail::time_after(std::chrono::duration<double>(-1e300)) <= brood::clock::now() + 1s);
+}
+
+TEST_CASE("a limit in hours, or in samples, does not overflow on its way to nanoseconds") {
+  using std::chrono::nanoseconds;
+  using samples = std::chrono::duration<std::int64_t, std::ratio<1, 44100>>;
+  using brood::detail::saturating_ceil;
+  CHECK(saturating_ceil<nanoseconds>(std::chrono::hours::max()) == nanoseconds::max());
+  CHECK(saturating_ceil<nanoseconds>(std::chrono::hours::min()) == nanoseconds::min());
+  CHECK(saturating_ceil<nanoseconds>(nanoseconds::max()) == nanoseconds::max());
+  CHECK(saturating_ceil<nanoseconds>(nanoseconds::max() - 1ns) == nanoseconds::max() - 1ns);
+  CHECK(saturating_ceil<nanoseconds>(nanoseconds(-1)) == nanoseconds(-1));
+  CHECK(saturating_ceil<nanoseconds>(samples(44100LL * 3600 * 24 * 365)) == std::chrono::hours(24 * 365));
+  CHECK(saturating_ceil<nanoseconds>(std::chrono::duration<double, std::nano>(0.25)) == 1ns);
+  CHECK(saturating_ceil<nanoseconds>(std::chrono::duration<double, std::nano>(-0.25)) == 0ns);
+  const double infinity = std::numeric_limits<double>::infinity();
+  const double no_number = std::numeric_limits<double>::quiet_NaN();
+  CHECK(saturating_ceil<nanoseconds>(std::chrono::duration<double>(infinity)) == nanoseconds::max());
+  CHECK(saturating_ceil<nanoseconds>(std::chrono::duration<double>(-infinity)) == nanoseconds::min());
+  CHECK(saturating_ceil<nanoseconds>(std::chrono::duration<double>(no_number)) == 0ns);
+  CHECK(saturating_ceil<std::chrono::milliseconds>(1ns) == 1ms);
+  CHECK(saturating_ceil<std::chrono::duration<std::int32_t>>(std::chrono::years(100)).count() ==
+        std::numeric_limits<std::int32_t>::max());
+}
+
+TEST_CASE("a point in time of a coarser unit does not overflow") {
+  using hour_point = std::chrono::time_point<brood::clock, std::chrono::hours>;
+  test_loop loop;
+  loop.run([&]() -> task<> {
+    co_await brood::sleep_until(hour_point::min());  // long ago
+    bool ended = false;
+    try {
+      co_await brood::with_timeout(1h, brood::sleep_until(hour_point::max()));
+      ended = true;
+    } catch (const brood::timed_out&) {
+    }
+    CHECK_FALSE(ended);
+  }());
 }
 
 TEST_CASE("sleepers wake in the order of their times") {

@@ -65,6 +65,14 @@ TEST_CASE("a task runs to its end and gives its result or throws") {
   loop.run_until_complete(brood::sleep_for(1ms));
 }
 
+TEST_CASE("a sleep until long before the clock began is over at once") {
+  runtime loop;
+  loop.run_until_complete(brood::sleep_until(brood::clock::time_point::min()));
+  CHECK_THROWS_AS(
+      loop.run_until_complete(brood::with_timeout(1ms, brood::sleep_for(std::chrono::hours::max()))),
+      brood::timed_out);
+}
+
 TEST_CASE("sleeping never takes less than the time asked for") {
   runtime loop;
   for (const auto d : {0us, 1us, 999us, 1000us, 1001us, 2500us}) {

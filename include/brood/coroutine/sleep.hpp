@@ -3,6 +3,7 @@
 
 #include <chrono>
 
+#include "brood/coroutine/detail/saturating_time.hpp"
 #include "brood/coroutine/detail/suspension.hpp"
 
 namespace brood {
@@ -27,32 +28,21 @@ class yield_awaiter : public suspension<yield_awaiter> {
   bool give_back() noexcept { return true; }
 };
 
-/// `now + d`, without overflow for "for ever" durations; now, if `d` is not positive.
-template <class Rep, class Period>
-clock::time_point time_after(std::chrono::duration<Rep, Period> d) {
-  const auto now = clock::now();
-  if (!(d > d.zero())) return now;
-  using seconds = std::chrono::duration<double>;
-  if (std::chrono::duration_cast<seconds>(d) >=
-      std::chrono::duration_cast<seconds>(clock::time_point::max() - now)) {
-    return clock::time_point::max();
-  }
-  return now + std::chrono::ceil<clock::duration>(d);
-}
-
 }  // namespace detail
 
-/// Waits until `when`, never less; the loop's timers have a resolution of 1 ms.
+/// Waits until `when`, a time point of any unit, never less; the loop's timers have a resolution of 1 ms.
 /// Cancellation: ends at once with `cancelled`.
 struct [[nodiscard]] sleep_until {
-  explicit sleep_until(clock::time_point when) noexcept : when_(when) {}
+  template <class Duration>
+  explicit sleep_until(std::chrono::time_point<clock, Duration> when) noexcept
+      : when_(detail::saturating_time_point(when)) {}
   detail::sleep_awaiter operator co_await() const noexcept { return detail::sleep_awaiter(when_); }
 
  private:
   clock::time_point when_;
 };
 
-/// Waits for `d`, counted from this call. As `sleep_until`.
+/// Waits for `d`, counted from this call; what is too long for the clock is for ever. As `sleep_until`.
 template <class Rep, class Period>
 sleep_until sleep_for(std::chrono::duration<Rep, Period> d) {
   return sleep_until(detail::time_after(d));
