@@ -1,5 +1,6 @@
 // The arena's memory: memfd, mapping, layout, statistics. The heap is in heap.cpp, the processes in process_table.cpp.
 #include "brood/arena/arena.hpp"
+#include "system/calls.hpp"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -54,7 +55,7 @@ void arm_kill_point(std::uint64_t steps) noexcept { points_left = steps; }
 std::uint64_t kill_points_passed() noexcept { return points_passed; }
 void kill_point() noexcept {
   ++points_passed;
-  if (points_left != 0 && --points_left == 0) ::kill(::getpid(), SIGKILL);
+  if (points_left != 0 && --points_left == 0) sys::kill(::getpid(), SIGKILL);
 }
 }  // namespace detail
 #endif
@@ -62,8 +63,8 @@ void kill_point() noexcept {
 arena::arena(int fd, std::size_t size) : fd_(fd), size_(size) {}
 
 arena::~arena() {
-  if (base_ != nullptr) ::munmap(base_, size_);
-  if (fd_ >= 0) ::close(fd_);
+  if (base_ != nullptr) sys::munmap(base_, size_);
+  if (fd_ >= 0) sys::close(fd_);
 }
 
 std::unique_ptr<arena> arena::create(std::size_t bytes) {
@@ -80,11 +81,11 @@ std::unique_ptr<arena> arena::create(std::size_t bytes) {
 }
 
 std::unique_ptr<arena> arena::create_exactly(std::uint64_t bytes) {
-  const int fd = ::memfd_create("brood", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  const int fd = sys::memfd_create("brood", MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (fd < 0) fail("memfd_create");
   std::unique_ptr<arena> made(new arena(fd, bytes));
-  if (::ftruncate(fd, static_cast<off_t>(bytes)) != 0) fail("ftruncate");
-  if (::fcntl(fd, F_ADD_SEALS, seals) != 0) fail("fcntl(F_ADD_SEALS)");
+  if (sys::ftruncate(fd, static_cast<off_t>(bytes)) != 0) fail("ftruncate");
+  if (sys::fcntl(fd, F_ADD_SEALS, seals) != 0) fail("fcntl(F_ADD_SEALS)");
   made->map();
   made->lay_out();
   return made;
@@ -92,10 +93,10 @@ std::unique_ptr<arena> arena::create_exactly(std::uint64_t bytes) {
 
 std::unique_ptr<arena> arena::attach(int fd) {
   struct stat status{};
-  if (::fstat(fd, &status) != 0) fail("fstat");
+  if (sys::fstat(fd, &status) != 0) fail("fstat");
   std::unique_ptr<arena> made(new arena(fd, static_cast<std::size_t>(status.st_size)));
   // Without the seals another process could shrink the file under us and turn every access into SIGBUS.
-  const int has = ::fcntl(fd, F_GET_SEALS);
+  const int has = sys::fcntl(fd, F_GET_SEALS);
   if (has < 0) fail("fcntl(F_GET_SEALS)");
   if ((has & seals) != seals || made->size_ < smallest_arena)
     throw error("the descriptor is no arena of brood");
@@ -117,13 +118,13 @@ void arena::map() {
   constexpr int flags = MAP_SHARED | MAP_NORESERVE;
   void* where = MAP_FAILED;
   if (preferred_address != 0) {
-    where = ::mmap(reinterpret_cast<void*>(preferred_address), size_, PROT_READ | PROT_WRITE,
-                   flags | MAP_FIXED_NOREPLACE, fd_, 0);
+    where = sys::mmap(reinterpret_cast<void*>(preferred_address), size_, PROT_READ | PROT_WRITE,
+                      flags | MAP_FIXED_NOREPLACE, fd_, 0);
   }
-  if (where == MAP_FAILED) where = ::mmap(nullptr, size_, PROT_READ | PROT_WRITE, flags, fd_, 0);
+  if (where == MAP_FAILED) where = sys::mmap(nullptr, size_, PROT_READ | PROT_WRITE, flags, fd_, 0);
   if (where == MAP_FAILED) fail("mmap");
   base_ = static_cast<std::byte*>(where);
-  ::madvise(base_, size_, MADV_DONTDUMP);  // a core file of every child would hold the whole family's data
+  sys::madvise(base_, size_, MADV_DONTDUMP);  // a core file of every child would hold the whole family's data
 }
 
 void arena::lay_out() {
@@ -155,7 +156,7 @@ arena_statistics arena::statistics() const {
   s.bytes_used = h.bytes_used.load(std::memory_order_relaxed);
   s.blocks = h.blocks.load(std::memory_order_relaxed);
   struct stat status{};
-  if (::fstat(fd_, &status) == 0) s.bytes_resident = static_cast<std::uint64_t>(status.st_blocks) * 512;
+  if (sys::fstat(fd_, &status) == 0) s.bytes_resident = static_cast<std::uint64_t>(status.st_blocks) * 512;
   for (std::uint32_t i = 1; i < h.slots_cut.load(std::memory_order_relaxed); ++i) {
     if (static_cast<std::uint32_t>(slot_at(i).state.load(std::memory_order_relaxed)) != 0) ++s.processes;
   }

@@ -9,17 +9,18 @@
 #include <utility>
 
 #include "arena/port_address.hpp"
+#include "system/calls.hpp"
 #include "system/error.hpp"
 
 namespace brood::detail {
 namespace {
 
-int open_socket() noexcept { return ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); }
+int open_socket() noexcept { return sys::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); }
 
 /// Whether this number could be had again if it were closed: the limit may have been lowered since.
 bool is_below_limit(int fd) noexcept {
   rlimit limit{};
-  return ::getrlimit(RLIMIT_NOFILE, &limit) == 0 && static_cast<rlim_t>(fd) < limit.rlim_cur;
+  return sys::getrlimit(RLIMIT_NOFILE, &limit) == 0 && static_cast<rlim_t>(fd) < limit.rlim_cur;
 }
 
 }  // namespace
@@ -31,13 +32,13 @@ void doorbell::open() {
 }
 
 void doorbell::close() noexcept {
-  if (socket_ >= 0) ::close(std::exchange(socket_, -1));
+  if (socket_ >= 0) sys::close(std::exchange(socket_, -1));
 }
 
 doorbell::outcome doorbell::press(const std::uint64_t (&name)[2]) noexcept {
   const port_address address(name);
   const auto send = [&] {
-    return ::sendto(socket_, "", 1, MSG_NOSIGNAL, address.get(), address.length()) == 1;
+    return sys::sendto(socket_, "", 1, MSG_NOSIGNAL, address.get(), address.length()) == 1;
   };
   if (send()) return outcome::sent;
   if (errno == ENOBUFS || errno == ENOMEM) return outcome::not_yet;
@@ -65,7 +66,7 @@ bool doorbell::renew() noexcept {
 void doorbell::await_room() const noexcept {
   pollfd room{socket_, POLLOUT, 0};  // a negative descriptor is ignored, poll(2)
   constexpr int patience = 1;        // ms, as a descriptor may be had without anything telling
-  ::poll(&room, 1, patience);
+  sys::poll(&room, 1, patience);
 }
 
 }  // namespace brood::detail

@@ -8,10 +8,12 @@
 
 #include <algorithm>
 #include <bit>
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 
 #include "brood/arena/arena.hpp"
+#include "system/calls.hpp"
 
 namespace brood {
 
@@ -161,7 +163,7 @@ void arena::merge(section_guard& g, std::uint64_t index, unsigned order) {
 
 void arena::punch(std::uint64_t offset, std::uint64_t bytes) noexcept {
   // The first page stays: it holds the header, whose tag must be readable as "free".
-  ::madvise(base_ + offset + 4096, bytes - 4096, MADV_REMOVE);
+  sys::madvise(base_ + offset + 4096, bytes - 4096, MADV_REMOVE);
 }
 
 // ---- slabs with free blocks ----
@@ -249,7 +251,7 @@ reference arena::allocate(std::uint64_t bytes, std::uint8_t block_kind, word& ho
                           bool zero) {
   require_slot();
   const std::uint64_t whole = bytes + sizeof(block_header);
-  if (whole < bytes) throw arena_full();
+  if (whole < bytes || sys::fail_point("arena allocate", {ENOSPC})) throw arena_full();
   const bool small = whole <= detail::slab_class_bytes[detail::slab_classes - 1];
   reference block = 0;
   {

@@ -1,8 +1,6 @@
 // Sections: locking with detection of dead holders, the journal and its replay. The states are in section.hpp.
 #include "brood/arena/detail/section.hpp"
 
-#include <linux/futex.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -11,6 +9,7 @@
 #include <stdexcept>
 
 #include "brood/arena/arena.hpp"
+#include "system/calls.hpp"
 
 namespace brood {
 namespace {
@@ -30,14 +29,10 @@ std::uint32_t* futex_half(detail::word& w) noexcept {
 /// False if the whole patience passed without a wake.
 bool sleep_while(detail::word& w, std::uint64_t value) noexcept {
   const timespec limit{0, patience_nanoseconds};
-  return ::syscall(SYS_futex, futex_half(w), FUTEX_WAIT, static_cast<std::uint32_t>(value), &limit, nullptr,
-                   0) == 0 ||
-         errno != ETIMEDOUT;
+  return sys::futex_wait(futex_half(w), static_cast<std::uint32_t>(value), limit) == 0 || errno != ETIMEDOUT;
 }
 
-void wake_sleeper(detail::word& w) noexcept {
-  ::syscall(SYS_futex, futex_half(w), FUTEX_WAKE, 1, nullptr, nullptr, 0);
-}
+void wake_sleeper(detail::word& w) noexcept { sys::futex_wake(futex_half(w)); }
 
 }  // namespace
 

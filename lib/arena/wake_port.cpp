@@ -10,6 +10,7 @@
 
 #include "arena/port_address.hpp"
 #include "brood/arena/family_memory.hpp"
+#include "system/calls.hpp"
 #include "system/error.hpp"
 
 namespace brood::detail {
@@ -23,7 +24,7 @@ std::uint64_t datagrams = 0;
 unsigned usable_processors() noexcept {
   cpu_set_t set;
   CPU_ZERO(&set);
-  if (::sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  if (sys::sched_getaffinity(0, sizeof set, &set) != 0) return 1;
   return static_cast<unsigned>(CPU_COUNT(&set));
 }
 
@@ -35,13 +36,13 @@ wake_port::wake_port(runtime& loop) : loop_(loop), memory_(family_memory::get())
     throw std::logic_error(
         "brood: shared objects are awaited on one loop of a process, and another loop already does");
   }
-  socket_ = unique_fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  socket_ = unique_fd(sys::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket_) sys::throw_errno("socket");
   std::uint64_t name[2] = {};
-  if (::getrandom(name, sizeof name, 0) != sizeof name) sys::throw_errno("getrandom");
+  if (sys::getrandom(name, sizeof name) != sizeof name) sys::throw_errno("getrandom");
   name[0] |= 1;  // 0 means that there is no port
   const port_address address(name);
-  if (::bind(socket_.get(), address.get(), address.length()) != 0) sys::throw_errno("bind");
+  if (sys::bind(socket_.get(), address.get(), address.length()) != 0) sys::throw_errno("bind");
   watch_ = std::make_unique<fd_watch>(loop, socket_.get(), [this](int) { receive(); });
   watch_->watch(fd_watch::readable);
   watch_->background();
@@ -114,7 +115,7 @@ void wake_port::woke_up() noexcept {
 void wake_port::receive() noexcept {
   // One: only who ends a sleep sends, so there is rarely a second, and it would make the socket readable again.
   char byte = 0;
-  if (::recv(socket_.get(), &byte, sizeof byte, 0) >= 0) ++datagrams;
+  if (sys::recv(socket_.get(), &byte, sizeof byte, 0) >= 0) ++datagrams;
 }
 
 std::uint64_t wake_port::wakes() noexcept { return datagrams; }

@@ -6,7 +6,7 @@
 #include "brood/channel/address.hpp"
 #include "brood/channel/authkey.hpp"
 #include "brood/coroutine/task.hpp"
-#include "brood/runtime/unique_fd.hpp"
+#include "brood/system/unique_fd.hpp"
 
 namespace brood::detail {
 

@@ -8,6 +8,7 @@
 #include <iterator>
 #include <utility>
 
+#include "system/calls.hpp"
 #include "system/descriptor.hpp"
 #include "system/error.hpp"
 #include "system/socket.hpp"
@@ -17,7 +18,7 @@ namespace {
 
 depot_port random_port() {
   depot_port port;
-  if (getrandom(port.data(), sizeof port, 0) != sizeof port) sys::throw_errno("getrandom");
+  if (sys::getrandom(port.data(), sizeof port) != sizeof port) sys::throw_errno("getrandom");
   return port;
 }
 
@@ -124,7 +125,7 @@ void fd_depot::receive_visitors() {
       }
       continue;
     }
-    if (!sys::is_own_user(guest.get())) continue;
+    if (sys::user_of_peer(guest.get()) != geteuid()) continue;
     try {
       visitors_.emplace_back(*this, std::move(guest));
       visitors_.back().place = std::prev(visitors_.end());

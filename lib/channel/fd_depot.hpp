@@ -10,7 +10,7 @@
 #include "brood/coroutine/task.hpp"
 #include "brood/runtime/fd_watch.hpp"
 #include "brood/runtime/runtime.hpp"
-#include "brood/runtime/unique_fd.hpp"
+#include "brood/system/unique_fd.hpp"
 #include "system/stream_socket.hpp"
 
 namespace brood::detail {

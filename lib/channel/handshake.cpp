@@ -9,6 +9,7 @@
 #include <cstring>
 #include <utility>
 
+#include "system/calls.hpp"
 #include "system/error.hpp"
 
 namespace brood::detail {
@@ -35,7 +36,7 @@ std::size_t length_in(std::span<const std::byte> prefix) noexcept {
 nonce fresh_nonce() {
   nonce result;
   // Up to 256 bytes come whole and uninterrupted once the system's generator is seeded, getrandom(2).
-  if (getrandom(result.data(), result.size(), 0) != static_cast<ssize_t>(result.size()))
+  if (sys::getrandom(result.data(), result.size()) != static_cast<ssize_t>(result.size()))
     sys::throw_errno("getrandom");
   return result;
 }

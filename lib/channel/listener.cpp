@@ -1,5 +1,7 @@
 #include "brood/channel/listener.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <iterator>
@@ -10,12 +12,17 @@
 #include "channel/socket_address.hpp"
 #include "channel/socket_channel.hpp"
 #include "channel/socket_service.hpp"
+#include "system/descriptor.hpp"
 #include "system/stream_socket.hpp"
 
 namespace brood {
 namespace detail {
 
 using outcome = sys::stream_result::outcome;
+
+namespace {
+bool is_trusted(std::optional<uid_t> user) noexcept { return user && (*user == geteuid() || *user == 0); }
+}  // namespace
 
 struct listener_core::stranger {
   stranger(listener_core& owner, unique_fd connected)
@@ -126,7 +133,7 @@ void listener_core::accept_clients() noexcept {
       // Anything else is about one client, which is gone from the queue, or the queue is empty: accept(2).
       break;
     }
-    if (limits_.this_user_only && !sys::peer_is_of_this_user(client.get())) continue;
+    if (limits_.this_user_only && !is_trusted(sys::user_of_peer(client.get()))) continue;
     try {
       sys::tune(client.get());
       strangers_.emplace_back(*this, std::move(client));

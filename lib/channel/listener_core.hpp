@@ -14,7 +14,7 @@
 #include "brood/runtime/detail/local_event.hpp"
 #include "brood/runtime/fd_watch.hpp"
 #include "brood/runtime/runtime.hpp"
-#include "brood/runtime/unique_fd.hpp"
+#include "brood/system/unique_fd.hpp"
 #include "channel/handshake.hpp"
 #include "system/socket_file.hpp"
 

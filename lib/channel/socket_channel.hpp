@@ -11,7 +11,7 @@
 #include "brood/channel/detail/message_channel.hpp"
 #include "brood/runtime/detail/local_event.hpp"
 #include "brood/runtime/fd_watch.hpp"
-#include "brood/runtime/unique_fd.hpp"
+#include "brood/system/unique_fd.hpp"
 #include "channel/framing.hpp"
 
 namespace brood::detail {

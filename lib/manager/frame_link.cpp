@@ -6,6 +6,7 @@
 #include <thread>
 #include <utility>
 
+#include "system/calls.hpp"
 #include "system/stream_socket.hpp"
 
 namespace brood::remote {
@@ -53,7 +54,7 @@ void frame_link::flush() noexcept {
     if (anything && unsent() == 0) sent_all();
   } catch (const std::exception&) {
     broken_ = true;
-    ::shutdown(socket_.get(), SHUT_RDWR);
+    sys::shutdown(socket_.get(), SHUT_RDWR);
   }
   // A broken socket is readable: the end is told from there, after the answers that have arrived, and not from inside of
   // whoever flushes.

@@ -10,7 +10,7 @@
 #include "brood/arena/detail/idle_spin.hpp"
 #include "brood/runtime/fd_watch.hpp"
 #include "brood/runtime/runtime.hpp"
-#include "brood/runtime/unique_fd.hpp"
+#include "brood/system/unique_fd.hpp"
 #include "channel/framing.hpp"
 
 namespace brood::remote {

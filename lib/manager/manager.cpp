@@ -11,6 +11,7 @@
 #include "brood/runtime/sync_wait.hpp"
 #include "manager/client.hpp"
 #include "manager/server.hpp"
+#include "system/calls.hpp"
 #include "system/error.hpp"
 
 namespace brood {
@@ -26,7 +27,7 @@ namespace {
 
 std::string unguessable_address() {
   std::uint64_t name[2] = {};
-  if (::getrandom(name, sizeof name, 0) != sizeof name) sys::throw_errno("getrandom");
+  if (sys::getrandom(name, sizeof name) != sizeof name) sys::throw_errno("getrandom");
   return fmt::format("unix:@brood-manager-{:016x}{:016x}", name[0], name[1]);
 }
 

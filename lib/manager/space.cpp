@@ -8,6 +8,7 @@
 #include "brood/manager/error.hpp"
 #include "manager/outcome_error.hpp"
 #include "manager/session.hpp"
+#include "system/calls.hpp"
 #include "system/error.hpp"
 
 namespace brood::remote {
@@ -38,7 +39,7 @@ void object::involve(session& who) {
 // --- space ---
 
 space::space(const limits& bounds) : limits_(bounds) {
-  if (::getrandom(&instance_, sizeof instance_, 0) != sizeof instance_) sys::throw_errno("getrandom");
+  if (sys::getrandom(&instance_, sizeof instance_) != sizeof instance_) sys::throw_errno("getrandom");
   instance_ |= 1;  // 0: none
 }
 

@@ -14,7 +14,7 @@
 #include "brood/process/exit_status.hpp"
 #include "brood/runtime/detail/local_event.hpp"
 #include "brood/runtime/stream.hpp"
-#include "brood/runtime/unique_fd.hpp"
+#include "brood/system/unique_fd.hpp"
 #include "process/protocol.hpp"
 #include "system/memory_file.hpp"
 

@@ -2,8 +2,6 @@
 #include "process/child_main.hpp"
 
 #include <fcntl.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -17,6 +15,7 @@
 #include "runtime/log.hpp"
 #include "runtime/throw_trace.hpp"
 #include "runtime/trace_file.hpp"
+#include "system/calls.hpp"
 #include "system/memory_file.hpp"
 #include "system/signals.hpp"
 #include "system/socket.hpp"
@@ -36,11 +35,11 @@ void make_environment(const launch_options& options) {
 void place_descriptors(std::initializer_list<std::pair<int, int>> wanted) {
   std::vector<std::pair<int, int>> moved;
   for (const auto& [fd, number] : wanted) {
-    const int safe = fcntl(fd, F_DUPFD_CLOEXEC, exec_fd::end);
+    const int safe = sys::fcntl(fd, F_DUPFD_CLOEXEC, exec_fd::end);
     require(safe >= 0, stage::execve);
     moved.emplace_back(safe, number);
   }
-  for (const auto& [fd, number] : moved) require(dup2(fd, number) == number, stage::execve);
+  for (const auto& [fd, number] : moved) require(sys::dup2(fd, number) == number, stage::execve);
 }
 
 [[noreturn]] void execute_own_image(const child_setup& setup) {
@@ -58,7 +57,7 @@ void place_descriptors(std::initializer_list<std::pair<int, int>> wanted) {
   std::string flag = internal_flag;
   std::string role = internal_function;
   char* arguments[] = {program.data(), flag.data(), role.data(), nullptr};
-  execv("/proc/self/exe", arguments);
+  sys::execv("/proc/self/exe", arguments);
   throw setup_failure{stage::execve, errno};
 }
 
@@ -173,21 +172,21 @@ void rehearse() {
   static_cast<void>(entry_of(token_of(&rehearsed_function)));
   flush_standard_streams();
   static_cast<void>(has_objects());
-  setpgid(0, 0);  // a terminal's signals are not the server's either
+  sys::setpgid(0, 0);  // a terminal's signals are not the server's either
 }
 
 [[gnu::hot]] void begin_child(const child_setup& setup) noexcept {
   try {
     if (setup.identity != nullptr) setup.identity->renew();
-    close(setup.control);
-    syscall(SYS_prctl, PR_SET_NAME, family::get().program_name, 0, 0, 0);
+    sys::close(setup.control);
+    sys::prctl(PR_SET_NAME, family::get().program_name);
     if (setup.request.plain && setup.request.kind == launch_kind::function) {
       enter_family(setup);
     } else {
       const auto details = decode<launch_details>(setup.body.first(setup.request.details_size));
       apply(setup, details);
       make_environment(details.options);
-      for (const int fd : setup.streams) close(fd);
+      for (const int fd : setup.streams) sys::close(fd);
     }
     sys::set_signal_mask(setup.mask);
     if (setup.request.kind == launch_kind::exec_function) execute_own_image(setup);
@@ -200,14 +199,14 @@ void rehearse() {
 void begin_executed_child() noexcept {
   spawn_slot* slot = nullptr;
   try {
-    for (int fd = exec_fd::first; fd < exec_fd::end; ++fd) fcntl(fd, F_SETFD, FD_CLOEXEC);
+    for (int fd = exec_fd::first; fd < exec_fd::end; ++fd) sys::fcntl(fd, F_SETFD, FD_CLOEXEC);
     const unique_fd file(exec_fd::request);
     const sys::mapped_file message = sys::map_whole(file.get());
     launch_request request;
     std::memcpy(&request, message.data(), sizeof request);
     static const spawn_table table(exec_fd::spawn_table);
     slot = &table[request.slot];
-    close(exec_fd::spawn_table);
+    sys::close(exec_fd::spawn_table);
     family_memory::attach(exec_fd::arena);
     const auto body = message.contents().subspan(sizeof request);
     run_child(request, body, unique_fd(exec_fd::results), unique_fd(exec_fd::parent));

@@ -5,15 +5,14 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <sched.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <new>
 #include <system_error>
 
 #include "process/family.hpp"
+#include "system/calls.hpp"
 #include "system/pidfd.hpp"
 
 namespace brood::detail {
@@ -22,9 +21,10 @@ namespace {
 int open_stream(int number, stream_source source, const std::string& path) {
   // Non-blocking, as the fork server waits for a program's start: a FIFO must not keep it. Cleared again below.
   const int how = (number == 0 ? O_RDONLY : O_WRONLY) | O_CLOEXEC | O_NONBLOCK;
-  if (source == stream_source::null) return open("/dev/null", how);
-  if (number == 0) return open(path.c_str(), how);
-  return open(path.c_str(), how | O_CREAT | (source == stream_source::append ? O_APPEND : O_TRUNC), 0666);
+  if (source == stream_source::null) return sys::open("/dev/null", how);
+  if (number == 0) return sys::open(path.c_str(), how);
+  return sys::open(path.c_str(), how | O_CREAT | (source == stream_source::append ? O_APPEND : O_TRUNC),
+                   0666);
 }
 
 void make_streams(const child_setup& setup, const launch_details& details) {
@@ -34,12 +34,12 @@ void make_streams(const child_setup& setup, const launch_details& details) {
     const stream_source source = setup.request.streams[index];
     if (source == stream_source::keep) continue;
     if (source == stream_source::passed) {
-      require(dup2(*passed++, number) == number, stage::standard_stream);
+      require(sys::dup2(*passed++, number) == number, stage::standard_stream);
       continue;
     }
     const unique_fd file(open_stream(number, source, details.stream_paths[index]));
-    require(file && fcntl(file.get(), F_SETFL, fcntl(file.get(), F_GETFL) & ~O_NONBLOCK) == 0 &&
-                dup2(file.get(), number) == number,
+    require(file && sys::fcntl(file.get(), F_SETFL, sys::fcntl(file.get(), F_GETFL) & ~O_NONBLOCK) == 0 &&
+                sys::dup2(file.get(), number) == number,
             stage::standard_stream);
   }
 }
@@ -48,19 +48,19 @@ void make_streams(const child_setup& setup, const launch_details& details) {
 /// survive.
 void restore_descriptor_limit() {
   const rlimit& original = family::get().descriptor_limit;
-  if (original.rlim_max != 0) setrlimit(RLIMIT_NOFILE, &original);
+  if (original.rlim_max != 0) sys::setrlimit(RLIMIT_NOFILE, &original);
 }
 
 void set_limits(const launch_options& options) {
   for (const auto& [what, value] : options.limits) {
     // One second more to the hard limit of CPU time, so that SIGXCPU comes before SIGKILL, setrlimit(2).
     const rlimit limit{value, what == resource::cpu_time ? value + 1 : value};
-    require(setrlimit(static_cast<__rlimit_resource>(what), &limit) == 0, stage::setrlimit);
+    require(sys::setrlimit(static_cast<__rlimit_resource>(what), &limit) == 0, stage::setrlimit);
   }
 }
 
 void set_scheduling(const launch_options& options) {
-  if (options.nice) require(setpriority(PRIO_PROCESS, 0, *options.nice) == 0, stage::setpriority);
+  if (options.nice) require(sys::setpriority(PRIO_PROCESS, 0, *options.nice) == 0, stage::setpriority);
   if (options.cpus.empty()) return;
   cpu_set_t set;
   CPU_ZERO(&set);
@@ -68,7 +68,7 @@ void set_scheduling(const launch_options& options) {
     if (cpu < 0 || cpu >= CPU_SETSIZE) throw setup_failure{stage::sched_setaffinity, EINVAL};
     CPU_SET(cpu, &set);
   }
-  require(sched_setaffinity(0, sizeof set, &set) == 0, stage::sched_setaffinity);
+  require(sys::sched_setaffinity(0, sizeof set, &set) == 0, stage::sched_setaffinity);
 }
 
 }  // namespace
@@ -76,24 +76,24 @@ void set_scheduling(const launch_options& options) {
 /// Ties the child's life to its parent's.
 [[gnu::hot]] void enter_family(const child_setup& setup) {
   // Raw calls: each function of the C library that a child touches costs it a page fault.
-  require(syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0, stage::session);
+  require(sys::prctl(PR_SET_PDEATHSIG, SIGKILL) == 0, stage::session);
   // The parent may have died before the line above. Its pidfd tells for certain, which getppid() does not.
   if (sys::has_ended(setup.parent)) _exit(cannot_start);
   // A group of its own: the whole of what the child starts can be killed together, and a terminal's Ctrl-C reaches
   // the parent alone, which decides.
   // The fork server's own group is not the terminal's.
-  const pid_t group = setup.request.own_group ? 0 : getpgid(setup.request.parent);
-  require(syscall(SYS_setpgid, 0, group) == 0, stage::session);
+  const pid_t group = setup.request.own_group ? 0 : sys::getpgid(setup.request.parent);
+  require(sys::setpgid(0, group) == 0, stage::session);
 }
 
 void apply(const child_setup& setup, const launch_details& details) {
   if (details.options.detached) {
-    require(setsid() >= 0, stage::session);
+    require(sys::setsid() >= 0, stage::session);
   } else {
     enter_family(setup);
   }
   make_streams(setup, details);
-  if (!details.options.cwd.empty()) require(chdir(details.options.cwd.c_str()) == 0, stage::chdir);
+  if (!details.options.cwd.empty()) require(sys::chdir(details.options.cwd.c_str()) == 0, stage::chdir);
   set_scheduling(details.options);
   if (setup.request.kind == launch_kind::program) restore_descriptor_limit();
   set_limits(details.options);
@@ -101,7 +101,7 @@ void apply(const child_setup& setup, const launch_details& details) {
 
 void close_on_exec_from(int lowest) noexcept {
   // Linux 5.11. Where it is missing, our own descriptors are close-on-exec anyhow.
-  syscall(SYS_close_range, lowest, ~0u, CLOSE_RANGE_CLOEXEC);
+  sys::close_range(static_cast<unsigned>(lowest), ~0u, CLOSE_RANGE_CLOEXEC);
 }
 
 setup_failure current_failure() noexcept {

@@ -1,7 +1,6 @@
 #include "brood/process/current.hpp"
 
 #include <sched.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 #include <ext/stdio_sync_filebuf.h>
 
@@ -18,6 +17,7 @@
 #include "process/family.hpp"
 #include "process/supervisor.hpp"
 #include "runtime/trace_file.hpp"
+#include "system/calls.hpp"
 #include "system/pidfd.hpp"
 #include "system/stdio.hpp"
 
@@ -59,7 +59,7 @@ std::optional<double> cgroup_quota() {
   detail::flush_standard_streams();
   // Not exit(): the static destructors of the image are the parent's affair. By number, as this call would be the only
   // one to look up `_exit`, which costs a child more than the rest of its end.
-  for (;;) syscall(SYS_exit_group, code);
+  sys::exit_group(code);
 }
 
 }  // namespace
@@ -96,7 +96,7 @@ std::vector<process_handle> active_children() {
 int cpu_count() {
   cpu_set_t usable;
   CPU_ZERO(&usable);
-  const double by_affinity = sched_getaffinity(0, sizeof usable, &usable) == 0
+  const double by_affinity = sys::sched_getaffinity(0, sizeof usable, &usable) == 0
                                  ? CPU_COUNT(&usable)
                                  : static_cast<double>(sysconf(_SC_NPROCESSORS_ONLN));
   const double usable_count = std::min(by_affinity, std::ceil(cgroup_quota().value_or(by_affinity)));

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "brood/runtime/runtime.hpp"
+#include "system/calls.hpp"
 #include "system/error.hpp"
 #include "system/pidfd.hpp"
 
@@ -25,7 +26,7 @@ constexpr mortal mortal_of(std::uint64_t word) {
 }
 
 unique_fd make_set() {
-  unique_fd set(epoll_create1(EPOLL_CLOEXEC));
+  unique_fd set(sys::epoll_create1(EPOLL_CLOEXEC));
   if (!set) sys::throw_errno("epoll_create1");
   return set;
 }
@@ -45,10 +46,10 @@ bool death_watch::add(int pidfd, mortal who) noexcept {
   epoll_event event{};
   event.events = EPOLLIN;
   event.data.u64 = word_of(who);
-  return epoll_ctl(pidfds_.get(), EPOLL_CTL_ADD, pidfd, &event) == 0;
+  return sys::epoll_ctl(pidfds_.get(), EPOLL_CTL_ADD, pidfd, &event) == 0;
 }
 
-void death_watch::remove(int pidfd) noexcept { epoll_ctl(pidfds_.get(), EPOLL_CTL_DEL, pidfd, nullptr); }
+void death_watch::remove(int pidfd) noexcept { sys::epoll_ctl(pidfds_.get(), EPOLL_CTL_DEL, pidfd, nullptr); }
 
 void death_watch::add_without_descriptor(pid_t pid, mortal who) {
   numbers_[word_of(who)] = pid;
@@ -59,7 +60,7 @@ void death_watch::remove_without_descriptor(mortal who) noexcept { numbers_.eras
 
 void death_watch::look() {
   epoll_event ended[batch];
-  const int count = epoll_wait(pidfds_.get(), ended, batch, 0);
+  const int count = sys::epoll_wait(pidfds_.get(), ended, batch, 0);
   if (count <= 0) return;
   std::vector<mortal> dead;
   for (const epoll_event& event : std::span(ended, static_cast<std::size_t>(count))) {

@@ -8,7 +8,7 @@
 #include <unordered_map>
 
 #include "brood/runtime/fd_watch.hpp"
-#include "brood/runtime/unique_fd.hpp"
+#include "brood/system/unique_fd.hpp"
 #include "runtime/retry_timer.hpp"
 
 namespace brood::detail {

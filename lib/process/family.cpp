@@ -18,6 +18,7 @@
 #include "brood/arena/family_memory.hpp"
 #include "brood/process/exit_status.hpp"
 #include "process/fork_server.hpp"
+#include "system/calls.hpp"
 #include "system/clone.hpp"
 #include "system/error.hpp"
 #include "system/signals.hpp"
@@ -36,7 +37,7 @@ bool has_one_thread() {
 }
 
 unique_fd duplicate(int fd, int lowest) {
-  unique_fd copy(fcntl(fd, F_DUPFD_CLOEXEC, lowest));
+  unique_fd copy(sys::fcntl(fd, F_DUPFD_CLOEXEC, lowest));
   if (!copy) sys::throw_errno("fcntl");
   return copy;
 }
@@ -56,7 +57,7 @@ pid_t clone_server(server_connection& connection, server_ends ends) {
   const bool found = sys::thread_identity::find(identity);
   sys::clone_request how;
   how.identity = found ? &identity : nullptr;
-  const pid_t server = found ? sys::clone_process(how) : fork();
+  const pid_t server = found ? sys::clone_process(how) : sys::fork();
   if (server == 0) {
     if (found) identity.renew();
     connection.table = spawn_table();  // it maps it again, and every mapping costs every child
@@ -118,7 +119,7 @@ void await_hello(server_connection& connection) {
   while ((got = sys::receive_message(connection.control.get(), buffer, message)) ==
          sys::transfer::would_block) {
     pollfd ready{connection.control.get(), POLLIN, 0};
-    poll(&ready, 1, -1);
+    sys::poll(&ready, 1, -1);
   }
   if (got == sys::transfer::gone) throw error("brood: the fork server ended before it could serve");
   accept_hello(connection, std::span(buffer).first(message.size));
@@ -159,7 +160,7 @@ void family::decode_names() {
 
 void reap_canary(const server_connection& connection) noexcept {
   const pid_t canary = std::exchange(connection.table.canary(), 0);
-  if (canary > 0) waitpid(canary, nullptr, __WALL);
+  if (canary > 0) sys::waitpid(canary, nullptr, __WALL);
 }
 
 void accept_hello(server_connection& connection, std::span<const std::byte> message) {
@@ -189,7 +190,7 @@ void start_server(server_connection& connection, bool by_clone) {
   connection.server_pidfd = sys::open_process(connection.server);
   if (connection.server_pidfd) return;
   const int error = errno;
-  ::kill(connection.server, SIGKILL);
+  sys::kill(connection.server, SIGKILL);
   sys::throw_errno("brood: cannot start the fork server: pidfd_open", error);
 }
 
@@ -208,7 +209,7 @@ void ensure_server(family& self) {
   } catch (...) {
     connection->control.reset();
     if (connection->server != 0) {
-      ::kill(connection->server, SIGKILL);
+      sys::kill(connection->server, SIGKILL);
       sys::await_and_reap(connection->server, connection->server_pidfd.get());
     }
     throw;
@@ -258,7 +259,8 @@ void note_world(family& self) {
 
 void add_changes_since_start(const family& self, launch_options& options) {
   char now[PATH_MAX];
-  if (options.cwd.empty() && getcwd(now, sizeof now) != nullptr && self.directory != now) options.cwd = now;
+  if (options.cwd.empty() && sys::getcwd(now, sizeof now) != nullptr && self.directory != now)
+    options.cwd = now;
   if (!options.clear_env && !environment_is(self.environment))
     add_environment_changes(self.environment, options);
 }

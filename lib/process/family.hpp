@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "brood/process/run.hpp"
-#include "brood/runtime/unique_fd.hpp"
+#include "brood/system/unique_fd.hpp"
 #include "process/protocol.hpp"
 #include "process/spawn_table.hpp"
 

@@ -5,9 +5,7 @@
 #include <linux/close_range.h>
 #include <poll.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,6 +23,7 @@
 #include "process/program_start.hpp"
 #include "process/supervisor.hpp"
 #include "runtime/trace_file.hpp"
+#include "system/calls.hpp"
 #include "system/clone.hpp"
 #include "system/error.hpp"
 #include "system/memory_file.hpp"
@@ -64,7 +63,7 @@ class fork_server {
     if (model == process_model::siblings && !siblings_) hello.error = ENOSYS;
     hello.siblings = siblings_;
     if (!siblings_) {
-      statuses_ = unique_fd(epoll_create1(EPOLL_CLOEXEC));
+      statuses_ = unique_fd(sys::epoll_create1(EPOLL_CLOEXEC));
       raise_descriptor_limit();
     }
     rehearse();
@@ -88,7 +87,7 @@ class fork_server {
   void wait_for_event() {
     pollfd watched[] = {
         {setup_.control.get(), POLLIN, 0}, {setup_.parent.get(), POLLIN, 0}, {statuses_.get(), POLLIN, 0}};
-    if (poll(watched, statuses_ ? 3 : 2, -1) < 0) return;
+    if (sys::poll(watched, statuses_ ? 3 : 2, -1) < 0) return;
     if (watched[1].revents != 0) end();
     if (statuses_ && watched[2].revents != 0) relay_statuses();
   }
@@ -99,7 +98,7 @@ class fork_server {
     constexpr int patience = 2000;  // ms, for a parent that takes long to die
     pollfd parent{setup_.parent.get(), POLLIN, 0};
     // Children die with their parent by themselves (PR_SET_PDEATHSIG); what they started does not.
-    if (poll(&parent, 1, patience) > 0) {
+    if (sys::poll(&parent, 1, patience) > 0) {
       table_.kill_groups();
       if (!family::get().is_child) unlink_names_of_family();
     }
@@ -213,10 +212,10 @@ class fork_server {
 
   /// In a child: the descriptors that the server keeps of its siblings, and of a request that is mapped by now.
   [[gnu::hot]] void close_what_is_others() const noexcept {
-    for (const unique_fd& pidfd : pidfds_) close(pidfd.get());
-    for (const auto& [pidfd, sibling] : relayed_) close(pidfd);
-    if (statuses_) close(statuses_.get());
-    if (request_.body_in_file) close(message_.fds.front().get());
+    for (const unique_fd& pidfd : pidfds_) sys::close(pidfd.get());
+    for (const auto& [pidfd, sibling] : relayed_) sys::close(pidfd);
+    if (statuses_) sys::close(statuses_.get());
+    if (request_.body_in_file) sys::close(message_.fds.front().get());
   }
 
   child_setup describe_child(spawn_slot& slot, sys::mapped_file& large) {
@@ -258,14 +257,14 @@ class fork_server {
   /// With the C library's own fork, where raw clones are not sound.
   pid_t fork_child(const sys::clone_request& how) const {
     int exec_pipe[2] = {-1, -1};
-    if (how.wait_for_exec && pipe2(exec_pipe, O_CLOEXEC) != 0) return -1;
+    if (how.wait_for_exec && sys::pipe2(exec_pipe, O_CLOEXEC) != 0) return -1;
     const unique_fd read_end(exec_pipe[0]);
     unique_fd write_end(exec_pipe[1]);
     const pid_t server = getpid();
-    const pid_t child = fork();
+    const pid_t child = sys::fork();
     if (child == 0) {
       // The server's death is this child's, as nobody could tell its end; a server that is dead already sends no signal.
-      if (table_[request_.slot].detached == 0) prctl(PR_SET_PDEATHSIG, SIGKILL);
+      if (table_[request_.slot].detached == 0) sys::prctl(PR_SET_PDEATHSIG, SIGKILL);
       if (getppid() != server) _exit(cannot_start);
       static_cast<void>(write_end.release());  // closed by execve, or with the child
       // The server may be killed before it can write this: the child would be asked for a second time.
@@ -277,7 +276,7 @@ class fork_server {
     if (how.wait_for_exec) {
       write_end.reset();
       char nothing;
-      while (read(read_end.get(), &nothing, 1) < 0 && errno == EINTR) {
+      while (sys::read(read_end.get(), &nothing, 1) < 0 && errno == EINTR) {
       }
     }
     return child;
@@ -288,23 +287,23 @@ class fork_server {
   /// It keeps a descriptor of each. Programs get the original limit back.
   static void raise_descriptor_limit() noexcept {
     rlimit limit{};
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    if (sys::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
     limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
+    sys::setrlimit(RLIMIT_NOFILE, &limit);
   }
 
   void remember(pid_t pid, int pidfd) {
-    unique_fd copy(fcntl(pidfd, F_DUPFD_CLOEXEC, 3));
+    unique_fd copy(sys::fcntl(pidfd, F_DUPFD_CLOEXEC, 3));
     epoll_event event{};
     event.events = EPOLLIN;
     event.data.fd = copy.get();
-    epoll_ctl(statuses_.get(), EPOLL_CTL_ADD, copy.get(), &event);
+    sys::epoll_ctl(statuses_.get(), EPOLL_CTL_ADD, copy.get(), &event);
     relayed_[copy.release()] = {request_.id, pid};
   }
 
   void relay_statuses() {
     epoll_event ended[64];
-    const int count = epoll_wait(statuses_.get(), ended, 64, 0);
+    const int count = sys::epoll_wait(statuses_.get(), ended, 64, 0);
     for (int i = 0; i < count; ++i) {
       unique_fd pidfd(ended[i].data.fd);
       auto status = sys::reap(pidfd.get());
@@ -318,7 +317,7 @@ class fork_server {
       message.pid = relayed_[pidfd.get()].pid;
       message.ending = *status;
       relayed_.erase(pidfd.get());
-      epoll_ctl(statuses_.get(), EPOLL_CTL_DEL, pidfd.get(), nullptr);
+      sys::epoll_ctl(statuses_.get(), EPOLL_CTL_DEL, pidfd.get(), nullptr);
       sys::send_message(setup_.control.get(), {sys::bytes_of(message)});
     }
   }
@@ -347,17 +346,17 @@ void close_all_but(std::vector<int> kept) {
   std::sort(kept.begin(), kept.end());
   unsigned from = 3;
   for (const int fd : kept) {
-    if (static_cast<unsigned>(fd) > from) syscall(SYS_close_range, from, fd - 1, 0);
+    if (static_cast<unsigned>(fd) > from) sys::close_range(from, static_cast<unsigned>(fd) - 1, 0);
     from = static_cast<unsigned>(fd) + 1;
   }
-  syscall(SYS_close_range, from, ~0u, 0);
+  sys::close_range(from, ~0u, 0);
 }
 
 /// Descriptors 0, 1 and 2 are always open, so that none of ours ever gets such a number.
 void fill_standard_streams() {
-  int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-  while (fd >= 0 && fd < 3) fd = fcntl(fd, F_DUPFD, fd + 1);
-  if (fd >= 0) close(fd);
+  int fd = sys::open("/dev/null", O_RDWR | O_CLOEXEC);
+  while (fd >= 0 && fd < 3) fd = sys::fcntl(fd, F_DUPFD, fd + 1);
+  if (fd >= 0) sys::close(fd);
 }
 
 }  // namespace
@@ -374,9 +373,9 @@ void serve(server_setup setup) noexcept {
                  family_memory::fd()});
   // Standard input is nobody's to share: children read /dev/null unless told otherwise.
   fill_standard_streams();
-  const unique_fd nothing(open("/dev/null", O_RDONLY | O_CLOEXEC));
-  if (nothing) dup2(nothing.get(), 0);
-  prctl(PR_SET_NAME, "brood-server");
+  const unique_fd nothing(sys::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  if (nothing) sys::dup2(nothing.get(), 0);
+  sys::prctl(PR_SET_NAME, "brood-server");
   fork_server server(std::move(setup));
   server.run();
 }

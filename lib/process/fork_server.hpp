@@ -3,7 +3,7 @@
 
 #include <csignal>
 
-#include "brood/runtime/unique_fd.hpp"
+#include "brood/system/unique_fd.hpp"
 #include "process/spawn_table.hpp"
 
 namespace brood::detail {

@@ -10,6 +10,7 @@
 
 #include "process/family.hpp"
 #include "runtime/trace_file.hpp"
+#include "system/calls.hpp"
 #include "system/error.hpp"
 #include "system/memory_file.hpp"
 
@@ -24,17 +25,17 @@ bool is_plain(const launch_options& options, const std::array<stream_source, 3>&
 
 std::pair<unique_fd, unique_fd> make_pipe() {
   int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) sys::throw_errno("brood: cannot start a child: pipe2");
+  if (sys::pipe2(ends, O_CLOEXEC) != 0) sys::throw_errno("brood: cannot start a child: pipe2");
   return {unique_fd(ends[0]), unique_fd(ends[1])};
 }
 
 unique_fd copy_of(int fd) {
-  unique_fd copy(fcntl(fd, F_DUPFD_CLOEXEC, 3));
+  unique_fd copy(sys::fcntl(fd, F_DUPFD_CLOEXEC, 3));
   if (!copy) sys::throw_errno("brood: cannot start a child: fcntl");
   return copy;
 }
 
-bool is_open(int fd) { return fcntl(fd, F_GETFD) >= 0; }
+bool is_open(int fd) { return sys::fcntl(fd, F_GETFD) >= 0; }
 
 }  // namespace
 

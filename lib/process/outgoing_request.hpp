@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "brood/process/launch.hpp"
-#include "brood/runtime/unique_fd.hpp"
+#include "brood/system/unique_fd.hpp"
 #include "process/child.hpp"
 
 namespace brood::detail {

@@ -11,6 +11,7 @@
 #include <system_error>
 #include <vector>
 
+#include "system/calls.hpp"
 #include "system/pidfd.hpp"
 
 namespace brood::detail {
@@ -35,15 +36,15 @@ void kill_tree(pid_t root, int pidfd) noexcept {
     std::vector<pid_t> found{root};
     for (std::size_t i = 0; i < found.size(); ++i) {
       for (const pid_t child : children_of(found[i])) {
-        kill(child, SIGSTOP);
+        sys::kill(child, SIGSTOP);
         found.push_back(child);
       }
     }
-    for (std::size_t i = 1; i < found.size(); ++i) kill(found[i], SIGKILL);
+    for (std::size_t i = 1; i < found.size(); ++i) sys::kill(found[i], SIGKILL);
   } catch (...) {
     // Out of memory: the group below is killed all the same.
   }
-  if (getpgid(root) == root) kill(-root, SIGKILL);
+  if (sys::getpgid(root) == root) sys::kill(-root, SIGKILL);
   sys::send_signal(pidfd, SIGKILL);
 }
 

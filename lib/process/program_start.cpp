@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include "system/calls.hpp"
 #include "system/signals.hpp"
 
 extern char** environ;
@@ -73,7 +74,7 @@ void program_start::find_candidates() {
 void program_start::execute() const {
   int refused = 0;
   for (const std::string& candidate : candidates_) {
-    execve(candidate.c_str(), argument_pointers_.data(), environment_pointers_.data());
+    sys::execve(candidate.c_str(), argument_pointers_.data(), environment_pointers_.data());
     if (errno == EACCES) refused = errno;
     if (errno != EACCES && errno != ENOENT && errno != ENOTDIR) return;
   }

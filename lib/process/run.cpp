@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
-#include <sys/prctl.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -19,6 +18,7 @@
 #include "process/fork_server.hpp"
 #include "process/supervisor.hpp"
 #include "runtime/log.hpp"
+#include "system/calls.hpp"
 #include "system/error.hpp"
 #include "system/signals.hpp"
 
@@ -36,10 +36,10 @@ void remember_start(family& self, int argc, char** argv, options settings) {
   self.command_line.assign(argv, argv + argc);
   if (self.command_line.empty()) self.command_line.emplace_back("brood");
   detail::note_world(self);
-  getrlimit(RLIMIT_NOFILE, &self.descriptor_limit);
-  prctl(PR_GET_NAME, self.program_name);
-  sigprocmask(SIG_SETMASK, nullptr, &self.signal_mask);
-  if (getrandom(self.authkey.data(), self.authkey.size(), 0) != static_cast<ssize_t>(self.authkey.size())) {
+  sys::getrlimit(RLIMIT_NOFILE, &self.descriptor_limit);
+  sys::prctl(PR_GET_NAME, self.program_name);
+  sys::sigprocmask(SIG_SETMASK, nullptr, &self.signal_mask);
+  if (sys::getrandom(self.authkey.data(), self.authkey.size()) != static_cast<ssize_t>(self.authkey.size())) {
     sys::throw_errno("getrandom");
   }
 }
@@ -49,8 +49,8 @@ void remember_start(family& self, int argc, char** argv, options settings) {
 [[noreturn]] void serve_as_fresh_image(rlim_t descriptors) {
   family& self = family::get();
   self.descriptor_limit.rlim_cur = std::min(descriptors, self.descriptor_limit.rlim_max);
-  setrlimit(RLIMIT_NOFILE, &self.descriptor_limit);
-  for (int fd = detail::exec_fd::first; fd < detail::exec_fd::end; ++fd) fcntl(fd, F_SETFD, FD_CLOEXEC);
+  sys::setrlimit(RLIMIT_NOFILE, &self.descriptor_limit);
+  for (int fd = detail::exec_fd::first; fd < detail::exec_fd::end; ++fd) sys::fcntl(fd, F_SETFD, FD_CLOEXEC);
   sys::block_all_signals();
   family_memory::attach(detail::exec_fd::arena);
   detail::serve({unique_fd(detail::exec_fd::request), unique_fd(detail::exec_fd::results),

@@ -1,4 +1,5 @@
 #include "process/spawn_table.hpp"
+#include "system/calls.hpp"
 
 #include <algorithm>
 #include <csignal>
@@ -41,8 +42,8 @@ void spawn_table::kill_groups() const noexcept {
   for (std::uint32_t i = 0; i < used; ++i) {
     const pid_t child = pid(i);
     if (child > 1 && (*this)[i].detached == 0) {
-      ::kill(-child, SIGKILL);
-      ::kill(child, SIGKILL);
+      sys::kill(-child, SIGKILL);
+      sys::kill(child, SIGKILL);
     }
   }
 }

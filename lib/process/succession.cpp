@@ -5,6 +5,8 @@
 
 #include "brood/process/current.hpp"
 #include "runtime/log.hpp"
+#include "system/calls.hpp"
+#include "system/descriptor.hpp"
 #include "system/pidfd.hpp"
 #include "system/socket.hpp"
 
@@ -215,7 +217,7 @@ void succession::bury(pid_t server, unique_fd pidfd) {
     sys::send_signal(pidfd.get(), SIGKILL);
     deaths_.add(pidfd.get(), server_of(server));
   } else {
-    ::kill(server, SIGKILL);  // ours and not reaped, so the number is its own
+    sys::kill(server, SIGKILL);  // ours and not reaped, so the number is its own
     deaths_.add_without_descriptor(server, server_of(server));
   }
   dying_.emplace(server, std::move(pidfd));

@@ -13,6 +13,8 @@
 #include "brood/coroutine/with_timeout.hpp"
 #include "runtime/log.hpp"
 #include "runtime/trace_file.hpp"
+#include "system/calls.hpp"
+#include "system/descriptor.hpp"
 #include "system/error.hpp"
 #include "system/socket.hpp"
 
@@ -38,7 +40,7 @@ std::exception_ptr launch_error(const child& child, stage at, int error) {
 /// This process is at its limit of descriptors.
 void fail_for_want_of_descriptor(child& child, pid_t pid) {
   child.failure = launch_error(child, stage::receive_descriptors, EMFILE);
-  ::kill(pid, SIGKILL);  // ours and not reaped, so the pid is its own
+  sys::kill(pid, SIGKILL);  // ours and not reaped, so the pid is its own
 }
 
 /// A deadline that passes between a child's own end and its reaping has not ended it.

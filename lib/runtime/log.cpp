@@ -1,4 +1,5 @@
 #include "runtime/log.hpp"
+#include "system/calls.hpp"
 
 #include <unistd.h>
 
@@ -25,7 +26,8 @@ log_level chosen_log_level(log_level level) {
 void write_log_line(const std::string& text) noexcept {
   try {
     const std::string line = "brood: " + text + "\n";
-    static_cast<void>(!write(STDERR_FILENO, line.data(), line.size()));  // nobody could be told of a failure
+    static_cast<void>(
+        !sys::write(STDERR_FILENO, line.data(), line.size()));  // nobody could be told of a failure
   } catch (...) {
   }
 }

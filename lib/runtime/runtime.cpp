@@ -13,6 +13,7 @@
 #include "runtime/log.hpp"
 #include "runtime/runtime_state.hpp"
 #include "runtime/trace_file.hpp"
+#include "system/calls.hpp"
 #include "system/error.hpp"
 
 namespace brood {
@@ -26,10 +27,10 @@ constexpr auto ready_budget = std::chrono::microseconds(200);
 
 void raise_descriptor_limit() noexcept {
   rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+  if (sys::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
     limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE,
-              &limit);  // a refusal leaves the old limit, which spawning reports when it is reached
+    sys::setrlimit(RLIMIT_NOFILE,
+                   &limit);  // a refusal leaves the old limit, which spawning reports when it is reached
   }
 }
 

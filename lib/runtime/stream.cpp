@@ -14,39 +14,12 @@
 #include "brood/runtime/detail/local_event.hpp"
 #include "brood/runtime/fd_watch.hpp"
 #include "brood/runtime/runtime.hpp"
+#include "system/calls.hpp"
+#include "system/descriptor.hpp"
 #include "system/error.hpp"
 
 namespace brood {
 namespace {
-
-void make_nonblocking(int fd) {
-  const int flags = fcntl(fd, F_GETFL);
-  if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) sys::throw_errno("fcntl");
-}
-
-/// write(2) that does not raise SIGPIPE. Only a socket can say so for each call; for a pipe the signal is blocked around
-/// the call and, if it was raised, taken back. The host's own disposition stays as it is.
-ssize_t write_quietly(int fd, std::string_view bytes) {
-  const ssize_t sent = ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-  if (sent >= 0 || errno != ENOTSOCK) return sent;
-  sigset_t pipe_signal;
-  sigset_t previous;
-  sigset_t pending;
-  sigemptyset(&pipe_signal);
-  sigaddset(&pipe_signal, SIGPIPE);
-  sigpending(&pending);
-  const bool was_pending = sigismember(&pending, SIGPIPE) == 1;
-  pthread_sigmask(SIG_BLOCK, &pipe_signal, &previous);
-  const ssize_t written = ::write(fd, bytes.data(), bytes.size());
-  const int error = errno;
-  if (written < 0 && error == EPIPE && !was_pending) {
-    const timespec at_once{};
-    sigtimedwait(&pipe_signal, nullptr, &at_once);
-  }
-  pthread_sigmask(SIG_SETMASK, &previous, nullptr);
-  errno = error;
-  return written;
-}
 
 /// A descriptor and the coroutine that waits for it.
 struct waitable_fd {
@@ -56,7 +29,7 @@ struct waitable_fd {
   std::optional<fd_watch> watch;
 
   waitable_fd(unique_fd opened, int watched) : fd(std::move(opened)), events(watched) {
-    make_nonblocking(fd.get());
+    sys::set_nonblocking(fd.get(), true);
   }
 
   void require_open() const {
@@ -134,7 +107,7 @@ struct reader::state : waitable_fd {
       if (self->ended) co_return false;
       const std::size_t before = self->buffer.size();
       self->buffer.resize(before + most);
-      const ssize_t count = ::read(self->fd.get(), self->buffer.data() + before, most);
+      const ssize_t count = sys::read(self->fd.get(), self->buffer.data() + before, most);
       const int error = errno;
       self->buffer.resize(before + static_cast<std::size_t>(count > 0 ? count : 0));
       if (count > 0) co_return true;
@@ -207,7 +180,7 @@ struct writer::state : waitable_fd {
     std::string_view rest = bytes;
     while (!rest.empty()) {
       self->require_open();
-      const ssize_t count = write_quietly(self->fd.get(), rest);
+      const ssize_t count = sys::write_quietly(self->fd.get(), rest);
       if (count >= 0) {
         rest.remove_prefix(static_cast<std::size_t>(count));
       } else if (errno == EAGAIN || errno == EWOULDBLOCK) {

@@ -10,6 +10,7 @@
 #include <stdexcept>
 
 #include "runtime/log.hpp"
+#include "system/calls.hpp"
 #include "system/error.hpp"
 
 namespace brood::detail {
@@ -29,7 +30,7 @@ double microseconds(clock::time_point when) {
 
 bool is(const trace_target& target, int fd) noexcept {
   struct stat found{};
-  return fstat(fd, &found) == 0 && found.st_dev == target.device && found.st_ino == target.inode;
+  return sys::fstat(fd, &found) == 0 && found.st_dev == target.device && found.st_ino == target.inode;
 }
 
 /// Bytes of the UTF-8 character that `text` begins with; 0 if it is none. RFC 3629.
@@ -97,10 +98,10 @@ void trace_file::begin(const std::filesystem::path& path) {
   if (file_of_process) throw std::logic_error("brood: this process writes a trace already");
   auto made = std::make_unique<trace_file>();
   made->target_.path = std::filesystem::absolute(path).string();
-  made->fd_ =
-      unique_fd(open(made->target_.path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0666));
+  made->fd_ = unique_fd(
+      sys::open(made->target_.path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0666));
   struct stat status{};
-  if (!made->fd_ || fstat(made->fd_.get(), &status) != 0)
+  if (!made->fd_ || sys::fstat(made->fd_.get(), &status) != 0)
     sys::throw_errno(fmt::format("brood: cannot write the trace {}", path.string()));
   made->target_.device = status.st_dev;
   made->target_.inode = status.st_ino;
@@ -113,7 +114,7 @@ void trace_file::begin(const std::filesystem::path& path) {
 
 void trace_file::join(const trace_target& target) noexcept {
   try {
-    unique_fd fd(open(target.path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
+    unique_fd fd(sys::open(target.path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
     if (!fd || !is(target, fd.get())) return;  // the trace has ended, or cannot be reached from here
     file_of_process = std::make_unique<trace_file>();
     file_of_process->target_ = target;
@@ -144,7 +145,7 @@ void trace_file::abandon() noexcept {
 }
 
 void trace_file::append_buffer() noexcept {
-  if (writer_ == getpid() && !buffer_.empty() && write(fd_.get(), buffer_.data(), buffer_.size()) < 0) {
+  if (writer_ == getpid() && !buffer_.empty() && sys::write(fd_.get(), buffer_.data(), buffer_.size()) < 0) {
     log_error("cannot write the trace {}: errno {}", target_.path, errno);
   }
   buffer_.clear();

@@ -15,7 +15,7 @@
 #include <string_view>
 
 #include "brood/coroutine/detail/trace.hpp"
-#include "brood/runtime/unique_fd.hpp"
+#include "brood/system/unique_fd.hpp"
 
 namespace brood::detail {
 

@@ -24,8 +24,9 @@
 
 #include "brood/arena/detail/intent.hpp"
 #include "brood/arena/family_memory.hpp"
-#include "brood/runtime/unique_fd.hpp"
 #include "brood/sync/detail/primitive.hpp"
+#include "brood/system/unique_fd.hpp"
+#include "system/calls.hpp"
 
 namespace brood {
 namespace detail {
@@ -60,7 +61,7 @@ std::string path_of(const std::string& name) { return std::string(folder) + name
 /// Whether the name is still that object's.
 bool is_in_use(const registered_name& entry) noexcept {
   struct stat status{};
-  return entry.path[0] == '/' && ::stat(entry.path, &status) == 0 && status.st_ino == entry.inode &&
+  return entry.path[0] == '/' && sys::stat(entry.path, &status) == 0 && status.st_ino == entry.inode &&
          status.st_dev == entry.device;
 }
 
@@ -164,7 +165,7 @@ void unlink_names_of_family() noexcept {
     if (cell_kind(cell) != held::custom) return;
     if (const registered_name* entry = name_at(memory, cell_reference(cell)); entry != nullptr) {
       const registered_name copy = copy_of(*entry);
-      if (is_in_use(copy)) ::unlink(copy.path);
+      if (is_in_use(copy)) sys::unlink(copy.path);
     }
   });
   if (memory.me() == 0) return;
@@ -175,10 +176,10 @@ void unlink_names_of_family() noexcept {
 class named_mapping {
  public:
   named_mapping(std::string name, int fd, std::size_t size) : name_(std::move(name)), size_(size) {
-    data_ = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    data_ = sys::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (data_ == MAP_FAILED) fail(errno, "mmap", name_);
   }
-  ~named_mapping() { ::munmap(data_, size_); }
+  ~named_mapping() { sys::munmap(data_, size_); }
   named_mapping(const named_mapping&) = delete;
   named_mapping& operator=(const named_mapping&) = delete;
 
@@ -202,22 +203,22 @@ void require_size(std::size_t size) {
 
 /// Without a name yet. Whether there is room is asked here: later it would be a SIGBUS at the first touch.
 unique_fd make_object(const std::string& name, std::size_t size) {
-  unique_fd fd(::open("/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  unique_fd fd(sys::open("/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
   if (!fd) fail(errno, "open(O_TMPFILE)", name);
   struct statfs room{};
-  if (::fstatfs(fd.get(), &room) == 0 && room.f_blocks != 0 &&
+  if (sys::fstatfs(fd.get(), &room) == 0 && room.f_blocks != 0 &&
       room.f_bavail < (size - 1) / static_cast<std::size_t>(room.f_bsize) + 1) {
     fail(ENOSPC, "create", name);
   }
-  if (::ftruncate(fd.get(), static_cast<off_t>(size)) != 0) fail(errno, "ftruncate", name);
+  if (sys::ftruncate(fd.get(), static_cast<off_t>(size)) != 0) fail(errno, "ftruncate", name);
   return fd;
 }
 
 std::shared_ptr<named_mapping> attach_to(const std::string& name) {
-  const unique_fd fd(::open(path_of(name).c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  const unique_fd fd(sys::open(path_of(name).c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
   if (!fd) fail(errno, "attach", name);
   struct stat status{};
-  if (::fstat(fd.get(), &status) != 0) fail(errno, "fstat", name);
+  if (sys::fstat(fd.get(), &status) != 0) fail(errno, "fstat", name);
   if (!S_ISREG(status.st_mode) || status.st_size == 0) fail(EINVAL, "attach", name);
   return std::make_shared<named_mapping>(name, fd.get(), static_cast<std::size_t>(status.st_size));
 }
@@ -232,13 +233,13 @@ shared_memory shared_memory::create(std::string_view wanted, std::size_t size) {
   auto mapping = std::make_shared<detail::named_mapping>(name, fd.get(), size);
   const std::string path = detail::path_of(name);
   struct stat status{};
-  if (::fstat(fd.get(), &status) != 0) detail::fail(errno, "fstat", name);
+  if (sys::fstat(fd.get(), &status) != 0) detail::fail(errno, "fstat", name);
   // Registering a name that is in use would forget whose it is.
-  if (::access(path.c_str(), F_OK) == 0) detail::fail(EEXIST, "create", name);
+  if (sys::access(path.c_str(), F_OK) == 0) detail::fail(EEXIST, "create", name);
   const bool in_family = family_memory::exists() && (family_memory::get().require_slot(), true);
   if (in_family) detail::enter(family_memory::get(), path, status);
   const std::string open_file = "/proc/self/fd/" + std::to_string(fd.get());
-  if (::linkat(AT_FDCWD, open_file.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) != 0) {
+  if (sys::linkat(AT_FDCWD, open_file.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) != 0) {
     const int error_number = errno;
     if (in_family) detail::forget(family_memory::get(), path);
     detail::fail(error_number, "create", name);
@@ -248,7 +249,7 @@ shared_memory shared_memory::create(std::string_view wanted, std::size_t size) {
 
 shared_memory shared_memory::create(std::size_t size) {
   std::uint64_t random = 0;
-  if (::getrandom(&random, sizeof random, 0) != sizeof random) {
+  if (sys::getrandom(&random, sizeof random) != sizeof random) {
     throw std::system_error(errno, std::generic_category(), "getrandom");
   }
   return create("brood-" + std::to_string(random), size);
@@ -261,7 +262,7 @@ shared_memory shared_memory::attach(std::string_view name) {
 void shared_memory::unlink(std::string_view wanted) {
   const std::string name = detail::checked(wanted);
   const std::string path = detail::path_of(name);
-  if (::unlink(path.c_str()) != 0) detail::fail(errno, "unlink", name);
+  if (sys::unlink(path.c_str()) != 0) detail::fail(errno, "unlink", name);
   if (family_memory::slot() != 0) detail::forget(family_memory::get(), path);
 }
 

@@ -1,5 +1,8 @@
 #include "system/clone.hpp"
 
+#include "system/calls.hpp"
+#include "system/pidfd.hpp"
+
 #include <linux/futex.h>
 #include <linux/sched.h>
 #include <poll.h>
@@ -28,7 +31,7 @@ robust_list_head* robust_list_of(void* address) { return static_cast<robust_list
 
 bool thread_identity::find(thread_identity& found) noexcept {
   int* tid = nullptr;
-  if (prctl(PR_GET_TID_ADDRESS, &tid) != 0 || tid == nullptr) return false;
+  if (::prctl(PR_GET_TID_ADDRESS, &tid) != 0 || tid == nullptr) return false;
   if (*tid != static_cast<int>(syscall(SYS_gettid))) return false;  // not glibc's layout (musl)
   void* list = nullptr;
   std::size_t size = 0;
@@ -110,17 +113,20 @@ constexpr bool can_start_on_own_stack = false;
 pid_t clone_on_own_stack(clone_args&, void (*)(void*), void*) noexcept { return -1; }
 #endif
 
+constexpr std::initializer_list<int> clone_errors = {EAGAIN, ENOMEM, EPERM, ENOSYS};
+
 constexpr std::size_t stack_size = 256 * 1024;
 
 void* make_stack() noexcept {
   void* stack =
-      mmap(nullptr, stack_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+      sys::mmap(nullptr, stack_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
   return stack == MAP_FAILED ? nullptr : stack;
 }
 
 }  // namespace
 
 [[gnu::hot]] pid_t clone_process(const clone_request& request) noexcept {
+  if (fail_point("clone3", clone_errors)) return -1;
   clone_args arguments = arguments_for(request);
   return static_cast<pid_t>(syscall(SYS_clone3, &arguments, sizeof arguments));
 }
@@ -128,6 +134,7 @@ void* make_stack() noexcept {
 bool shares_memory_until_exec() noexcept { return can_start_on_own_stack && !address_sanitizer; }
 
 pid_t clone_until_exec(const clone_request& request, void (*child)(void*), void* argument) noexcept {
+  if (fail_point("clone3", clone_errors)) return -1;
   clone_args arguments = arguments_for(request);
   // The tid that glibc keeps stays the caller's, whose memory this is.
   arguments.flags &= ~static_cast<std::uint64_t>(CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID);
@@ -150,7 +157,7 @@ pid_t clone_until_exec(const clone_request& request, void (*child)(void*), void*
 
 bool clones_are_sound(const thread_identity& identity, bool sibling, pid_t& canary) noexcept {
   void* memory =
-      mmap(nullptr, sizeof(pthread_mutex_t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+      sys::mmap(nullptr, sizeof(pthread_mutex_t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return false;
   auto& mutex = *static_cast<pthread_mutex_t*>(memory);
   pthread_mutexattr_t attributes;
@@ -171,11 +178,11 @@ bool clones_are_sound(const thread_identity& identity, bool sibling, pid_t& cana
   bool sound = false;
   if (child > 0) {
     pollfd ended{pidfd, POLLIN, 0};
-    while (poll(&ended, 1, -1) < 0 && errno == EINTR) {
+    while (sys::poll(&ended, 1, -1) < 0 && errno == EINTR) {
     }
-    if (!sibling) waitpid(child, nullptr, __WALL);
+    if (!sibling) await_and_reap(child, -1);
     sound = pthread_mutex_trylock(&mutex) == EOWNERDEAD;
-    close(pidfd);
+    sys::close(pidfd);
   }
   munmap(memory, sizeof(pthread_mutex_t));
   return sound;

@@ -4,24 +4,54 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "system/calls.hpp"
 #include "system/error.hpp"
 
 namespace brood::sys {
 
 unique_fd duplicate(int fd) {
-  unique_fd copy(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  unique_fd copy(sys::fcntl(fd, F_DUPFD_CLOEXEC, 0));
   if (!copy) throw_errno("fcntl F_DUPFD_CLOEXEC");
   return copy;
 }
 
 void require_open(int fd) {
-  if (fcntl(fd, F_GETFD) < 0) throw_errno("fcntl F_GETFD");
+  if (sys::fcntl(fd, F_GETFD) < 0) throw_errno("fcntl F_GETFD");
 }
 
-bool is_own_user(int socket) noexcept {
+void set_nonblocking(int fd, bool yes) {
+  const int flags = sys::fcntl(fd, F_GETFL);
+  if (flags < 0 || sys::fcntl(fd, F_SETFL, yes ? flags | O_NONBLOCK : flags & ~O_NONBLOCK) < 0)
+    throw_errno("fcntl");
+}
+
+ssize_t write_quietly(int fd, std::string_view bytes) noexcept {
+  const ssize_t sent = sys::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  if (sent >= 0 || errno != ENOTSOCK) return sent;
+  sigset_t pipe_signal;
+  sigset_t previous;
+  sigset_t pending;
+  sigemptyset(&pipe_signal);
+  sigaddset(&pipe_signal, SIGPIPE);
+  sigpending(&pending);
+  const bool was_pending = sigismember(&pending, SIGPIPE) == 1;
+  pthread_sigmask(SIG_BLOCK, &pipe_signal, &previous);
+  const ssize_t written = sys::write(fd, bytes.data(), bytes.size());
+  const int error = errno;
+  if (written < 0 && error == EPIPE && !was_pending) {
+    const timespec at_once{};
+    sigtimedwait(&pipe_signal, nullptr, &at_once);
+  }
+  pthread_sigmask(SIG_SETMASK, &previous, nullptr);
+  errno = error;
+  return written;
+}
+
+std::optional<uid_t> user_of_peer(int socket) noexcept {
   ucred peer{};
   socklen_t size = sizeof peer;
-  return getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.uid == geteuid();
+  if (sys::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return std::nullopt;
+  return peer.uid;
 }
 
 }  // namespace brood::sys

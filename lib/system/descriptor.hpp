@@ -1,7 +1,12 @@
 // Descriptors as such, and who is at the other end of a socket.
 #pragma once
 
-#include "brood/runtime/unique_fd.hpp"
+#include <sys/types.h>
+
+#include <optional>
+#include <string_view>
+
+#include "brood/system/unique_fd.hpp"
 
 namespace brood::sys {
 
@@ -9,8 +14,14 @@ namespace brood::sys {
 unique_fd duplicate(int fd);
 /// Throws `std::system_error` (EBADF) if it is no descriptor.
 void require_open(int fd);
-/// Does the process at the other end of a Unix socket have this one's effective user id? As it was when it
-/// connected, unix(7).
-bool is_own_user(int socket) noexcept;
+void set_nonblocking(int fd, bool yes);
+
+/// write(2) that does not raise SIGPIPE. Only a socket can say so for each call; for a pipe the signal is blocked around
+/// the call and, if it was raised, taken back. The host's own disposition stays as it is.
+ssize_t write_quietly(int fd, std::string_view bytes) noexcept;
+
+/// The effective user of the process at the other end of a Unix socket, when it connected; unix(7). Nothing if that
+/// cannot be told.
+std::optional<uid_t> user_of_peer(int socket) noexcept;
 
 }  // namespace brood::sys

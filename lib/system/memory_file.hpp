@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <span>
 
-#include "brood/runtime/unique_fd.hpp"
+#include "brood/system/unique_fd.hpp"
 
 namespace brood::sys {
 

@@ -1,5 +1,7 @@
 #include "system/pidfd.hpp"
 
+#include "system/calls.hpp"
+
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
@@ -46,7 +48,7 @@ std::optional<ending> kept_by_kernel(int pidfd) noexcept {
   bool answered = false;
   for (int attempt = 0; attempt < 2 && !answered; ++attempt) {
     info.mask = info_exit;
-    answered = ioctl(pidfd, get_info, &info) == 0;
+    answered = sys::ioctl(pidfd, get_info, &info) == 0;
   }
   if (!answered) return result;
   if ((info.mask & info_exit) == 0) return std::nullopt;
@@ -59,17 +61,13 @@ std::optional<ending> kept_by_kernel(int pidfd) noexcept {
 
 }  // namespace
 
-unique_fd open_process(pid_t pid) noexcept {
-  return unique_fd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
-}
+unique_fd open_process(pid_t pid) noexcept { return unique_fd(sys::pidfd_open(pid)); }
 
-bool send_signal(int pidfd, int signal) noexcept {
-  return syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0) == 0;
-}
+bool send_signal(int pidfd, int signal) noexcept { return pidfd_send_signal(pidfd, signal) == 0; }
 
 [[gnu::hot]] bool has_ended(int pidfd) noexcept {
   pollfd ended{pidfd, POLLIN, 0};
-  return poll(&ended, 1, 0) == 1;
+  return sys::poll(&ended, 1, 0) == 1;
 }
 
 bool is_gone(pid_t pid) noexcept {
@@ -81,7 +79,7 @@ std::optional<ending> reap(int pidfd) noexcept {
   siginfo_t info{};
   rusage usage{};
   // The raw call: only it gives the usage. __WALL, as our children have no exit signal.
-  const long result = syscall(SYS_waitid, P_PIDFD, pidfd, &info, WEXITED | WNOHANG | __WALL, &usage);
+  const long result = sys::waitid(P_PIDFD, pidfd, &info, WEXITED | WNOHANG | __WALL, &usage);
   if (result == 0) {
     if (info.si_pid == 0) return std::nullopt;
     return from_siginfo(info, usage);
@@ -93,7 +91,7 @@ std::optional<ending> reap(int pidfd) noexcept {
 std::optional<ending> reap_by_number(pid_t child) noexcept {
   siginfo_t info{};
   rusage usage{};
-  const long result = syscall(SYS_waitid, P_PID, child, &info, WEXITED | WNOHANG | __WALL, &usage);
+  const long result = sys::waitid(P_PID, child, &info, WEXITED | WNOHANG | __WALL, &usage);
   if (result != 0) return ending();  // somebody else has reaped it
   if (info.si_pid == 0) return std::nullopt;
   return from_siginfo(info, usage);
@@ -101,18 +99,18 @@ std::optional<ending> reap_by_number(pid_t child) noexcept {
 
 bool has_ended_by_number(pid_t pid) noexcept {
   siginfo_t info{};
-  const int result = waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG | WNOWAIT | __WALL);
+  const long result = sys::waitid(P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT | __WALL, nullptr);
   return result == 0 ? info.si_pid != 0 : is_gone(pid);
 }
 
 void await_and_reap(pid_t child, int pidfd) noexcept {
   if (pidfd < 0) {
-    while (waitpid(child, nullptr, __WALL) < 0 && errno == EINTR) {
+    while (sys::waitpid(child, nullptr, __WALL) < 0 && errno == EINTR) {
     }
     return;
   }
   pollfd ended{pidfd, POLLIN, 0};
-  while (poll(&ended, 1, -1) < 0 && errno == EINTR) {
+  while (sys::poll(&ended, 1, -1) < 0 && errno == EINTR) {
   }
   reap(pidfd);
 }

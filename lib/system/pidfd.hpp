@@ -6,7 +6,7 @@
 
 #include <optional>
 
-#include "brood/runtime/unique_fd.hpp"
+#include "brood/system/unique_fd.hpp"
 
 namespace brood::sys {
 

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "system/calls.hpp"
 #include "system/error.hpp"
 
 namespace brood::sys {
@@ -19,14 +20,8 @@ constexpr std::size_t most_fds = 16;  // of one message of ours
 
 std::pair<unique_fd, unique_fd> socket_pair() {
   int ends[2];
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) throw_errno("socketpair");
+  if (sys::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) throw_errno("socketpair");
   return {unique_fd(ends[0]), unique_fd(ends[1])};
-}
-
-void set_nonblocking(int fd, bool yes) {
-  const int flags = fcntl(fd, F_GETFL);
-  if (flags < 0 || fcntl(fd, F_SETFL, yes ? flags | O_NONBLOCK : flags & ~O_NONBLOCK) < 0)
-    throw_errno("fcntl");
 }
 
 [[gnu::hot]] transfer send_message(int socket, std::initializer_list<std::span<const std::byte>> parts,
@@ -48,8 +43,7 @@ void set_nonblocking(int fd, bool yes) {
     std::memcpy(CMSG_DATA(header), fds.data(), fds.size_bytes());
   }
   for (;;) {
-    // By number: a child that has called `syscall` before has its page already.
-    if (syscall(SYS_sendmsg, socket, &message, MSG_NOSIGNAL) >= 0) return transfer::done;
+    if (sys::sendmsg(socket, &message, MSG_NOSIGNAL) >= 0) return transfer::done;
     if (errno == EAGAIN || errno == EWOULDBLOCK) return transfer::would_block;
     if (errno == EPIPE || errno == ECONNRESET || errno == ENOTCONN) return transfer::gone;
     if (errno != EINTR) throw_errno("sendmsg");
@@ -66,7 +60,7 @@ transfer receive_message(int socket, std::span<std::byte> buffer, received& resu
   message.msg_controllen = control.size();
   ssize_t size;
   do {
-    size = recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    size = sys::recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
   } while (size < 0 && errno == EINTR);
   if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return transfer::would_block;
   if (size < 0 && errno != ECONNRESET) throw_errno("recvmsg");

@@ -9,13 +9,12 @@
 #include <utility>
 #include <vector>
 
-#include "brood/runtime/unique_fd.hpp"
+#include "brood/system/unique_fd.hpp"
 
 namespace brood::sys {
 
 /// Two connected ends, close-on-exec, blocking.
 std::pair<unique_fd, unique_fd> socket_pair();
-void set_nonblocking(int fd, bool yes);
 
 enum class transfer { done, would_block, gone };
 

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "system/calls.hpp"
 #include "system/error.hpp"
 
 namespace brood::sys {
@@ -16,7 +17,7 @@ namespace {
 
 void set_option(int socket, int level, int name) noexcept {
   const int on = 1;
-  setsockopt(socket, level, name, &on, sizeof on);
+  sys::setsockopt(socket, level, name, &on, sizeof on);
 }
 
 template <class Address>
@@ -59,7 +60,7 @@ endpoint tcp_endpoint(const std::string& host, std::uint16_t port) {
 }
 
 unique_fd stream_socket(const endpoint& where) {
-  unique_fd socket(::socket(where.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  unique_fd socket(sys::socket(where.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!socket) throw_errno("socket");
   return socket;
 }
@@ -69,14 +70,14 @@ void listen_at(int socket, const endpoint& where, const std::string& what) {
     set_option(socket, SOL_SOCKET, SO_REUSEADDR);  // connections that have ended do not hold the port, tcp(7)
     if (where.storage.ss_family == AF_INET6) set_option(socket, IPPROTO_IPV6, IPV6_V6ONLY);
   }
-  if (bind(socket, where.get(), where.size) != 0) throw_errno("bind " + what);
-  if (listen(socket, SOMAXCONN) != 0) throw_errno("listen " + what);
+  if (sys::bind(socket, where.get(), where.size) != 0) throw_errno("bind " + what);
+  if (sys::listen(socket, SOMAXCONN) != 0) throw_errno("listen " + what);
 }
 
 std::uint16_t bound_port(int socket) {
   endpoint bound;
   bound.size = sizeof bound.storage;
-  if (getsockname(socket, reinterpret_cast<sockaddr*>(&bound.storage), &bound.size) != 0)
+  if (sys::getsockname(socket, reinterpret_cast<sockaddr*>(&bound.storage), &bound.size) != 0)
     throw_errno("getsockname");
   if (bound.storage.ss_family == AF_INET6)
     return ntohs(reinterpret_cast<sockaddr_in6&>(bound.storage).sin6_port);
@@ -86,40 +87,33 @@ std::uint16_t bound_port(int socket) {
 unique_fd accept_client(int socket) noexcept {
   int client;
   do {
-    client = accept4(socket, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    client = sys::accept4(socket, SOCK_NONBLOCK | SOCK_CLOEXEC);
   } while (client < 0 && errno == EINTR);
   return unique_fd(client);
 }
 
 int start_connect(int socket, const endpoint& where) noexcept {
-  if (connect(socket, where.get(), where.size) == 0) return 0;
+  if (sys::connect(socket, where.get(), where.size) == 0) return 0;
   return errno == EINTR ? EINPROGRESS : errno;  // interrupted, it goes on all the same, connect(2)
 }
 
 int pending_error(int socket) noexcept {
   int code = 0;
   socklen_t size = sizeof code;
-  return getsockopt(socket, SOL_SOCKET, SO_ERROR, &code, &size) == 0 ? code : errno;
-}
-
-bool peer_is_of_this_user(int socket) noexcept {
-  ucred peer{};
-  socklen_t size = sizeof peer;
-  if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return false;
-  return peer.uid == geteuid() || peer.uid == 0;
+  return sys::getsockopt(socket, SOL_SOCKET, SO_ERROR, &code, &size) == 0 ? code : errno;
 }
 
 void tune(int socket) noexcept {
   int family = AF_UNIX;
   socklen_t size = sizeof family;
-  if (getsockopt(socket, SOL_SOCKET, SO_DOMAIN, &family, &size) != 0 || family == AF_UNIX) return;
+  if (sys::getsockopt(socket, SOL_SOCKET, SO_DOMAIN, &family, &size) != 0 || family == AF_UNIX) return;
   set_option(socket, IPPROTO_TCP, TCP_NODELAY);
   set_option(socket, SOL_SOCKET, SO_KEEPALIVE);
 }
 
 stream_result send_some(int socket, std::span<const std::byte> bytes) {
   for (;;) {
-    const ssize_t count = ::send(socket, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    const ssize_t count = sys::send(socket, bytes.data(), bytes.size(), MSG_NOSIGNAL);
     if (count >= 0) return {stream_result::outcome::done, static_cast<std::size_t>(count)};
     if (errno == EAGAIN || errno == EWOULDBLOCK) return {stream_result::outcome::would_block};
     if (is_gone(errno)) return {stream_result::outcome::gone};
@@ -129,7 +123,7 @@ stream_result send_some(int socket, std::span<const std::byte> bytes) {
 
 stream_result receive_some(int socket, std::span<std::byte> space) {
   for (;;) {
-    const ssize_t count = ::recv(socket, space.data(), space.size(), 0);
+    const ssize_t count = sys::recv(socket, space.data(), space.size(), 0);
     if (count > 0) return {stream_result::outcome::done, static_cast<std::size_t>(count)};
     if (count == 0 || is_gone(errno)) return {stream_result::outcome::gone};
     if (errno == EAGAIN || errno == EWOULDBLOCK) return {stream_result::outcome::would_block};

@@ -8,7 +8,7 @@
 #include <span>
 #include <string>
 
-#include "brood/runtime/unique_fd.hpp"
+#include "brood/system/unique_fd.hpp"
 
 namespace brood::sys {
 
@@ -34,9 +34,6 @@ unique_fd accept_client(int socket) noexcept;
 /// 0, or the errno: EINPROGRESS is settled once the socket is writable, see `pending_error`.
 int start_connect(int socket, const endpoint& where) noexcept;
 int pending_error(int socket) noexcept;
-
-/// Does the process that connected belong to this user, or to root? unix(7). For Unix sockets.
-bool peer_is_of_this_user(int socket) noexcept;
 
 /// No delay for small messages; notices a peer whose machine is gone. Nothing for a Unix socket.
 void tune(int socket) noexcept;

@@ -11,7 +11,7 @@
 #include "brood/coroutine/sleep.hpp"
 #include "brood/runtime/detail/local_event.hpp"
 #include "brood/runtime/runtime.hpp"
-#include "brood/runtime/unique_fd.hpp"
+#include "brood/system/unique_fd.hpp"
 #include "run_clean.hpp"
 
 using namespace std::chrono_literals;

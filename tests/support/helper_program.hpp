@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-#include "brood/runtime/unique_fd.hpp"
+#include "brood/system/unique_fd.hpp"
 
 /// A running program, whose standard output and error can be read together.
 /// Lifetime: one that was not waited for is killed and reaped.

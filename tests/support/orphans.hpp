@@ -11,7 +11,7 @@
 #include <chrono>
 #include <vector>
 
-#include "brood/runtime/unique_fd.hpp"
+#include "brood/system/unique_fd.hpp"
 #include "leftovers.hpp"
 
 /// While it lives, orphans among this process's descendants become its children (PR_SET_CHILD_SUBREAPER), not init's.

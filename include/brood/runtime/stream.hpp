@@ -10,7 +10,7 @@
 
 #include "brood/coroutine/task.hpp"
 #include "brood/export.hpp"
-#include "brood/runtime/unique_fd.hpp"
+#include "brood/system/unique_fd.hpp"
 
 namespace brood {
 

@@ -1,4 +1,4 @@
-// Bodies of codec.hpp.
+// Bodies of codec.hpp, which includes this at its end.
 #pragma once
 
 #include <concepts>
@@ -6,8 +6,6 @@
 #include <optional>
 #include <span>
 #include <tuple>
-
-#include "brood/arena/codec.hpp"
 
 namespace brood {
 namespace detail {

@@ -17,7 +17,7 @@
 #include "brood/export.hpp"
 #include "brood/runtime/fd_watch.hpp"
 #include "brood/runtime/runtime.hpp"
-#include "brood/runtime/unique_fd.hpp"
+#include "brood/system/unique_fd.hpp"
 
 namespace brood::detail {
 

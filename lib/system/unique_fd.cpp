@@ -1,4 +1,4 @@
-#include "brood/runtime/unique_fd.hpp"
+#include "brood/system/unique_fd.hpp"
 
 #include <unistd.h>
 
