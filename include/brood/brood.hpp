@@ -16,6 +16,7 @@
 #include "brood/coroutine/when_all.hpp"
 #include "brood/coroutine/when_any.hpp"
 #include "brood/coroutine/with_timeout.hpp"
+#include "brood/managed_pool.hpp"
 #include "brood/manager/manager.hpp"
 #include "brood/pool/future.hpp"
 #include "brood/pool/outcome.hpp"

@@ -1,5 +1,7 @@
 #include "manager/client.hpp"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <map>
 #include <utility>
@@ -65,17 +67,15 @@ void client::want_flush() noexcept {
 // --- calls ---
 
 std::uint64_t client::submit(std::shared_ptr<const request> what, pending_call& waiter) {
-  if (what->target() && what->target()->instance != instance_ && state_ == state::open) {
-    throw object_gone("brood: the manager of this object is another one now");
-  }
   if (loop_ != nullptr && loop_ != &runtime::current()) {
     throw std::logic_error("brood: a manager is used on one loop of a process");
   }
   const std::uint64_t id = next_id_++;
-  if (state_ == state::open) {
+  if (state_ == state::open && is_here(*what)) {
     write_request(id, *what);
     want_flush();
   } else {
+    if (state_ == state::open) seek(what->target());
     if (state_ == state::idle) begin_connecting();
     deferred_.push_back(id);
   }
@@ -83,12 +83,64 @@ std::uint64_t client::submit(std::shared_ptr<const request> what, pending_call& 
   return id;
 }
 
+bool client::is_here(const request& what) const noexcept {
+  return !what.target() || what.target()->instance == instance_;
+}
+
+/// Before anything of it is written: what the manager does not take would end the connection, with all it holds.
+void client::require_sendable(const request& what) const {
+  constexpr std::size_t most_in_front = 21;  // id, operation, object
+  if (what.body().size() + most_in_front > max_message_) {
+    throw call_refused(
+        fmt::format("brood: a request of {} bytes; the manager takes {}, see start_manager::max_message",
+                    what.body().size(), max_message_));
+  }
+  if (what.instance() != 0 && what.instance() != instance_) {
+    throw object_gone(
+        "brood: a value names an object of a manager that has gone; another one serves there now");
+  }
+}
+
 void client::write_request(std::uint64_t id, const request& what) {
+  require_sendable(what);
   if (what.target()) hold(*what.target());
   bytes& out = link_->out();
   const frame_builder frame(out);
   put_count(out, id);
+  if (what.target()) {
+    out.push_back(static_cast<std::byte>(operation::call));
+    put_count(out, what.target()->id);
+  }
   put_bytes(out, what.body());
+}
+
+/// Those that can go now; the others wait on.
+void client::write_deferred() {
+  for (const std::uint64_t id : std::exchange(deferred_, {})) {
+    const auto entry = pending_.find(id);
+    if (entry == pending_.end()) continue;
+    const std::shared_ptr<const request> what = entry->second.what;
+    try {
+      if (is_here(*what)) {
+        write_request(id, *what);
+      } else {
+        seek(what->target());
+        deferred_.push_back(id);
+      }
+    } catch (...) {
+      fail(id, std::current_exception());
+    }
+  }
+  want_flush();
+}
+
+void client::fail(std::uint64_t id, const std::exception_ptr& why) noexcept {
+  const auto found = pending_.find(id);
+  pending entry = std::move(found->second);
+  pending_.erase(found);
+  answer came;
+  came.failure = why;
+  settle(std::move(entry), came);
 }
 
 void client::write_small(operation what, number object, std::optional<std::uint64_t> rest) {
@@ -118,7 +170,7 @@ void client::post(const request& what) noexcept {
   try {
     write_request(0, what);
     want_flush();
-  } catch (const std::exception&) {  // no memory: as if this process had died
+  } catch (...) {  // no memory: as if this process had died
   }
 }
 
@@ -127,25 +179,21 @@ void client::abandon(std::uint64_t id, undo take_back) noexcept {
   if (found == pending_.end()) return;
   found->second.waiter = nullptr;
   found->second.take_back = take_back;
-  if (state_ != state::open) {
-    std::erase(deferred_, id);
+  if (std::erase(deferred_, id) != 0) {
     pending_.erase(found);
     return;
   }
   try {
     write_small(operation::cancel, id, std::nullopt);
     want_flush();
-  } catch (const std::exception&) {
+  } catch (...) {
   }
 }
 
 void client::settle(pending entry, const answer& came) noexcept {
   if (entry.waiter != nullptr) return entry.waiter->settle(came);
   if (entry.take_back == nullptr || came.failure) return;
-  try {
-    entry.take_back(*entry.what, came.body);
-  } catch (const std::exception&) {  // the server writes what cannot be read: nothing to take back
-  }
+  take_back(entry.take_back, *entry.what, came.body, false);
 }
 
 void client::on_frame(std::span<const std::byte> frame) {
@@ -216,24 +264,11 @@ void client::greeted(std::span<const std::byte> frame) {
   }
   if (version != protocol_version) throw decode_error("a manager of another version");
   in.read(&instance_, sizeof instance_);
+  max_message_ = in.read_number();
   in.expect_end();
   state_ = state::open;
   ++epoch_;
-  for (const std::uint64_t id : std::exchange(deferred_, {})) {
-    const auto found = pending_.find(id);
-    if (found == pending_.end()) continue;
-    const request& what = *found->second.what;
-    if (!what.target() || what.target()->instance == instance_) {
-      write_request(id, what);
-      continue;
-    }
-    answer came;
-    came.failure =
-        std::make_exception_ptr(object_gone("brood: the manager of this object is another one now"));
-    pending entry = std::move(found->second);
-    pending_.erase(found);
-    settle(std::move(entry), came);
-  }
+  write_deferred();
   changed_.notify_all();
 }
 
@@ -277,6 +312,70 @@ task<> client::shut_down() {
 
 // --- objects ---
 
+/// An object that is asked for by its name.
+struct client::search final : pending_call {
+  search(client& asking, object_pointer lost) noexcept : owner(asking), object(std::move(lost)) {}
+  void settle(const answer& came) noexcept override {
+    const object_pointer kept = object;
+    client& asked = owner;
+    asked.searches_.remove_if([this](const search& each) { return &each == this; });
+    asked.found(kept, came);
+  }
+  client& owner;
+  object_pointer object;
+};
+
+void client::seek(const object_pointer& object) {
+  if (object->named_by == nullptr) {
+    throw object_gone("brood: the manager of this object is another one now, and the object had no name");
+  }
+  if (object->sought) return;
+  const std::uint64_t id = next_id_++;
+  write_request(id, *object->named_by);
+  search& begun = searches_.emplace_back(*this, object);
+  pending_.emplace(id, pending{object->named_by, &begun});
+  object->sought = true;
+  want_flush();
+}
+
+void client::found(const object_pointer& object, const answer& came) noexcept {
+  object->sought = false;
+  std::exception_ptr failure = came.failure;
+  number id = 0;
+  try {
+    detail::byte_reader in(came.body);
+    if (!failure) id = in.read_number();
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (failure) {
+    for (const std::uint64_t each : std::exchange(deferred_, {})) {
+      const auto entry = pending_.find(each);
+      if (entry != pending_.end() && entry->second.what->target() == object) {
+        fail(each, failure);
+      } else {
+        deferred_.push_back(each);
+      }
+    }
+    return;
+  }
+  forget(*object);
+  object->id = id;
+  object->instance = instance_;
+  object->epoch = epoch_;
+  object->grants = 1;
+  auto& place = references_[object->id];
+  if (place.expired()) place = object;
+  write_deferred();
+}
+
+void client::forget(const reference& object) noexcept {
+  const auto place = references_.find(object.id);
+  if (place == references_.end()) return;
+  const auto known = place->second.lock();
+  if (known == nullptr || known.get() == &object) references_.erase(place);
+}
+
 object_pointer client::known(std::uint64_t instance, number id, std::uint64_t type) {
   auto& place = references_[id];
   auto found = place.lock();
@@ -301,14 +400,13 @@ object_pointer client::granted(number id) {
 }
 
 void client::release(reference& object) noexcept {
-  const auto place = references_.find(object.id);
-  if (place != references_.end() && place->second.expired()) references_.erase(place);
+  forget(object);
   if (state_ != state::open || object.epoch != epoch_ || object.grants == 0) return;
   if (loop_ != runtime::current_or_null()) return;
   try {
     write_small(operation::release, object.id, object.grants);
     want_flush();
-  } catch (const std::exception&) {
+  } catch (...) {
   }
 }
 
@@ -319,7 +417,7 @@ void client::lend(reference& object) noexcept {
     write_small(operation::lend, object.id, std::nullopt);
     // Now, not at the end of the turn: the process may end with it, and its message is on its way.
     link_->flush();
-  } catch (const std::exception&) {
+  } catch (...) {
   }
 }
 

@@ -4,10 +4,12 @@
 //
 // Calls made while it connects wait in `deferred_`. When the connection is lost every pending call fails, and the next one
 // connects again. A hold on an object belongs to the connection, by its `epoch`: the first call on the object over a new
-// one attaches it anew, if it still exists.
+// one attaches it anew, if it still exists. If the manager is another one by then, an object that was made with a name is
+// asked for again by that name, and calls on it wait in `deferred_` meanwhile; others are gone.
 #pragma once
 
 #include <cstdint>
+#include <list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -58,6 +60,7 @@ class client final : public std::enable_shared_from_this<client>, private frame_
 
  private:
   enum class state : std::uint8_t { idle, connecting, greeting, open };
+  struct search;
   struct pending {
     std::shared_ptr<const request> what;
     pending_call* waiter;
@@ -78,6 +81,13 @@ class client final : public std::enable_shared_from_this<client>, private frame_
   void write_request(std::uint64_t id, const request& what);
   void write_small(operation what, number object, std::optional<std::uint64_t> rest);
   void hold(reference& object);
+  bool is_here(const request& what) const noexcept;
+  void require_sendable(const request& what) const;
+  void write_deferred();
+  void fail(std::uint64_t id, const std::exception_ptr& why) noexcept;
+  void seek(const object_pointer& object);
+  void found(const object_pointer& object, const answer& came) noexcept;
+  void forget(const reference& object) noexcept;
   void want_flush() noexcept;
   void lose(const std::exception_ptr& why) noexcept;
   void settle(pending entry, const answer& came) noexcept;
@@ -90,9 +100,11 @@ class client final : public std::enable_shared_from_this<client>, private frame_
   std::uint64_t attempt_ = 0;
   std::uint64_t epoch_ = 0;
   std::uint64_t instance_ = 0;
+  std::uint64_t max_message_ = 0;  // that the manager takes
   std::uint64_t next_id_ = 1;
   std::unordered_map<std::uint64_t, pending> pending_;
-  std::vector<std::uint64_t> deferred_;
+  std::vector<std::uint64_t> deferred_;  // of `pending_`: those that have not been written
+  std::list<search> searches_;
   std::unordered_map<number, std::weak_ptr<reference>> references_;
   detail::local_event changed_;
   std::exception_ptr refusal_;  // why the last attempt failed

@@ -2,6 +2,8 @@
 
 #include <unordered_map>
 
+#include "brood/manager/detail/class_entry.hpp"
+#include "brood/manager/error.hpp"
 #include "manager/outcome_error.hpp"
 
 namespace brood::remote {
@@ -54,6 +56,17 @@ const registration* registration::find(what kind, std::uint64_t key) {
         "namespaces of two files); give them names by brood::registered_class and the like");
   }
   return place->second.entry;
+}
+
+void put_constructor(request& what, const named_constructor* newest, std::span<const given_argument> given) {
+  for (const bool exactly : {true, false}) {
+    for (const named_constructor* c = newest; c != nullptr; c = c->next) {
+      if (c->put(c->name, what, given, exactly)) return;
+    }
+  }
+  throw call_refused(
+      "brood: none of the constructors that brood::registered_class names for this class takes these "
+      "arguments");
 }
 
 std::span<const std::byte> argument_reader::take() {

@@ -36,7 +36,7 @@ void put_encoded(bytes& out, std::span<const std::byte> data, const std::vector<
 }
 
 request::request(std::shared_ptr<client> home, kind what, std::uint64_t type, std::string_view name)
-    : home_(std::move(home)) {
+    : home_(std::move(home)), has_name_(!name.empty()) {
   body_.push_back(static_cast<std::byte>(operation::create));
   body_.push_back(static_cast<std::byte>(what));
   put_fixed(body_, type);
@@ -45,6 +45,17 @@ request::request(std::shared_ptr<client> home, kind what, std::uint64_t type, st
 
 request::request(std::shared_ptr<client> home, operation what) : home_(std::move(home)) {
   body_.push_back(static_cast<std::byte>(what));
+}
+
+void request::keep(const std::vector<object_pointer>& objects) {
+  for (const object_pointer& o : objects) {
+    if (instance_ != 0 && instance_ != o->instance) {
+      throw object_gone(
+          "brood: a value names objects of a manager that has gone and of the one that came after it");
+    }
+    instance_ = o->instance;
+    kept_.push_back(o);
+  }
 }
 
 std::uint64_t submit(std::shared_ptr<const request> what, pending_call& waiter) {
@@ -58,12 +69,24 @@ void abandon(const request& what, std::uint64_t id, undo take_back) noexcept {
   what.home()->abandon(id, take_back);
 }
 
+void take_back(undo how, const request& asked, std::span<const std::byte> body, bool again) noexcept {
+  try {
+    answer_reader from(asked, body, again);
+    how(from);
+  } catch (...) {  // whoever put it cannot expect more of what its own type does not read
+  }
+}
+
+object_pointer answer_reader::take_object() {
+  const number id = in_.read_number();
+  return again_ ? home()->known(home()->instance(), id, 0) : home()->granted(id);
+}
+
 answer_reader::held_value answer_reader::take_value() {
   held_value result;
   const std::uint64_t header = in_.read_number();
   if ((header & 1) != 0) {
-    for (std::size_t left = size(); left > 0; --left)
-      result.objects.push_back(home()->granted(in_.read_number()));
+    for (std::size_t left = size(); left > 0; --left) result.objects.push_back(take_object());
   }
   const std::uint64_t data = header >> 1;
   if (data > in_.remaining()) throw decode_error("a value of more bytes than there are");
@@ -72,8 +95,9 @@ answer_reader::held_value answer_reader::take_value() {
 }
 
 object_pointer answer_reader::object(std::uint64_t type) {
-  auto made = home()->granted(in_.read_number());
+  auto made = take_object();
   made->type = type;
+  if (asked_.has_name()) made->named_by = asked_.shared_from_this();
   return made;
 }
 

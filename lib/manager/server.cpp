@@ -39,6 +39,7 @@ namespace {
 
 space::limits bounds_of(const server_settings& settings) {
   space::limits result;
+  result.max_message = settings.max_message;
   result.max_outstanding = static_cast<std::size_t>(settings.max_outstanding);
   return result;
 }

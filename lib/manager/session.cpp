@@ -134,6 +134,7 @@ void session::greet() {
   out().resize(start + detail::frame_header_size);
   out().push_back(static_cast<std::byte>(protocol_version));
   put_fixed(out(), space_.instance());
+  put_count(out(), space_.bounds().max_message);
   finish_frame(out(), start);
 }
 

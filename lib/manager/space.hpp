@@ -20,7 +20,8 @@ class client;
 class space {
  public:
   struct limits {
-    std::size_t max_outstanding = 16'384;  // parked calls of one client
+    std::size_t max_outstanding = 16'384;                 // parked calls of one client
+    std::uint64_t max_message = std::uint64_t{64} << 20;  // of a client, in bytes; the link sees to it
     std::chrono::nanoseconds loan = std::chrono::seconds(60);
   };
 

@@ -138,7 +138,8 @@ void user_object::forget(session& who) {
 
 object* make_user_object(space& where, std::uint64_t type, call& c) {
   const std::uint64_t constructor = c.fixed();
-  const registration& its_class = registered(registration::what::user_class, constructor, "class");
+  const registration& its_class = registered(registration::what::user_class, constructor,
+                                             "class with a constructor from arguments of these types");
   argument_reader arguments(where.home, c.in);
   object* made = new user_object(where, type, its_class, its_class.make(arguments));
   lend(where, arguments);

@@ -76,7 +76,8 @@ TEST_CASE("an unrelated program shares the objects, over every kind of address")
                    .spawn();
       co_await tell_key(p, key);
       const std::string said = co_await p.stdout_().read_all();
-      CHECK(said == "visitor 1\n");
+      // Nothing in this program reads the stream.
+      CHECK(said == "visitor 1\npeer was here\n");
       const int sum = co_await q.get();
       CHECK(sum == 42);
       co_await p.join();
@@ -177,11 +178,11 @@ TEST_CASE(
     co_await m.shutdown();                  // reaps it
 
     auto next = co_await manager::start().at(f.at("socket")).key(key);
-    const std::string old_object = co_await error_of(q.size());
+    const std::string old_object = co_await error_of(l.locked());  // it had no name
     CHECK(old_object == "brood::object_gone");
-    auto again = co_await m.queue<int>(0, "numbers");  // by the old handle: it has connected again
+    auto again = co_await m.queue<int>(0, "numbers");
     co_await again.put(1);
-    const std::size_t size = co_await again.size();
+    const std::size_t size = co_await q.size();  // by the old handle
     CHECK(size == 1);
     co_await next.shutdown();
   });

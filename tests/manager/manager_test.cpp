@@ -12,6 +12,7 @@
 #include "brood/coroutine/sleep.hpp"
 #include "brood/coroutine/when_all.hpp"
 #include "brood/coroutine/with_timeout.hpp"
+#include "brood/managed_pool.hpp"
 #include "brood/process/current.hpp"
 #include "brood/process/spawn.hpp"
 #include "brood/runtime/stream.hpp"

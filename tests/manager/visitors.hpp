@@ -13,6 +13,9 @@ class visitors {
     return static_cast<int>(names_.size());
   }
   std::vector<std::string> names() const { return names_; }
+  brood::generator<std::string> walk() const {
+    for (const std::string& name : names_) co_yield name;
+  }
 
  private:
   std::vector<std::string> names_;
@@ -20,3 +23,4 @@ class visitors {
 
 inline const brood::registered_class<visitors> visitors_name("test.visitors");
 inline const brood::registered_method<visitors, &visitors::came> came_name("test.visitors.came");
+inline const brood::registered_method<visitors, &visitors::walk> walk_name("test.visitors.walk");

@@ -52,9 +52,8 @@ class condition : public remote::proxy_of<condition> {
   };
 
   /// Of the lock, which nobody has taken over from the answer.
-  static void release(const remote::request& asked, std::span<const std::byte> body) {
-    remote::answer_reader from(asked, body);
-    remote::request back(asked.target(), method::release);
+  static void release(remote::answer_reader& from) {
+    remote::request back(from.target(), method::release);
     back.count(to_regained()(from).id);
     remote::post(back);
   }

@@ -10,7 +10,7 @@
 
 #include "brood/coroutine/generator.hpp"
 #include "brood/manager/detail/proxy.hpp"
-#include "brood/manager/detail/registry.hpp"
+#include "brood/manager/detail/update_entry.hpp"
 
 namespace brood::remote {
 

@@ -13,13 +13,14 @@ class BROOD_API disconnected : public error {
   using error::error;
 };
 
-/// The object exists no more: nobody held a reference, or the manager is another one than it was.
+/// The object exists no more: nobody held a reference, or the manager is another one than it was and it had no name.
 class BROOD_API object_gone : public error {
  public:
   using error::error;
 };
 
-/// The manager does not do that: a class or method it does not know, an object of another type, too many calls.
+/// The manager does not do that: a class or method it does not know, an object of another type, too many calls, a request
+/// that is too long.
 class BROOD_API call_refused : public error {
  public:
   using error::error;

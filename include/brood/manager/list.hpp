@@ -12,7 +12,7 @@
 #include "brood/coroutine/generator.hpp"
 #include "brood/coroutine/task.hpp"
 #include "brood/manager/detail/proxy.hpp"
-#include "brood/manager/detail/registry.hpp"
+#include "brood/manager/detail/update_entry.hpp"
 
 namespace brood::remote {
 

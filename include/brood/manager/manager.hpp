@@ -3,12 +3,13 @@
 
 #include <sys/types.h>
 
-#include <chrono>
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -25,21 +26,19 @@
 #include "brood/manager/lock.hpp"
 #include "brood/manager/name_space.hpp"
 #include "brood/manager/object.hpp"
-#include "brood/manager/pool.hpp"
 #include "brood/manager/queue.hpp"
 #include "brood/manager/semaphore.hpp"
 #include "brood/manager/set.hpp"
+#include "brood/manager/start.hpp"
 #include "brood/manager/value.hpp"
 #include "brood/process/detail/function_entry.hpp"
 
 namespace brood {
 
-class manager;
-class start_manager;
-class connect_manager;
-
+namespace managed {
+class pool;
+}
 namespace remote {
-struct server_settings;
 struct running_server;
 
 /// Reads the handle of a new object out of an answer.
@@ -53,7 +52,8 @@ struct to_proxy {
 /// family, with its key. Requests of all coroutines share one connection of this process, without waiting for each other.
 /// A connection that is lost fails the calls under way with `disconnected`; the next call connects again. What this
 /// process held there, its locks, permits, waiting calls and references, is gone then; an object that others or a name
-/// keep is found again, otherwise calls on it throw `object_gone`.
+/// keep is found again, otherwise calls on it throw `object_gone`. Where another manager serves at the address by then, a
+/// handle that was got by a name asks for it again, and makes the object anew if there is none.
 /// Lifetime: the server ends by `shutdown`, or with the process that started it. Thread: the loop's.
 class BROOD_API manager {
  public:
@@ -143,10 +143,11 @@ class BROOD_API manager {
     what.count(parties);
     return remote_call(std::move(what), remote::to_proxy<managed::barrier>());
   }
-  /// Workers in the server's process, which has to be of this program. Throws `remote_error`,
-  /// `std::invalid_argument`, for less than one.
-  task<managed::pool> pool(int workers, std::string_view name = {}) const {
-    return opened(made_as<managed::pool, remote::shared_pool>(name, workers));
+  /// `task<managed::pool>`, with `brood/managed_pool.hpp`: workers in the server's process, which has to be of this
+  /// program. Throws `remote_error`, `std::invalid_argument`, for less than one.
+  template <class Pool = managed::pool>
+  task<Pool> pool(int workers, std::string_view name = {}) const {
+    return Pool::open(made_as<Pool, typename Pool::shared>(name, workers));
   }
   /// An object of a class of the program's own, made in the server from copies of `arguments`.
   template <class T, class... A>
@@ -194,14 +195,18 @@ class BROOD_API manager {
                   "brood: the class has no such constructor");
     remote::request what(home(), remote::kind::user, managed::object<T>::type(), name);
     static_cast<void>(&entry::node);
-    what.fixed(entry::name_for(managed::object<T>::type()));
-    (what.value<remote::traveller<A>>(remote::traveller<A>(std::forward<A>(arguments))), ...);
+    const std::tuple<remote::traveller<A>...> given(std::forward<A>(arguments)...);
+    std::apply(
+        [&](const auto&... each) {
+          if (const auto* named = remote::class_identity<T>::constructors) {
+            const std::array<remote::given_argument, sizeof...(A)> all{remote::given_argument(each)...};
+            return remote::put_constructor(what, named, all);
+          }
+          what.fixed(entry::name_for(managed::object<T>::type()));
+          (what.value(each), ...);
+        },
+        given);
     return {std::move(what), {}};
-  }
-  static task<managed::pool> opened(remote_call<remote::to_proxy<managed::pool>> making) {
-    const managed::pool made = co_await std::move(making);
-    co_await made.call<&remote::shared_pool::open>();
-    co_return made;
   }
   template <class Proxy, class Values>
   remote_call<remote::to_proxy<Proxy>> sequence(const Values& first, std::string_view name) const {
@@ -231,74 +236,12 @@ class BROOD_API manager {
   std::shared_ptr<remote::running_server> server_;
 };
 
-/// What `manager::start` gives. Throws `std::system_error` if the address is taken, `std::invalid_argument` for a remote
-/// one without `allow_remote`; from a child as `remote_error` of that type.
-class [[nodiscard("nothing is started until this is awaited")]] BROOD_API start_manager {
- public:
-  start_manager();
-  start_manager(start_manager&&) noexcept;
-  ~start_manager();
-
-  /// Default: an abstract Unix name of 128 random bits, which leaves nothing behind, whoever is killed, and takes no
-  /// client of another user but root. `address()` is a file in a new folder that only this user can enter.
-  start_manager&& at(const brood::address& where) &&;
-  /// Default: the family's.
-  start_manager&& key(const brood::authkey& key) &&;
-  /// In this process, on this loop, instead of in a child.
-  start_manager&& in_this_process() &&;
-  /// Lets other machines connect to a TCP address. What is sent is authenticated at the beginning, and not encrypted.
-  start_manager&& allow_remote() &&;
-  /// Bytes of a request; a longer one ends its connection. Default 64 MiB.
-  start_manager&& max_message(std::uint64_t limit) &&;
-  /// Clients at a time; more are refused. Default 4096.
-  start_manager&& max_connections(std::size_t count) &&;
-  /// Calls of one client that wait; more are refused. Default 16,384.
-  start_manager&& max_outstanding(std::size_t count) &&;
-  /// How long a client may take to authenticate itself, and how many may do so at a time; as `listener::options`.
-  start_manager&& patience(std::chrono::nanoseconds limit) &&;
-  start_manager&& max_unauthenticated(std::size_t count) &&;
-  /// Runs a function in the server's process before it serves.
-  template <auto Function, class... A>
-  start_manager&& initializer(A&&... arguments) && {
-    detail::require_safe_temporary<A...>();
-    using target = detail::child_function<Function>;
-    initialize(detail::token_of(&target::run), target::encode_arguments(std::forward<A>(arguments)...));
-    return std::move(*this);
-  }
-
-  auto operator co_await() && { return detail::owned_task<manager>(started(std::move(settings_), here_)); }
-
- private:
-  void initialize(detail::function_token function, bytes arguments);
-  static task<manager> started(std::shared_ptr<remote::server_settings> settings, bool here);
-
-  std::shared_ptr<remote::server_settings> settings_;
-  bool here_ = false;
-};
-
-/// What `manager::connect` gives. Throws `authentication_error` if either side does not know the key, `disconnected` if
-/// nobody answers there, `call_refused` if the manager takes no more clients, `timed_out`.
-class [[nodiscard("nothing is connected until this is awaited")]] BROOD_API connect_manager {
- public:
-  connect_manager(brood::address where, brood::authkey key) : where_(std::move(where)), key_(key) {}
-  /// Default 10 seconds.
-  connect_manager&& deadline(std::chrono::nanoseconds limit) && {
-    deadline_ = limit;
-    return std::move(*this);
-  }
-
-  auto operator co_await() && {
-    return detail::owned_task<manager>(connected(std::move(where_), key_, deadline_));
-  }
-
- private:
-  static task<manager> connected(brood::address where, brood::authkey key, std::chrono::nanoseconds deadline);
-
-  brood::address where_;
-  brood::authkey key_;
-  std::chrono::nanoseconds deadline_ = std::chrono::seconds(10);
-};
-
+inline detail::owned_task<manager> start_manager::operator co_await() && {
+  return detail::owned_task<manager>(started(std::move(settings_), here_));
+}
+inline detail::owned_task<manager> connect_manager::operator co_await() && {
+  return detail::owned_task<manager>(connected(std::move(where_), key_, deadline_));
+}
 inline start_manager manager::start() { return {}; }
 inline connect_manager manager::connect(brood::address where, brood::authkey key) {
   return {std::move(where), key};

@@ -7,7 +7,7 @@
 
 #include "brood/coroutine/error.hpp"
 #include "brood/manager/detail/proxy.hpp"
-#include "brood/manager/detail/registry.hpp"
+#include "brood/manager/detail/update_entry.hpp"
 
 namespace brood::remote {
 

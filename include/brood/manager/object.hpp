@@ -3,8 +3,8 @@
 
 #include <utility>
 
+#include "brood/manager/detail/method_entry.hpp"
 #include "brood/manager/detail/proxy.hpp"
-#include "brood/manager/detail/registry.hpp"
 #include "brood/manager/detail/stream.hpp"
 
 namespace brood::managed {
@@ -60,7 +60,9 @@ class object : public remote::proxy_of<object<T>> {
 namespace brood {
 
 /// Names for what is shared with programs that are not built from the same declarations, in both of them, with static
-/// storage: `const brood::registered_class<counter, int> counter_name("counter");` for the constructor from an int.
+/// storage: `const brood::registered_class<counter, int> counter_name("counter");` for the constructor from an int. `make`
+/// finds the named constructor that takes its arguments; a number may be of another type than the constructor's, if that can
+/// hold it.
 template <class T, class... A>
 class registered_class {
  public:
@@ -70,10 +72,15 @@ class registered_class {
                &remote::class_identity<T>::here) {
     remote::class_identity<T>::given_name = remote::hash_name(name);
     remote::constructor_entry<T, A...>::fill(entry_);
+    arguments_ = {entry_.key, &remote::named_constructor::put_as<A...>,
+                  std::exchange(remote::class_identity<T>::constructors, &arguments_)};
   }
+  registered_class(const registered_class&) = delete;
+  registered_class& operator=(const registered_class&) = delete;
 
  private:
   remote::registration entry_;
+  remote::named_constructor arguments_;
 };
 
 /// `const brood::registered_method<counter, &counter::add> add_name("counter.add");`

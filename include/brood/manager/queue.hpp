@@ -133,21 +133,19 @@ class queue : public remote::proxy_of<queue<T>> {
     bool operator()(remote::answer_reader& from) const { return from.count() == 0; }
   };
 
-  static void put_back(const remote::request& asked, std::span<const std::byte> body) {
-    remote::answer_reader from(asked, body);
-    if (from.flag()) return_items(asked, from, 1);
+  static void put_back(remote::answer_reader& from) {
+    if (from.flag()) return_items(from, 1);
   }
-  static void put_many_back(const remote::request& asked, std::span<const std::byte> body) {
-    remote::answer_reader from(asked, body);
+  static void put_many_back(remote::answer_reader& from) {
     if (!from.flag()) return;
     const std::size_t count = from.size();
-    return_items(asked, from, count);
+    return_items(from, count);
   }
-  static void return_items(const remote::request& asked, remote::answer_reader& from, std::size_t count) {
+  static void return_items(remote::answer_reader& from, std::size_t count) {
     std::vector<T> items;
     for (std::size_t i = 0; i < count; ++i) items.push_back(from.value<T>());
     for (; !items.empty(); items.pop_back()) {
-      remote::request back(asked.target(), method::put_back);
+      remote::request back(from.target(), method::put_back);
       back.value(items.back());
       remote::post(back);
     }

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "brood/manager/detail/proxy.hpp"
-#include "brood/manager/detail/registry.hpp"
+#include "brood/manager/detail/update_entry.hpp"
 
 namespace brood::managed {
 

@@ -19,6 +19,8 @@ brood::task<> visit(std::string where, std::string key) {
   auto v = co_await m.make_named<visitors>("visitors");
   const int count = co_await v.call<&visitors::came>(std::string("peer"));
   fmt::print("visitor {}\n", count);
+  auto names = v.each<&visitors::walk>();
+  while (auto name = co_await names.next()) fmt::print("{} was here\n", *name);
 }
 
 }  // namespace

@@ -64,8 +64,7 @@ struct to_optional_guard {
 
 /// Undoes a call whose result nobody took.
 template <class Finish>
-void give_back(const request& asked, std::span<const std::byte> body) {
-  answer_reader from(asked, body);
+void give_back(answer_reader& from) {
   static_cast<void>(Finish()(from));
 }
 

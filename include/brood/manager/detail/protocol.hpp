@@ -2,7 +2,7 @@
 // message is a frame (channel/framing.hpp: 8 bytes of length) of at most `max_message` bytes; many go in one
 // write.
 //
-//   server ── hello    version instance                           once, at the beginning
+//   server ── hello    version instance max_message               once, at the beginning
 //   client ── request  id operation ...                           any number, without waiting for answers
 //   server ── answer   id outcome ...                             one for each request whose id is not 0
 //
@@ -42,7 +42,7 @@
 
 namespace brood::remote {
 
-inline constexpr std::uint8_t protocol_version = 1;
+inline constexpr std::uint8_t protocol_version = 2;
 
 using number = std::uint64_t;  // of an object
 

@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "brood/coroutine/generator.hpp"
+#include "brood/manager/detail/method_entry.hpp"
 #include "brood/manager/detail/proxy.hpp"
-#include "brood/manager/detail/registry.hpp"
 
 namespace brood::remote {
 
@@ -57,6 +57,8 @@ void stream<R>::begin(bytes& out, argument_reader& in, generator<R> values) {
     r.destroy = [](void* object) noexcept { delete static_cast<stream*>(object); };
     return r;
   }();
+  // A client will ask for its values, also of a server whose program reads no stream itself.
+  static_cast<void>(&method_entry<stream, &stream::next>::node);
   const number made = in.keep(its_class, new stream(std::move(values)), stream_proxy<R>::type());
   const home_scope scope(in.home().get());
   put_value(out, in.home().get(), stream_proxy<R>(arrive_home(made, stream_proxy<R>::type())));

@@ -1,4 +1,5 @@
-// managed::pool: workers of a manager's server, for any of its clients.
+// managed::pool: workers of a manager's server, for any of its clients. Pool and manager do not know each other; this
+// stands above both.
 #pragma once
 
 #include <optional>
@@ -7,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "brood/manager/object.hpp"
+#include "brood/manager/manager.hpp"
 #include "brood/pool/pool.hpp"
 #include "brood/runtime/detail/local_event.hpp"
 
@@ -20,7 +21,8 @@ class shared_pool {
     if (workers < 1) throw std::invalid_argument("brood::pool: a pool has at least one worker");
   }
 
-  /// Whoever comes first opens it; one that is cancelled meanwhile leaves that to the next.
+  /// Whoever comes first opens it; one that is cancelled meanwhile leaves that to the next. Each call asks: one that finds
+  /// it by its name in a manager that has come back finds it new.
   task<> open() {
     while (!pool_) {
       if (opening_) {
@@ -39,27 +41,35 @@ class shared_pool {
 
   template <auto F, class... A>
   task<result<F>> apply(A... arguments) {
-    co_return co_await pool_.value().template apply<F>(std::move(arguments)...);
+    co_await open();
+    co_return co_await pool_->template apply<F>(std::move(arguments)...);
   }
   template <auto F, class T>
   task<results<F>> map(std::vector<T> items) {
-    co_return co_await pool_.value().template map<F>(items);
+    co_await open();
+    co_return co_await pool_->template map<F>(items);
   }
   template <auto F, class T>
   task<results<F>> starmap(std::vector<T> items) {
-    co_return co_await pool_.value().template starmap<F>(items);
+    co_await open();
+    co_return co_await pool_->template starmap<F>(items);
   }
   template <auto F, class T>
   generator<result<F>> imap(std::vector<T> items) {
-    auto stream = pool_.value().template imap<F>(std::move(items));
+    co_await open();
+    auto stream = pool_->template imap<F>(std::move(items));
     for (;;) {
       auto one = co_await stream.next();
       if (!one) co_return;
       co_yield std::move(*one);
     }
   }
-  task<> close() { return pool_.value().close(); }
-  void terminate() { pool_.value().terminate(); }
+  task<> close() {
+    if (pool_) co_await pool_->close();
+  }
+  void terminate() {
+    if (pool_) pool_->terminate();
+  }
 
  private:
   struct opening {
@@ -85,9 +95,8 @@ namespace brood::managed {
 /// shares them; a client that dies gives up what it has asked for. Errors arrive as `remote_error`, also
 /// `child_died`.
 class pool : public object<remote::shared_pool> {
-  using shared = remote::shared_pool;
-
  public:
+  using shared = remote::shared_pool;
   using object::object;
 
   /// `R` of a call of `F` with copies of `arguments`.
@@ -113,6 +122,14 @@ class pool : public object<remote::shared_pool> {
   /// As `brood::pool`'s.
   auto close() const { return call<&shared::close>(); }
   auto terminate() const { return call<&shared::terminate>(); }
+
+ private:
+  friend class brood::manager;
+  static task<pool> open(remote_call<remote::to_proxy<pool>> making) {
+    const pool made = co_await std::move(making);
+    co_await made.call<&shared::open>();
+    co_return made;
+  }
 };
 
 }  // namespace brood::managed
