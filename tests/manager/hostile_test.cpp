@@ -160,7 +160,8 @@ TEST_CASE("an authenticated client that sends nonsense is dropped, alone") {
   run_clean([]() -> task<> {
     auto m = co_await manager::start().key(key).max_message(1 << 20);
     auto d = co_await m.dict<int, int>();
-    for (const std::uint64_t size : {std::uint64_t{1} << 40, std::uint64_t{0}, std::uint64_t{3}}) {
+    const std::uint64_t too_large = (std::uint64_t{1} << 20) + 1;
+    for (const std::uint64_t size : {std::uint64_t{1} << 40, too_large, std::uint64_t{0}, std::uint64_t{3}}) {
       auto socket = co_await brood::detail::authenticated_socket(m.address(), key, 10s);
       brood::bytes nonsense;
       const auto header = brood::detail::frame_header(size);
@@ -170,10 +171,6 @@ TEST_CASE("an authenticated client that sends nonsense is dropped, alone") {
       co_await read_to_end(socket.get());
       co_await d.set(1, 1);
     }
-    auto texts = co_await m.dict<int, std::string>();
-    const std::string too_large(2 << 20, 'x');
-    const std::string dropped = co_await error_of(texts.set(1, too_large));
-    CHECK(dropped == "brood::disconnected");
     co_await m.shutdown();
   });
 }
