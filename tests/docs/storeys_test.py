@@ -11,7 +11,7 @@ SOURCE = pathlib.Path(sys.argv[1])
 
 # Those of one line do not know of each other.
 STOREYS = [["system"], ["coroutine"], ["runtime"], ["traces", "arena"], ["channel"], ["sync"], ["process"],
-           ["pool", "manager"]]
+           ["pool", "manager"], ["cluster"]]
 HEIGHT = {name: height for height, names in enumerate(STOREYS) for name in names}
 # To be mended.
 KNOWN = {("include/brood/manager/pool.hpp", "include/brood/pool/pool.hpp")}
