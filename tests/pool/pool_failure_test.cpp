@@ -73,7 +73,8 @@ TEST_CASE("a killed worker's task fails with child_died, and the next call works
         CHECK(e.status().signal == number);
         CHECK_THAT(std::string(e.what()), contains_text("-worker-1"));
       }
-      CHECK(co_await pool.apply<square>(3) == 9);
+      const auto square_result = co_await pool.apply<square>(3);
+      CHECK(square_result == 9);
     }
     CHECK(pool.stats().workers_died == 3);
     co_await pool.close();
@@ -92,7 +93,8 @@ TEST_CASE("a task that ends its worker by exit is lost, not done") {
         CHECK(e.status().exitcode == code);
       }
     }
-    CHECK(co_await pool.apply<square>(3) == 9);
+    const auto square_result = co_await pool.apply<square>(3);
+    CHECK(square_result == 9);
     co_await pool.close();
   });
 }
@@ -118,7 +120,9 @@ TEST_CASE("a worker's death costs the item it was at, and no other of its chunk"
       }
       const auto words = co_await pool.map<word_but_seven>(numbers(20)).chunk(chunk).collect();
       for (int i = 0; i < 20; ++i) CHECK(words[static_cast<std::size_t>(i)].has_value() == (i != 7));
-      CHECK(co_await throws<brood::child_died>(pool.map<die_at_seven>(numbers(20)).chunk(chunk)));
+      const auto threw_child_died =
+          co_await throws<brood::child_died>(pool.map<die_at_seven>(numbers(20)).chunk(chunk));
+      CHECK(threw_child_died);
     }
     co_await pool.close();
   });
@@ -157,14 +161,18 @@ TEST_CASE("retries try the lost item again, so often and no more") {
       return all;
     };
     for (int i = 0; i < 3; ++i) co_await deaths.put(i);
-    CHECK(co_await pool.starmap<die_while_there_are>(calls(10)).chunk(4).retries(3) == squares(10));
+    const auto die_results = co_await pool.starmap<die_while_there_are>(calls(10)).chunk(4).retries(3);
+    CHECK(die_results == squares(10));
     CHECK(pool.stats().items_retried == 3);
     for (int i = 0; i < 3; ++i) co_await deaths.put(i);
-    CHECK(co_await throws<brood::child_died>(pool.apply<die_while_there_are>(deaths, 1).retries(2)));
+    const auto threw_child_died =
+        co_await throws<brood::child_died>(pool.apply<die_while_there_are>(deaths, 1).retries(2));
+    CHECK(threw_child_died);
     CHECK(deaths.empty());
     co_await deaths.put(1);
     auto f = pool.submit<die_while_there_are>(deaths, 4).retries(1);
-    CHECK(co_await f == 16);
+    const auto f_result = co_await f;
+    CHECK(f_result == 16);
     co_await pool.close();
   });
 }
@@ -239,9 +247,11 @@ TEST_CASE("a thousand idle workers are killed at random, and the pool serves on"
     while (killed < deaths) {
       const auto pids = pool.worker_pids();
       if (!pids.empty() && kill(pids[random() % pids.size()], SIGKILL) == 0) ++killed;
-      CHECK(co_await pool.apply<square>(killed).retries(1000) == square(killed));
+      const auto square_result = co_await pool.apply<square>(killed).retries(1000);
+      CHECK(square_result == square(killed));
     }
-    CHECK(co_await pool.map<square>(numbers(1000)).retries(10) == squares(1000));
+    const auto square_results = co_await pool.map<square>(numbers(1000)).retries(10);
+    CHECK(square_results == squares(1000));
     co_await pool.close();
   });
 }
@@ -260,7 +270,8 @@ TEST_CASE("a task beyond its deadline is killed with its whole process tree, and
       CHECK_THAT(std::string(e.what()), contains_text("deadline"));
     }
     CHECK(brood::clock::now() - begin >= 300ms);
-    CHECK(co_await pool.apply<square>(3) == 9);
+    const auto square_result = co_await pool.apply<square>(3);
+    CHECK(square_result == 9);
     const auto all = co_await pids.get_many(3);
     REQUIRE(all.size() == 3);
     for (const int pid : all) {
@@ -287,8 +298,10 @@ TEST_CASE("a deadline is that of each item, whatever the chunk, and hits nothing
     }
     CHECK(pool.stats().deadlines_passed == 2);
     auto f = pool.submit<wait_for_ever>(1).deadline(50ms);
-    CHECK(co_await throws<brood::child_died>(f));
-    CHECK(co_await pool.map<square>(numbers(2000)).chunk(1).deadline(10s) == squares(2000));
+    const auto threw_child_died = co_await throws<brood::child_died>(f);
+    CHECK(threw_child_died);
+    const auto square_results = co_await pool.map<square>(numbers(2000)).chunk(1).deadline(10s);
+    CHECK(square_results == squares(2000));
     CHECK(pool.stats().workers_died == 3);
     co_await pool.close();
   });
@@ -302,7 +315,10 @@ TEST_CASE("ten thousand queued sleeps: terminate returns at once, and the worker
     co_await brood::sleep_for(5ms);
     const auto begin = brood::clock::now();
     pool.terminate();
-    for (auto& each : all) CHECK(co_await throws<brood::closed>(each));
+    for (auto& each : all) {
+      const auto threw_closed = co_await throws<brood::closed>(each);
+      CHECK(threw_closed);
+    }
     co_await pool.join();
     CHECK(brood::clock::now() - begin < 5s);
     CHECK(brood::active_children().empty());
@@ -315,11 +331,13 @@ TEST_CASE("a pool that is dropped without close leaves no worker behind") {
     std::optional<brood::future<void>> hanging;
     {
       auto pool = co_await brood::pool::open(3);
-      CHECK(co_await pool.apply<square>(3) == 9);
+      const auto square_result = co_await pool.apply<square>(3);
+      CHECK(square_result == 9);
       hanging = pool.submit<wait_for_ever>(1);
       co_await brood::sleep_for(5ms);
     }
-    CHECK(co_await throws<brood::closed>(*hanging));
+    const auto threw_closed = co_await throws<brood::closed>(*hanging);
+    CHECK(threw_closed);
     CHECK_FALSE(hanging->cancel());
     while (!brood::active_children().empty()) co_await brood::sleep_for(1ms);
   });
@@ -347,7 +365,8 @@ TEST_CASE("a worker that is stopped holds up its own tasks only") {
     auto pool = co_await brood::pool::open(2);
     const int stopped = pool.worker_pids()[0];
     kill(stopped, SIGSTOP);
-    CHECK(co_await pool.map<square>(numbers(1000)).chunk(1).deadline(10s) == squares(1000));
+    const auto square_results = co_await pool.map<square>(numbers(1000)).chunk(1).deadline(10s);
+    CHECK(square_results == squares(1000));
     kill(stopped, SIGCONT);
     co_await pool.close();
   });

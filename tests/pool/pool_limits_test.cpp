@@ -25,8 +25,10 @@ TEST_CASE("a thousand workers") {
     const int workers = many(1000);
     auto pool = co_await brood::pool::open(workers);
     CHECK(pool.stats().workers == static_cast<std::uint32_t>(workers));
-    CHECK(co_await pool.map<square>(numbers(20'000)).chunk(1) == squares(20'000));
-    CHECK(co_await pool.map<square>(numbers(20'000)) == squares(20'000));
+    const auto square_results = co_await pool.map<square>(numbers(20'000)).chunk(1);
+    CHECK(square_results == squares(20'000));
+    const auto second_square_results = co_await pool.map<square>(numbers(20'000));
+    CHECK(second_square_results == squares(20'000));
     co_await pool.close();
   });
 }
@@ -76,7 +78,8 @@ TEST_CASE("an argument and a result of 100 MiB") {
     CHECK(result.size() == size);
     CHECK(result.front() == 'b');
     CHECK(result.back() == 'b');
-    CHECK(co_await pool.apply<count_bytes>(result) == size);
+    const auto count_bytes_result = co_await pool.apply<count_bytes>(result);
+    CHECK(count_bytes_result == size);
     co_await pool.close();
   });
 }
@@ -99,7 +102,8 @@ TEST_CASE("a pool in a worker of a pool") {
     auto pool = co_await brood::pool::open(2);
     const std::vector<int> counts(3, 4);
     const std::vector<int> expected(3, 0 + 1 + 4 + 9);
-    CHECK(co_await pool.map<sum_in_a_pool_of_its_own>(counts) == expected);
+    const auto sum_in_a_pool_of_its_own_results = co_await pool.map<sum_in_a_pool_of_its_own>(counts);
+    CHECK(sum_in_a_pool_of_its_own_results == expected);
     co_await pool.close();
   });
 }

@@ -83,10 +83,12 @@ TEST_CASE("imap keeps the order of the items") {
     auto pool = co_await brood::pool::open(3);
     for (const std::uint64_t chunk : {1u, 7u}) {
       auto stream = pool.imap<square_in_a_moment>(numbers(1000)).chunk(chunk);
-      CHECK(co_await all_of(stream) == squares(1000));
+      const auto all_of_stream = co_await all_of(stream);
+      CHECK(all_of_stream == squares(1000));
     }
     brood::generator<int> plain = pool.imap<square>(std::views::iota(0, 10));
-    CHECK(co_await all_of(plain) == squares(10));
+    const auto all_of_plain = co_await all_of(plain);
+    CHECK(all_of_plain == squares(10));
     co_await pool.close();
   });
 }
@@ -101,8 +103,10 @@ TEST_CASE("imap_unordered gives every result once, a slow one later") {
       CHECK(all == squares(1000));
     }
     auto stream = pool.imap_unordered<square_in_a_moment>(numbers(100));
-    CHECK(*co_await stream.next() != 0);
-    CHECK((co_await all_of(stream)).size() == 99);
+    const auto item = co_await stream.next();
+    CHECK(*item != 0);
+    const auto all_of_stream = co_await all_of(stream);
+    CHECK(all_of_stream.size() == 99);
     co_await pool.close();
   });
 }
@@ -135,12 +139,16 @@ TEST_CASE("a range of a thousand million items is asked only as far as its windo
     }
     const auto blocks = brood::family_memory::get().statistics().bytes_used;
     const long before = resident_kib();
-    for (int i = 2000; i < 300'000; ++i) REQUIRE(co_await stream.next() == square(i));
+    for (int i = 2000; i < 300'000; ++i) {
+      const auto item = co_await stream.next();
+      REQUIRE(item == square(i));
+    }
     CHECK(brood::family_memory::get().statistics().bytes_used == blocks);
     CHECK(resident_kib() - before < (sanitized ? 100'000 : 4000));
     stream = pool.imap<square>(std::views::iota(0, 3) |
                                std::views::transform(counting{&asked}));  // the rest is dropped
-    CHECK(*co_await stream.next() == 0);
+    const auto item = co_await stream.next();
+    CHECK(*item == 0);
     auto rest = co_await all_of(stream);
     CHECK(rest.size() == 2);
     co_await pool.close();
@@ -153,16 +161,22 @@ TEST_CASE("an item that throws ends the stream where its result would be; collec
     const std::vector<int> items{0, 2, 4, 5, 6, 8};
     for (const std::uint64_t chunk : {1u, 2u, 6u}) {
       auto stream = pool.imap<throw_if_odd>(items).chunk(chunk);
-      for (const int expected : {0, 2, 4}) CHECK(*co_await stream.next() == expected);
-      CHECK(co_await throws<brood::remote_error>(stream.next()));
-      CHECK_FALSE((co_await stream.next()).has_value());
+      for (const int expected : {0, 2, 4}) {
+        const auto value = co_await stream.next();
+        CHECK(*value == expected);
+      }
+      const auto threw_remote_error = co_await throws<brood::remote_error>(stream.next());
+      CHECK(threw_remote_error);
+      const auto value = co_await stream.next();
+      CHECK_FALSE(value.has_value());
       auto all = pool.imap_collect<throw_if_odd>(items).chunk(chunk);
       for (const int item : items) {
         const auto next = co_await all.next();
         REQUIRE(next);
         CHECK(next->has_value() == (item != 5));
       }
-      CHECK_FALSE((co_await all.next()).has_value());
+      const auto next_item = co_await all.next();
+      CHECK_FALSE(next_item.has_value());
       auto unordered = pool.imap_unordered_collect<throw_if_odd>(items).chunk(chunk);
       int failed = 0;
       while (const auto next = co_await unordered.next()) failed += next->has_value() ? 0 : 1;
@@ -180,13 +194,17 @@ TEST_CASE("a range that throws fails its stream, and the pool works on") {
       return i;
     };
     auto stream = pool.imap<square>(std::views::iota(0, 100) | std::views::transform(bad));
-    CHECK(co_await throws<std::domain_error>(all_of(stream)));
+    const auto threw_domain_error = co_await throws<std::domain_error>(all_of(stream));
+    CHECK(threw_domain_error);
     // With such a window the range is asked for the next item when all others have been taken.
     auto slow = pool.imap<square>(std::views::iota(0, 100) | std::views::transform(bad)).window(1);
-    CHECK(co_await throws<std::domain_error>(all_of(slow)));
-    CHECK(co_await throws<std::domain_error>(
-        pool.map<square>(std::views::iota(0, 100) | std::views::transform(bad)).chunk(3)));
-    CHECK(co_await pool.apply<square>(3) == 9);
+    const auto threw_domain_error_again = co_await throws<std::domain_error>(all_of(slow));
+    CHECK(threw_domain_error_again);
+    const auto threw_domain_error_once_more = co_await throws<std::domain_error>(
+        pool.map<square>(std::views::iota(0, 100) | std::views::transform(bad)).chunk(3));
+    CHECK(threw_domain_error_once_more);
+    const auto square_result = co_await pool.apply<square>(3);
+    CHECK(square_result == 9);
     co_await pool.close();
   });
 }
@@ -196,12 +214,15 @@ TEST_CASE("a stream that is dropped or cancelled gives the rest up") {
     auto pool = co_await brood::pool::open(2);
     {
       auto stream = pool.imap_unordered<square>(std::views::iota(0));
-      CHECK(co_await stream.next());
+      const auto item = co_await stream.next();
+      CHECK(item);
       auto never_begun = pool.imap<square>(std::views::iota(0));
     }
     auto hanging = pool.imap<wait_for_ever>(std::views::iota(0));
-    CHECK(co_await throws<brood::timed_out>(brood::with_timeout(30ms, hanging.next())));
-    CHECK(co_await pool.map<square>(numbers(100)) == squares(100));
+    const auto threw_timed_out = co_await throws<brood::timed_out>(brood::with_timeout(30ms, hanging.next()));
+    CHECK(threw_timed_out);
+    const auto square_results = co_await pool.map<square>(numbers(100));
+    CHECK(square_results == squares(100));
     CHECK(pool.stats().jobs == 0);
     co_await pool.close();
   });
@@ -211,9 +232,12 @@ TEST_CASE("a slow consumer does not keep other jobs waiting") {
   run_balanced([]() -> brood::task<> {
     auto pool = co_await brood::pool::open(2);
     auto stream = pool.imap<square>(std::views::iota(0)).window(10);
-    CHECK(*co_await stream.next() == 0);
-    CHECK(co_await pool.map<square>(numbers(1000)).chunk(1) == squares(1000));
-    CHECK(*co_await stream.next() == 1);
+    const auto item = co_await stream.next();
+    CHECK(*item == 0);
+    const auto square_results = co_await pool.map<square>(numbers(1000)).chunk(1);
+    CHECK(square_results == squares(1000));
+    const auto value = co_await stream.next();
+    CHECK(*value == 1);
     {
       auto dropped = std::move(stream);
     }
@@ -226,7 +250,8 @@ TEST_CASE("an asynchronous generator is streamed as a range is") {
     auto pool = co_await brood::pool::open(3);
     for (const std::uint64_t chunk : {1u, 7u}) {
       auto stream = pool.imap<square_in_a_moment>(count_up(1000)).chunk(chunk);
-      CHECK(co_await all_of(stream) == squares(1000));
+      const auto all_of_stream = co_await all_of(stream);
+      CHECK(all_of_stream == squares(1000));
       auto items = count_up(1000);
       auto unordered = pool.imap_unordered<square>(std::move(items)).chunk(chunk);
       auto all = co_await all_of(unordered);
@@ -234,14 +259,16 @@ TEST_CASE("an asynchronous generator is streamed as a range is") {
       CHECK(all == squares(1000));
     }
     auto none = pool.imap<square>(count_up(0));
-    CHECK((co_await all_of(none)).empty());
+    const auto all_of_none = co_await all_of(none);
+    CHECK(all_of_none.empty());
     auto failing = pool.imap_collect<throw_if_odd>(count_up(5)).chunk(2);
     for (int i = 0; i < 5; ++i) {
       const auto next = co_await failing.next();
       REQUIRE(next);
       CHECK(next->has_value() == (i % 2 == 0));
     }
-    CHECK_FALSE((co_await failing.next()).has_value());
+    const auto item = co_await failing.next();
+    CHECK_FALSE(item.has_value());
     co_await pool.close();
   });
 }
@@ -256,7 +283,8 @@ TEST_CASE("a stream is the input of the next") {
     };
     auto first = pool.imap<square>(count_up(500)).window(20);
     auto second = pool.imap<root>(std::move(first)).window(20);
-    CHECK(co_await all_of(second) == numbers(500));
+    const auto all_of_second = co_await all_of(second);
+    CHECK(all_of_second == numbers(500));
     co_await pool.close();
   });
 }
@@ -279,7 +307,10 @@ TEST_CASE("a generator of a thousand million items is asked only as far as its w
         REQUIRE(asked <= i + static_cast<int>(window));
       }
       const long before = resident_kib();
-      for (int i = 2000; i < 30'000; ++i) REQUIRE(co_await stream.next() == square(i));
+      for (int i = 2000; i < 30'000; ++i) {
+        const auto item = co_await stream.next();
+        REQUIRE(item == square(i));
+      }
       CHECK(resident_kib() - before < (sanitized ? 100'000 : 4000));
     }
     co_await pool.close();
@@ -294,10 +325,12 @@ TEST_CASE("results come while the generator waits, whatever the chunk") {
       auto stream = pool.imap<square>(fed.items()).chunk(chunk);
       for (int i = 0; i < 20; ++i) {
         co_await fed.from.put(i);  // only after the result of the one before
-        CHECK(co_await stream.next() == square(i));
+        const auto item = co_await stream.next();
+        CHECK(item == square(i));
       }
       fed.from.close();
-      CHECK_FALSE((co_await stream.next()).has_value());
+      const auto item = co_await stream.next();
+      CHECK_FALSE(item.has_value());
       CHECK(fed.gone);
     }
     co_await pool.close();
@@ -313,12 +346,21 @@ TEST_CASE("what a generator throws comes after the results of the items before")
     };
     for (const std::uint64_t chunk : {1u, 2u, 5u}) {
       auto stream = pool.imap<square_in_a_moment>(calls()).chunk(chunk);  // the first takes 20 ms
-      for (int i = 0; i < 5; ++i) CHECK(co_await stream.next() == square(i));
-      CHECK(co_await throws<std::domain_error>(stream.next()));
-      CHECK_FALSE((co_await stream.next()).has_value());
+      for (int i = 0; i < 5; ++i) {
+        const auto item = co_await stream.next();
+        CHECK(item == square(i));
+      }
+      const auto threw_domain_error = co_await throws<std::domain_error>(stream.next());
+      CHECK(threw_domain_error);
+      const auto item = co_await stream.next();
+      CHECK_FALSE(item.has_value());
       auto unordered = pool.imap_unordered_collect<square_in_a_moment>(calls()).chunk(chunk);
-      for (int i = 0; i < 5; ++i) CHECK((co_await unordered.next()).has_value());
-      CHECK(co_await throws<std::domain_error>(unordered.next()));
+      for (int i = 0; i < 5; ++i) {
+        const auto value = co_await unordered.next();
+        CHECK(value.has_value());
+      }
+      const auto threw_domain_error_again = co_await throws<std::domain_error>(unordered.next());
+      CHECK(threw_domain_error_again);
     }
     co_await pool.close();
   });
@@ -332,8 +374,10 @@ TEST_CASE("an item that throws ends its generator, and so do cancellation and th
       auto stream = pool.imap<throw_if_odd>(fed.items());
       co_await fed.from.put(2);
       co_await fed.from.put(3);
-      CHECK(co_await stream.next() == 2);
-      CHECK(co_await throws<brood::remote_error>(stream.next()));
+      const auto item = co_await stream.next();
+      CHECK(item == 2);
+      const auto threw_remote_error = co_await throws<brood::remote_error>(stream.next());
+      CHECK(threw_remote_error);
       CHECK(fed.cancelled);
       CHECK(fed.gone);
     }
@@ -341,20 +385,25 @@ TEST_CASE("an item that throws ends its generator, and so do cancellation and th
       fed_generator fed;
       auto stream = pool.imap<wait_for_ever>(fed.items());
       co_await fed.from.put(1);
-      CHECK(co_await throws<brood::timed_out>(brood::with_timeout(30ms, stream.next())));
+      const auto threw_timed_out =
+          co_await throws<brood::timed_out>(brood::with_timeout(30ms, stream.next()));
+      CHECK(threw_timed_out);
       CHECK(fed.cancelled);
       CHECK(fed.gone);
     }
     fed_generator fed;
     auto stream = pool.imap<square>(fed.items());
     co_await fed.from.put(1);
-    CHECK(co_await stream.next() == 1);
+    const auto item = co_await stream.next();
+    CHECK(item == 1);
     pool.terminate();
-    CHECK(co_await throws<brood::closed>(stream.next()));
+    const auto threw_closed = co_await throws<brood::closed>(stream.next());
+    CHECK(threw_closed);
     CHECK(fed.gone);
     fed_generator late;
     auto refused = pool.imap<square>(late.items());
-    CHECK(co_await throws<brood::closed>(refused.next()));
+    const auto threw_closed_again = co_await throws<brood::closed>(refused.next());
+    CHECK(threw_closed_again);
     CHECK_FALSE(late.begun);
     co_await pool.join();
   });
@@ -368,14 +417,16 @@ TEST_CASE("a dropped stream ends its generator") {
     {
       auto stream = pool.imap_unordered<square>(fed.items());
       co_await fed.from.put(1);
-      CHECK(co_await stream.next() == 1);
+      const auto item = co_await stream.next();
+      CHECK(item == 1);
       auto never_begun = pool.imap<square>(never.items());
     }
     CHECK(pool.stats().jobs == 0);
     while (!fed.gone) co_await brood::yield();
     CHECK(fed.cancelled);
     CHECK_FALSE(never.begun);
-    CHECK(co_await pool.map<square>(numbers(100)) == squares(100));
+    const auto square_results = co_await pool.map<square>(numbers(100));
+    CHECK(square_results == squares(100));
     co_await pool.close();
   });
 }
@@ -390,8 +441,12 @@ TEST_CASE("a range that throws does so after the results of the items before") {
     for (const std::uint64_t chunk : {1u, 2u, 5u, 10u}) {
       auto stream =
           pool.imap<square_in_a_moment>(std::views::iota(0, 100) | std::views::transform(bad)).chunk(chunk);
-      for (int i = 0; i < 5; ++i) CHECK(co_await stream.next() == square(i));
-      CHECK(co_await throws<std::domain_error>(stream.next()));
+      for (int i = 0; i < 5; ++i) {
+        const auto item = co_await stream.next();
+        CHECK(item == square(i));
+      }
+      const auto threw_domain_error = co_await throws<std::domain_error>(stream.next());
+      CHECK(threw_domain_error);
     }
     co_await pool.close();
   });

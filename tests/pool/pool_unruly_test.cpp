@@ -89,12 +89,19 @@ TEST_CASE("what is no std::exception arrives with its type") {
 TEST_CASE("a task that ends its worker, whichever way, costs itself alone") {
   run_balanced([]() -> brood::task<> {
     auto pool = co_await brood::pool::open(1);
-    CHECK(co_await result_or_end(pool.apply<leave_by_underscore_exit>(3)) == -3);
-    CHECK(co_await result_or_end(pool.apply<leave_by_exit>(4)) == -4);
-    CHECK(co_await result_or_end(pool.apply<leave_by_quick_exit>(5)) == -5);
-    CHECK(co_await result_or_end(pool.apply<leave_by_underscore_exit>(0)) == 0);
-    CHECK(co_await result_or_end(pool.apply<leave_by_abort>(0)) == SIGABRT);
-    CHECK(co_await pool.apply<square>(3) == 9);
+    const auto leave_by_underscore_exit_end = co_await result_or_end(pool.apply<leave_by_underscore_exit>(3));
+    CHECK(leave_by_underscore_exit_end == -3);
+    const auto leave_by_exit_end = co_await result_or_end(pool.apply<leave_by_exit>(4));
+    CHECK(leave_by_exit_end == -4);
+    const auto leave_by_quick_exit_end = co_await result_or_end(pool.apply<leave_by_quick_exit>(5));
+    CHECK(leave_by_quick_exit_end == -5);
+    const auto second_leave_by_underscore_exit_end =
+        co_await result_or_end(pool.apply<leave_by_underscore_exit>(0));
+    CHECK(second_leave_by_underscore_exit_end == 0);
+    const auto leave_by_abort_end = co_await result_or_end(pool.apply<leave_by_abort>(0));
+    CHECK(leave_by_abort_end == SIGABRT);
+    const auto square_result = co_await pool.apply<square>(3);
+    CHECK(square_result == 9);
     CHECK(pool.stats().tasks_lost == 5);
     co_await pool.close();
   });
@@ -106,10 +113,12 @@ TEST_CASE("a task that closes or replaces the descriptors of its worker harms no
     for (int i = 0; i < 5; ++i) {
       const int closed = co_await result_or_end(pool.apply<close_descriptors>(i));
       CHECK((closed == square(i) || closed < 0));
-      CHECK(co_await pool.map<square>(numbers(100)).chunk(1).retries(10) == squares(100));
+      const auto square_results = co_await pool.map<square>(numbers(100)).chunk(1).retries(10);
+      CHECK(square_results == squares(100));
       const int replaced = co_await result_or_end(pool.apply<replace_descriptors>(i));
       CHECK((replaced == square(i) || replaced < 0));
-      CHECK(co_await pool.map<square>(numbers(100)).chunk(1).retries(10) == squares(100));
+      const auto second_square_results = co_await pool.map<square>(numbers(100)).chunk(1).retries(10);
+      CHECK(second_square_results == squares(100));
     }
     co_await pool.close();
   });
@@ -120,8 +129,10 @@ TEST_CASE("a deadline counts from when the task begins, not while it is queued")
     auto pool = co_await brood::pool::open(1);
     std::vector<brood::future<int>> all;
     for (int i = 0; i < 10; ++i) all.push_back(pool.submit<nap>(i).deadline(500ms));
-    for (std::size_t i = 0; i < 10; ++i)
-      CHECK(co_await all[i] == static_cast<int>(i));  // the last after 600 ms
+    for (std::size_t i = 0; i < 10; ++i) {
+      const auto got = co_await all[i];
+      CHECK(got == static_cast<int>(i));
+    }  // the last after 600 ms
     CHECK(pool.stats().deadlines_passed == 0);
     co_await pool.close();
   });
@@ -130,7 +141,9 @@ TEST_CASE("a deadline counts from when the task begins, not while it is queued")
 TEST_CASE("a task that always kills its worker is given up after its retries") {
   run_balanced([]() -> brood::task<> {
     auto pool = co_await brood::pool::open(2);
-    CHECK(co_await throws<brood::child_died>(pool.apply<raise_signal>(SIGKILL).retries(3)));
+    const auto threw_child_died =
+        co_await throws<brood::child_died>(pool.apply<raise_signal>(SIGKILL).retries(3));
+    CHECK(threw_child_died);
     CHECK(pool.stats().workers_died == 4);
     CHECK(pool.stats().tasks_lost == 4);
     CHECK(pool.stats().items_retried == 3);
@@ -154,18 +167,22 @@ TEST_CASE("a pool lives as long as somebody names or awaits it") {
       auto moved = std::move(first);
       first = moved;
       const auto use = [](brood::pool pool, brood::queue<int> q) -> brood::task<> {
-        CHECK(co_await pool.apply<wait_at>(q) == 7);
-        CHECK(co_await pool.map<square>(numbers(100)).chunk(1) == squares(100));
+        const auto wait_at_result = co_await pool.apply<wait_at>(q);
+        CHECK(wait_at_result == 7);
+        const auto square_results = co_await pool.map<square>(numbers(100)).chunk(1);
+        CHECK(square_results == squares(100));
       };
       n.start(use(moved, gate));
       left = moved.submit<wait_at>(gate);
       while (gate.waiting_consumers() < 2) co_await brood::sleep_for(1ms);
       co_await gate.put(7);
       co_await gate.put(7);
-      CHECK(co_await *left == 7);
+      const auto left_result = co_await *left;
+      CHECK(left_result == 7);
     });
     while (!brood::active_children().empty()) co_await brood::sleep_for(1ms);
-    CHECK(co_await *left == 7);  // what arrived stays
+    const auto left_result = co_await *left;
+    CHECK(left_result == 7);  // what arrived stays
     CHECK_FALSE(left->cancel());
   });
 }

@@ -41,7 +41,8 @@ TEST_CASE("a pool without workers is refused") {
 TEST_CASE("more workers than tasks and processors are fine") {
   run_balanced([]() -> brood::task<> {
     auto pool = co_await brood::pool::open(many(50));
-    CHECK(co_await pool.map<square>(numbers(10)) == squares(10));
+    const auto square_results = co_await pool.map<square>(numbers(10));
+    CHECK(square_results == squares(10));
     co_await pool.close();
   });
 }
@@ -49,13 +50,17 @@ TEST_CASE("more workers than tasks and processors are fine") {
 TEST_CASE("the initializer runs in each worker before its first task") {
   run_balanced([]() -> brood::task<> {
     auto pool = co_await brood::pool::open(3).initializer<prepare>(1000);
-    for (int i = 0; i < 20; ++i) CHECK(co_await pool.apply<add_prepared>(i) == 1000 + i);
+    for (int i = 0; i < 20; ++i) {
+      const auto add_prepared_result = co_await pool.apply<add_prepared>(i);
+      CHECK(add_prepared_result == 1000 + i);
+    }
     CHECK(prepared == 0);
     co_await pool.close();
     brood::queue<int> from;
     for (int i = 0; i < 3; ++i) co_await from.put(7);
     auto later = co_await brood::pool::open(3).initializer<prepare_from>(from);
-    CHECK(co_await later.apply<add_prepared>(1) == 8);
+    const auto add_prepared_result = co_await later.apply<add_prepared>(1);
+    CHECK(add_prepared_result == 8);
     co_await later.close();
   });
 }
@@ -77,7 +82,9 @@ TEST_CASE("if one of four workers cannot start, the other three are stopped") {
   run_balanced([]() -> brood::task<> {
     brood::queue<int> tickets;
     for (int i = 0; i < 3; ++i) co_await tickets.put(i);
-    CHECK(co_await throws<brood::remote_error>(brood::pool::open(4).initializer<refuse_third>(tickets)));
+    const auto threw_remote_error =
+        co_await throws<brood::remote_error>(brood::pool::open(4).initializer<refuse_third>(tickets));
+    CHECK(threw_remote_error);
     CHECK(brood::active_children().empty());
   });
 }
@@ -98,7 +105,8 @@ TEST_CASE("a worker that dies while it starts is tried again, but not for ever")
     for (int i = 0; i < 3; ++i) co_await deaths.put(i);
     deaths.close();
     auto pool = co_await brood::pool::open(1).initializer<die_at_first_tries>(deaths);
-    CHECK(co_await pool.apply<square>(3) == 9);
+    const auto square_result = co_await pool.apply<square>(3);
+    CHECK(square_result == 9);
     CHECK(pool.stats().workers_started == 4);
     co_await pool.close();
   });
@@ -107,8 +115,9 @@ TEST_CASE("a worker that dies while it starts is tried again, but not for ever")
 TEST_CASE("a cancelled open leaves no worker behind") {
   run_balanced([]() -> brood::task<> {
     brood::queue<int> never;
-    CHECK(co_await throws<brood::timed_out>(
-        brood::with_timeout(30ms, brood::pool::open(2).initializer<prepare_from>(never))));
+    const auto threw_timed_out = co_await throws<brood::timed_out>(
+        brood::with_timeout(30ms, brood::pool::open(2).initializer<prepare_from>(never)));
+    CHECK(threw_timed_out);
     CHECK(brood::active_children().empty());
   });
 }
@@ -122,7 +131,8 @@ TEST_CASE("a worker runs no more tasks than it may") {
       CHECK(tasks_of.size() >= 10);
       for (const auto& [pid, tasks] : tasks_of) CHECK(tasks <= 10);
     }
-    CHECK(co_await pool.map<square>(numbers(500)).chunk(1) == squares(500));
+    const auto square_results = co_await pool.map<square>(numbers(500)).chunk(1);
+    CHECK(square_results == squares(500));
     CHECK(pool.stats().workers_died == 0);
     co_await pool.close();
   });
@@ -142,7 +152,8 @@ TEST_CASE("idle workers end, and new ones start with work") {
     for (int i = 0; i < 4; ++i) co_await gate.put(i);
     for (auto& each : waiting) co_await each;
     while (pool.stats().workers > 1) co_await brood::sleep_for(1ms);
-    CHECK(co_await pool.map<square>(numbers(1000)).chunk(1) == squares(1000));
+    const auto square_results = co_await pool.map<square>(numbers(1000)).chunk(1);
+    CHECK(square_results == squares(1000));
     CHECK(pool.stats().workers_died == 0);
     co_await pool.close();
   });
@@ -153,7 +164,8 @@ TEST_CASE("without a minimum the last worker may go, and the next task starts on
     auto pool = co_await brood::pool::open(2).idle_timeout(10ms).min(0);
     CHECK(pool.stats().workers == 0);
     for (int i = 0; i < 3; ++i) {
-      CHECK(co_await pool.apply<square>(i) == i * i);
+      const auto square_result = co_await pool.apply<square>(i);
+      CHECK(square_result == i * i);
       while (pool.stats().workers != 0) co_await brood::sleep_for(1ms);
     }
     CHECK(pool.stats().workers_started == 3);
@@ -183,10 +195,15 @@ TEST_CASE("what a slow worker has not begun is done by others") {
       if (std::get<1>(call) == 0) brood::sync_wait(std::get<0>(call).get());
       return std::get<1>(call);
     }>(calls);
-    for (int i = 0; i < 199; ++i) CHECK(*co_await stream.next() != 0);
+    for (int i = 0; i < 199; ++i) {
+      const auto item = co_await stream.next();
+      CHECK(*item != 0);
+    }
     co_await gate.put(1);
-    CHECK(*co_await stream.next() == 0);
-    CHECK_FALSE((co_await stream.next()).has_value());
+    const auto item = co_await stream.next();
+    CHECK(*item == 0);
+    const auto next_item = co_await stream.next();
+    CHECK_FALSE(next_item.has_value());
     CHECK(pool.stats().tasks_stolen > 0);
     co_await pool.close();
   });

@@ -58,14 +58,18 @@ TEST_CASE("arguments reach a program as they are") {
 
 TEST_CASE("status waits for the end; a program's name is its own by default") {
   run_clean([]() -> brood::task<> {
-    CHECK((co_await brood::command("true").status()).success());
-    CHECK((co_await brood::command("false").status()).exitcode == 1);
-    CHECK((co_await shell("kill -TERM $$").status()).exitcode == -SIGTERM);
+    const auto second_status = co_await brood::command("true").status();
+    CHECK(second_status.success());
+    const auto third_status = co_await brood::command("false").status();
+    CHECK(third_status.exitcode == 1);
+    const auto fourth_status = co_await shell("kill -TERM $$").status();
+    CHECK(fourth_status.exitcode == -SIGTERM);
     auto program = co_await brood::command("sleep", "1000").spawn();
     CHECK(program.name() == "sleep");
     CHECK(program.is_alive());
     program.kill();
-    CHECK((co_await program.join()).exitcode == -SIGKILL);
+    const auto program_status = co_await program.join();
+    CHECK(program_status.exitcode == -SIGKILL);
   });
 }
 
@@ -101,11 +105,16 @@ TEST_CASE("streams of a spawned program: write, read_line, read, close") {
     co_await sort.stdin_().write("pear\napple\n");
     co_await sort.stdin_().write("fig\n");
     sort.stdin_().close();
-    CHECK(co_await sort.stdout_().read_line() == "apple");
-    CHECK(co_await sort.stdout_().read_line() == "fig");
-    CHECK(co_await sort.stdout_().read() == "pear\n");
-    CHECK((co_await sort.stdout_().read()).empty());
-    CHECK((co_await sort.join()).success());
+    const auto line = co_await sort.stdout_().read_line();
+    CHECK(line == "apple");
+    const auto second_line = co_await sort.stdout_().read_line();
+    CHECK(second_line == "fig");
+    const auto bytes = co_await sort.stdout_().read();
+    CHECK(bytes == "pear\n");
+    const auto second_bytes = co_await sort.stdout_().read();
+    CHECK(second_bytes.empty());
+    const auto sort_status = co_await sort.join();
+    CHECK(sort_status.success());
     CHECK_FALSE(static_cast<bool>(sort.stderr_()));
   });
 }
@@ -116,11 +125,14 @@ TEST_CASE("an echo server over a program's pipes, stopped by the end of its inpu
     for (int i = 0; i < 200; ++i) {
       const std::string line = "line " + std::to_string(i);
       co_await cat.stdin_().write(line + "\n");
-      CHECK(co_await cat.stdout_().read_line() == line);
+      const auto second_line = co_await cat.stdout_().read_line();
+      CHECK(second_line == line);
     }
     cat.stdin_().close();
-    CHECK(co_await cat.stdout_().read_line() == std::nullopt);
-    CHECK((co_await cat.join()).success());
+    const auto second_line = co_await cat.stdout_().read_line();
+    CHECK(second_line == std::nullopt);
+    const auto cat_status = co_await cat.join();
+    CHECK(cat_status.success());
   });
 }
 
@@ -130,7 +142,8 @@ TEST_CASE("writing to a program that has closed its input fails with closed") {
                        .stdin_(brood::piped)
                        .stdout_(brood::piped)
                        .spawn();
-    CHECK(co_await program.stdout_().read_line() == "closed");
+    const auto line = co_await program.stdout_().read_line();
+    CHECK(line == "closed");
     CHECK_THROWS_AS(co_await program.stdin_().write("anybody?"), brood::closed);
     program.kill_tree();
     co_await program.join();
@@ -140,8 +153,10 @@ TEST_CASE("writing to a program that has closed its input fails with closed") {
 TEST_CASE("what a program wrote before its end is read after it, nothing is lost") {
   run_clean([]() -> brood::task<> {
     auto program = co_await shell("head -c 60000 /dev/zero").stdout_(brood::piped).spawn();
-    CHECK((co_await program.join()).success());
-    CHECK((co_await program.stdout_().read_all()).size() == 60000);
+    const auto program_status = co_await program.join();
+    CHECK(program_status.success());
+    const auto text = co_await program.stdout_().read_all();
+    CHECK(text.size() == 60000);
   });
 }
 
@@ -152,12 +167,16 @@ TEST_CASE("a program whose output nobody reads waits: back-pressure") {
                        .stdout_(brood::piped)
                        .stderr_(brood::piped)
                        .spawn();
-    CHECK((co_await program.stdout_().read(1)).size() == 1);
+    const auto bytes = co_await program.stdout_().read(1);
+    CHECK(bytes.size() == 1);
     CHECK_THROWS_AS(co_await brood::with_timeout(20ms, program.stderr_().read_line()), brood::timed_out);
     CHECK(program.is_alive());
-    CHECK((co_await program.stdout_().read_all()).size() == 9'999'999);
-    CHECK(co_await program.stderr_().read_line() == "done");
-    CHECK((co_await program.join()).success());
+    const auto text = co_await program.stdout_().read_all();
+    CHECK(text.size() == 9'999'999);
+    const auto line = co_await program.stderr_().read_line();
+    CHECK(line == "done");
+    const auto program_status = co_await program.join();
+    CHECK(program_status.success());
   });
 }
 
@@ -167,7 +186,8 @@ TEST_CASE("a read that is cancelled loses nothing") {
     co_await cat.stdin_().write("half a li");
     CHECK_THROWS_AS(co_await brood::with_timeout(5ms, cat.stdout_().read_line()), brood::timed_out);
     co_await cat.stdin_().write("ne\n");
-    CHECK(co_await cat.stdout_().read_line() == "half a line");
+    const auto line = co_await cat.stdout_().read_line();
+    CHECK(line == "half a line");
     cat.stdin_().close();
     co_await cat.join();
   });

@@ -123,8 +123,10 @@ TEST_CASE("a grandchild that is detached observes its parent's death") {
     CHECK(first == "alive");
     child.terminate();
     co_await child.join();
-    CHECK(co_await child.stdout_().read_line() == "gone");
-    CHECK(co_await child.stdout_().read_line() == std::nullopt);
+    const auto line = co_await child.stdout_().read_line();
+    CHECK(line == "gone");
+    const auto second_line = co_await child.stdout_().read_line();
+    CHECK(second_line == std::nullopt);
     CHECK(orphans.all_gone());
   });
 }
@@ -132,12 +134,15 @@ TEST_CASE("a grandchild that is detached observes its parent's death") {
 TEST_CASE("being a daemon is inherited or said") {
   run_clean([]() -> brood::task<> {
     auto plain = co_await brood::spawn<own_flags>();
-    CHECK_FALSE((co_await plain.result()).daemon);
+    const auto plain_result = co_await plain.result();
+    CHECK_FALSE(plain_result.daemon);
     auto daemon = co_await brood::spawn<own_flags>().daemon();
     CHECK(daemon.daemon());
-    CHECK((co_await daemon.result()).daemon);
+    const auto daemon_result = co_await daemon.result();
+    CHECK(daemon_result.daemon);
     auto no_daemon = co_await brood::spawn<own_flags>().daemon(false);
-    CHECK_FALSE((co_await no_daemon.result()).daemon);
+    const auto no_daemon_result = co_await no_daemon.result();
+    CHECK_FALSE(no_daemon_result.daemon);
     auto of_daemon = co_await brood::spawn<flags_of_grandchild>().daemon();
     const flags grandchild = co_await of_daemon.result();
     CHECK(grandchild.daemon);
@@ -157,6 +162,7 @@ TEST_CASE("at least one CPU, and no more than the affinity allows") {
   run_clean([&]() -> brood::task<> {
     const std::vector<int> only{first};
     auto child = co_await brood::spawn<usable_cpus>().cpus(only);
-    CHECK(co_await child.result() == 1);
+    const auto child_result = co_await child.result();
+    CHECK(child_result == 1);
   });
 }

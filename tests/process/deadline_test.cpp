@@ -61,11 +61,14 @@ TEST_CASE("a child that runs longer than its deadline is killed, and its status 
 TEST_CASE("a child that ends in time does not hear of its deadline") {
   run_clean([]() -> brood::task<> {
     auto child = co_await brood::spawn<answer>().deadline(1h);
-    CHECK(co_await child.result() == 42);
-    CHECK_FALSE((co_await child.join()).deadline_passed);
+    const auto child_result = co_await child.result();
+    CHECK(child_result == 42);
+    const auto child_status = co_await child.join();
+    CHECK_FALSE(child_status.deadline_passed);
     auto killed = co_await brood::spawn<wait_for_ever>().deadline(1h);
     killed.kill();
-    CHECK_FALSE((co_await killed.join()).deadline_passed);
+    const auto killed_status = co_await killed.join();
+    CHECK_FALSE(killed_status.deadline_passed);
   });
 }
 
@@ -98,9 +101,11 @@ TEST_CASE("kill_tree ends a child, its children, theirs, and those in sessions o
   const orphanage orphans;
   run_clean([&]() -> brood::task<> {
     auto child = co_await brood::spawn<have_children>().stdout_(brood::piped);
-    CHECK(co_await child.stdout_().read_line() == "ready");
+    const auto line = co_await child.stdout_().read_line();
+    CHECK(line == "ready");
     child.kill_tree();
-    CHECK((co_await child.join()).exitcode == -SIGKILL);
+    const auto child_status = co_await child.join();
+    CHECK(child_status.exitcode == -SIGKILL);
     CHECK(orphans.all_gone());
   });
 }
@@ -109,11 +114,13 @@ TEST_CASE("kill_tree finds what a thread of the child has started") {
   const orphanage orphans;
   run_clean([&]() -> brood::task<> {
     auto child = co_await brood::spawn<start_from_a_thread>().stdout_(brood::piped);
-    CHECK(co_await child.stdout_().read_line() == "grandchild");
+    const auto line = co_await child.stdout_().read_line();
+    CHECK(line == "grandchild");
     child.kill_tree();
     co_await child.join();
     // The end of the stream: nobody holds it any more.
-    CHECK(co_await child.stdout_().read_line() == std::nullopt);
+    const auto second_line = co_await child.stdout_().read_line();
+    CHECK(second_line == std::nullopt);
     CHECK(orphans.all_gone());
   });
 }
@@ -123,6 +130,7 @@ TEST_CASE("kill_tree of a child that has started nothing, twice") {
     auto child = co_await brood::spawn<wait_for_ever>();
     child.kill_tree();
     child.kill_tree();
-    CHECK((co_await child.join()).exitcode == -SIGKILL);
+    const auto child_status = co_await child.join();
+    CHECK(child_status.exitcode == -SIGKILL);
   });
 }

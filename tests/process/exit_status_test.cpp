@@ -105,9 +105,11 @@ TEST_CASE("exit codes are the child's own") {
       CHECK(status.success() == (code == 0));
     }
     auto bypassing = co_await brood::spawn<exit_bypassing_everything>(9);
-    CHECK((co_await bypassing.join()).exitcode == 9);
+    const auto bypassing_status = co_await bypassing.join();
+    CHECK(bypassing_status.exitcode == 9);
     auto in_coroutine = co_await brood::spawn<exit_inside_a_coroutine>(4);
-    CHECK((co_await in_coroutine.join()).exitcode == 4);
+    const auto in_coroutine_status = co_await in_coroutine.join();
+    CHECK(in_coroutine_status.exitcode == 4);
   });
 }
 
@@ -175,11 +177,14 @@ TEST_CASE("hooks run at the end of a child, last registered first, once") {
     const int codes[] = {0, 6};
     for (const int code : codes) {
       auto child = co_await brood::spawn<say_at_exit>(code).stdout_(brood::piped);
-      CHECK(co_await child.stdout_().read_all() == "registered last\nregistered first\n");
-      CHECK((co_await child.join()).exitcode == code);
+      const auto text = co_await child.stdout_().read_all();
+      CHECK(text == "registered last\nregistered first\n");
+      const auto child_status = co_await child.join();
+      CHECK(child_status.exitcode == code);
     }
     auto throwing = co_await brood::spawn<throw_with_hook>().stdout_(brood::piped).stderr_(brood::null);
-    CHECK(co_await throwing.stdout_().read_all() == "hook\n");
+    const auto text = co_await throwing.stdout_().read_all();
+    CHECK(text == "hook\n");
     CHECK_THROWS_AS(co_await throwing.result(), brood::remote_error);
   });
 }
@@ -197,7 +202,8 @@ TEST_CASE("a child's hooks are not run by its children that are clones of it a s
 TEST_CASE("what a child has printed is flushed at its end") {
   run_clean([]() -> brood::task<> {
     auto child = co_await brood::spawn<print_buffered>().stdout_(brood::piped);
-    CHECK(co_await child.stdout_().read_all() == "buffered");
+    const auto text = co_await child.stdout_().read_all();
+    CHECK(text == "buffered");
     co_await child.join();
   });
 }

@@ -52,7 +52,8 @@ brood::task<> expect_failure(Operation operation, int error, std::string step) {
     CHECK_THAT(e.what(), contains_text(step));
   }
   auto next = co_await brood::spawn<square>(3);
-  CHECK(co_await next.result() == 9);
+  const auto next_result = co_await next.result();
+  CHECK(next_result == 9);
 }
 
 /// Lowers the soft limit on descriptors to what is in use, while it lives.
@@ -151,7 +152,8 @@ TEST_CASE("no descriptor is left in the parent: for a pipe, for a large argument
       }
     }
     auto next = co_await brood::spawn<square>(3);
-    CHECK(co_await next.result() == 9);
+    const auto next_result = co_await next.result();
+    CHECK(next_result == 9);
   });
 }
 
@@ -191,7 +193,8 @@ TEST_CASE("no descriptor is left when the fork server dies") {
       }
     }
     auto next = co_await brood::spawn<square>(3);
-    CHECK(co_await next.result() == 9);
+    const auto next_result = co_await next.result();
+    CHECK(next_result == 9);
   });
 }
 
@@ -201,13 +204,15 @@ TEST_CASE("a child that overruns its limits ends, and its status says how") {
   run_clean([&]() -> brood::task<> {
     auto time =
         co_await brood::spawn<burn>().limit(brood::resource::cpu_time, 1).limit(brood::resource::core, 0);
-    CHECK((co_await time.join()).signal == SIGXCPU);
+    const auto time_status = co_await time.join();
+    CHECK(time_status.signal == SIGXCPU);
     auto files =
         co_await brood::spawn<open_many>(200).limit(brood::resource::files, 100).stderr_(brood::null);
     CHECK_THROWS_WITH(co_await files.result(), contains_text("open"));
     auto size =
         co_await brood::spawn<write_much>(path, std::size_t{1} << 20).limit(brood::resource::file_size, 4096);
-    CHECK((co_await size.join()).signal == SIGXFSZ);
+    const auto size_status = co_await size.join();
+    CHECK(size_status.signal == SIGXFSZ);
     if (!sanitized) {  // whose own memory is beyond any limit
       auto memory = co_await brood::spawn<allocate>(std::size_t{1} << 30)
                         .limit(brood::resource::memory, std::size_t{256} << 20)

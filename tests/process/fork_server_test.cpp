@@ -57,7 +57,8 @@ void kill_server() {
 
 brood::task<> expect_square(int x) {
   auto child = co_await brood::spawn<square>(x);
-  CHECK(co_await child.result() == x * x);
+  const auto child_result = co_await child.result();
+  CHECK(child_result == x * x);
 }
 
 }  // namespace
@@ -116,10 +117,14 @@ TEST_CASE("running children finish with their true statuses") {
     code.stdin_().close();
     program.stdin_().close();
     killed.terminate();
-    CHECK(co_await value.result() == 36);
-    CHECK((co_await code.join()).exitcode == 9);
-    CHECK((co_await program.join()).exitcode == 4);
-    CHECK((co_await killed.join()).exitcode == -SIGTERM);
+    const auto value_result = co_await value.result();
+    CHECK(value_result == 36);
+    const auto code_status = co_await code.join();
+    CHECK(code_status.exitcode == 9);
+    const auto program_status = co_await program.join();
+    CHECK(program_status.exitcode == 4);
+    const auto killed_status = co_await killed.join();
+    CHECK(killed_status.exitcode == -SIGTERM);
   });
 }
 
@@ -260,23 +265,29 @@ TEST_CASE("children of a server that was started again live in the same world") 
     sigprocmask(SIG_BLOCK, &blocked, nullptr);
     kill_server();
     auto same_key = co_await brood::spawn<has_key>(key);
-    CHECK(co_await same_key.result());
+    const auto same_key_result = co_await same_key.result();
+    CHECK(same_key_result);
     auto there = co_await brood::spawn<directory>();
-    CHECK(co_await there.result() == "/usr");
+    const auto there_result = co_await there.result();
+    CHECK(there_result == "/usr");
     // The mask is the one of init, not the one that this thread has at the moment.
     auto mask = co_await brood::spawn<is_blocked>(int{SIGUSR1});
-    CHECK_FALSE(co_await mask.result());
+    const auto mask_result = co_await mask.result();
+    CHECK_FALSE(mask_result);
     sigprocmask(SIG_UNBLOCK, &blocked, nullptr);
     // Back to what it was: the new server has to be told, as it has the changes.
     unsetenv("BROOD_WORLD");
     std::filesystem::current_path(before);
     auto back = co_await brood::spawn<directory>();
-    CHECK(co_await back.result() == before);
+    const auto back_result = co_await back.result();
+    CHECK(back_result == before);
     auto gone = co_await brood::spawn<variable>("BROOD_WORLD");
-    CHECK(co_await gone.result() == std::nullopt);
+    const auto gone_result = co_await gone.result();
+    CHECK(gone_result == std::nullopt);
     if (!every_child_is_a_fresh_image()) {
       auto loaded = co_await brood::spawn<preloaded>();
-      CHECK(co_await loaded.result() == 42);
+      const auto loaded_result = co_await loaded.result();
+      CHECK(loaded_result == 42);
     }
     const auto limit_after = co_await brood::command("sh", "-c", "ulimit -n").output();
     CHECK(limit_after.out == limit_before.out);

@@ -108,9 +108,11 @@ std::string contents_of(const std::filesystem::path& path) {
 TEST_CASE("env sets variables, clear_env leaves only those") {
   run_clean([]() -> brood::task<> {
     auto child = co_await brood::spawn<variable>("BROOD_A").env("BROOD_A", "1").env("BROOD_A", "2");
-    CHECK(co_await child.result() == "2");
+    const auto child_result = co_await child.result();
+    CHECK(child_result == "2");
     auto empty = co_await brood::spawn<variable>("BROOD_A").env("BROOD_A", "");
-    CHECK(co_await empty.result() == "");
+    const auto empty_result = co_await empty.result();
+    CHECK(empty_result == "");
     auto cleared = co_await brood::spawn<environment>().clear_env().env("BROOD_ONLY", "this");
     const auto seen = co_await cleared.result();
     CHECK(seen == std::map<std::string, std::string>{{"BROOD_ONLY", "this"}});
@@ -126,47 +128,58 @@ TEST_CASE("children see the environment and the directory that the parent has wh
     unsetenv("PATH");
     std::filesystem::current_path("/usr");
     auto late = co_await brood::spawn<variable>("BROOD_LATE");
-    CHECK(co_await late.result() == "late");
+    const auto late_result = co_await late.result();
+    CHECK(late_result == "late");
     auto gone = co_await brood::spawn<variable>("PATH");
-    CHECK(co_await gone.result() == std::nullopt);
+    const auto gone_result = co_await gone.result();
+    CHECK(gone_result == std::nullopt);
     auto own = co_await brood::spawn<variable>("BROOD_LATE").env("BROOD_LATE", "setter");
-    CHECK(co_await own.result() == "setter");
+    const auto own_result = co_await own.result();
+    CHECK(own_result == "setter");
     auto there = co_await brood::spawn<directory>();
-    CHECK(co_await there.result() == "/usr");
+    const auto there_result = co_await there.result();
+    CHECK(there_result == "/usr");
     setenv("PATH", path.c_str(), 1);
     unsetenv("BROOD_LATE");
     std::filesystem::current_path(before);
     auto after = co_await brood::spawn<variable>("BROOD_LATE");
-    CHECK(co_await after.result() == std::nullopt);
+    const auto after_result = co_await after.result();
+    CHECK(after_result == std::nullopt);
     auto back = co_await brood::spawn<directory>();
-    CHECK(co_await back.result() == before);
+    const auto back_result = co_await back.result();
+    CHECK(back_result == before);
   });
 }
 
 TEST_CASE("a grandchild has the environment of its parent, whatever that one's parent had") {
   run_clean([]() -> brood::task<> {
     auto inherited = co_await brood::spawn<variable_of_grandchild>("BROOD_X").env("BROOD_X", "child");
-    CHECK(co_await inherited.result() == "child");
+    const auto inherited_result = co_await inherited.result();
+    CHECK(inherited_result == "child");
     setenv("BROOD_X", "parent", 1);
     auto changed = co_await brood::spawn<changed_variable_of_grandchild>("BROOD_X", "changed");
-    CHECK(co_await changed.result() == "changed");
+    const auto changed_result = co_await changed.result();
+    CHECK(changed_result == "changed");
     unsetenv("BROOD_X");
     setenv("BROOD_TEST_CONSTANT", "first", 1);
     auto child = co_await brood::spawn<changed_variable_of_grandchild>("BROOD_TEST_CONSTANT", "first")
                      .env("BROOD_TEST_CONSTANT", "second");
-    CHECK(co_await child.result() == "first");
+    const auto child_result = co_await child.result();
+    CHECK(child_result == "first");
     unsetenv("BROOD_TEST_CONSTANT");
     const std::string home = variable("PATH").value_or("");
     auto restored =
         co_await brood::spawn<changed_variable_of_grandchild>("PATH", home).env("PATH", "/elsewhere");
-    CHECK(co_await restored.result() == home);
+    const auto restored_result = co_await restored.result();
+    CHECK(restored_result == home);
   });
 }
 
 TEST_CASE("cwd sets the directory") {
   run_clean([]() -> brood::task<> {
     auto child = co_await brood::spawn<directory>().cwd("/usr/lib");
-    CHECK(co_await child.result() == "/usr/lib");
+    const auto child_result = co_await child.result();
+    CHECK(child_result == "/usr/lib");
     const auto program = co_await brood::command("pwd").cwd("/usr").output();
     CHECK(program.out == "/usr\n");
   });
@@ -175,11 +188,13 @@ TEST_CASE("cwd sets the directory") {
 TEST_CASE("nice and cpus set priority and affinity") {
   run_clean([]() -> brood::task<> {
     auto child = co_await brood::spawn<priority>().nice(7);
-    CHECK(co_await child.result() == 7);
+    const auto child_result = co_await child.result();
+    CHECK(child_result == 7);
     const int last = affinity().back();
     const std::vector<int> only{last};
     auto bound = co_await brood::spawn<affinity>().cpus(only);
-    CHECK(co_await bound.result() == only);
+    const auto bound_result = co_await bound.result();
+    CHECK(bound_result == only);
     const auto program = co_await brood::command("nice").nice(5).output();
     CHECK(program.out == "5\n");
   });
@@ -188,17 +203,23 @@ TEST_CASE("nice and cpus set priority and affinity") {
 TEST_CASE("limits become the child's") {
   run_clean([]() -> brood::task<> {
     auto files = co_await brood::spawn<limit_of>(int{RLIMIT_NOFILE}).limit(brood::resource::files, 100);
-    CHECK((co_await files.result()).second == 100);
+    const auto files_result = co_await files.result();
+    CHECK(files_result.second == 100);
     auto size = co_await brood::spawn<limit_of>(int{RLIMIT_FSIZE}).limit(brood::resource::file_size, 1 << 20);
-    CHECK((co_await size.result()).first == 1 << 20);
+    const auto size_result = co_await size.result();
+    CHECK(size_result.first == 1 << 20);
     auto core = co_await brood::spawn<limit_of>(int{RLIMIT_CORE}).limit(brood::resource::core, 0);
-    CHECK((co_await core.result()).first == 0);
+    const auto core_result = co_await core.result();
+    CHECK(core_result.first == 0);
     auto time = co_await brood::spawn<limit_of>(int{RLIMIT_CPU}).limit(brood::resource::cpu_time, 30);
-    CHECK((co_await time.result()).first == 30);
+    const auto time_result = co_await time.result();
+    CHECK(time_result.first == 30);
     auto stack = co_await brood::spawn<limit_of>(int{RLIMIT_STACK}).limit(brood::resource::stack, 4 << 20);
-    CHECK((co_await stack.result()).first == 4 << 20);
+    const auto stack_result = co_await stack.result();
+    CHECK(stack_result.first == 4 << 20);
     auto other = co_await brood::spawn<limit_of>(int{RLIMIT_SIGPENDING}).limit(RLIMIT_SIGPENDING, 50);
-    CHECK((co_await other.result()).first == 50);
+    const auto other_result = co_await other.result();
+    CHECK(other_result.first == 50);
     const auto program =
         co_await brood::command("sh", "-c", "ulimit -n").limit(brood::resource::files, 77).output();
     CHECK(program.out == "77\n");
@@ -208,14 +229,17 @@ TEST_CASE("limits become the child's") {
 TEST_CASE("a function's standard input is empty unless set, all three streams are open and blocking") {
   run_clean([]() -> brood::task<> {
     auto child = co_await brood::spawn<read_input>();
-    CHECK((co_await child.result()).empty());
+    const auto child_result = co_await child.result();
+    CHECK(child_result.empty());
     auto open = co_await brood::spawn<streams_are_open_and_blocking>();
-    CHECK(co_await open.result());
+    const auto open_result = co_await open.result();
+    CHECK(open_result);
     auto piped = co_await brood::spawn<streams_are_open_and_blocking>()
                      .stdin_(brood::piped)
                      .stdout_(brood::piped)
                      .stderr_(brood::piped);
-    CHECK(co_await piped.result());
+    const auto piped_result = co_await piped.result();
+    CHECK(piped_result);
   });
 }
 
@@ -224,10 +248,13 @@ TEST_CASE("streams: pipes") {
     auto reader = co_await brood::spawn<read_input>().stdin_(brood::piped);
     co_await reader.stdin_().write("some bytes");
     reader.stdin_().close();
-    CHECK(co_await reader.result() == "some bytes");
+    const auto reader_result = co_await reader.result();
+    CHECK(reader_result == "some bytes");
     auto writer = co_await brood::spawn<write_both>().stdout_(brood::piped).stderr_(brood::piped);
-    CHECK(co_await writer.stdout_().read_all() == "to output\n");
-    CHECK(co_await writer.stderr_().read_all() == "to error\n");
+    const auto text = co_await writer.stdout_().read_all();
+    CHECK(text == "to output\n");
+    const auto second_text = co_await writer.stderr_().read_all();
+    CHECK(second_text == "to error\n");
     co_await writer.result();
   });
 }
@@ -244,7 +271,8 @@ TEST_CASE("streams: files, created, emptied and appended to") {
     CHECK(contents_of(folder / "out") == "to output\n");
     CHECK(contents_of(folder / "err") == "to error\nto error\n");
     auto reader = co_await brood::spawn<read_input>().stdin_(folder / "out");
-    CHECK(co_await reader.result() == "to output\n");
+    const auto reader_result = co_await reader.result();
+    CHECK(reader_result == "to output\n");
     const auto copied = co_await brood::command("cat")
                             .stdin_(folder / "out")
                             .stdout_(folder / "copy")
@@ -278,7 +306,8 @@ TEST_CASE("streams: descriptors, null, and the parent's own") {
     dup2(kept, 1);
     close(kept);
     brood::reader output{brood::unique_fd(ends[0])};
-    CHECK(co_await output.read_all() == "to output\nprogram\n");
+    const auto text = co_await output.read_all();
+    CHECK(text == "to output\nprogram\n");
   });
 }
 
@@ -290,7 +319,8 @@ TEST_CASE("a child that closes its standard input, or all of its streams, ends w
       close(2);
       return open("/dev/null", O_RDONLY);
     }>();
-    CHECK(co_await child.result() == 0);
+    const auto child_result = co_await child.result();
+    CHECK(child_result == 0);
     // A queue or a pool of its own works there too: here, a child.
     auto parent = co_await brood::spawn<[]() -> brood::task<std::string> {
       close(0);
@@ -299,7 +329,8 @@ TEST_CASE("a child that closes its standard input, or all of its streams, ends w
       grandchild.stdin_().close();
       co_return co_await grandchild.result();
     }>();
-    CHECK(co_await parent.result() == "through");
+    const auto parent_result = co_await parent.result();
+    CHECK(parent_result == "through");
   });
 }
 
@@ -309,7 +340,8 @@ TEST_CASE("a FIFO that nobody writes does not keep the others from starting") {
   run_clean([&]() -> brood::task<> {
     auto waiting = co_await brood::command("cat").stdin_(folder / "fifo").stdout_(brood::piped).spawn();
     auto other = co_await brood::spawn<[] { return 7; }>();
-    CHECK(co_await other.result() == 7);
+    const auto other_result = co_await other.result();
+    CHECK(other_result == 7);
     waiting.kill();
     co_await waiting.join();
   });

@@ -42,7 +42,8 @@ TEST_CASE("leaving a nursery joins its children") {
     });
     for (int i = 0; i < 10; ++i) {
       CHECK_FALSE(children[static_cast<std::size_t>(i)].is_alive());
-      CHECK(co_await children[static_cast<std::size_t>(i)].result() == i * i);
+      const auto child_result = co_await children[static_cast<std::size_t>(i)].result();
+      CHECK(child_result == i * i);
     }
     CHECK(brood::active_children().empty());
   });

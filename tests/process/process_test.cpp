@@ -76,8 +76,10 @@ TEST_CASE("children without a name are numbered") {
     auto second = co_await brood::spawn<add>(3, 4);
     CHECK_THAT(first.name(), contains_text("process-"));
     CHECK(first.name() != second.name());
-    CHECK(co_await first.result() == 3);
-    CHECK(co_await second.result() == 7);
+    const auto first_result = co_await first.result();
+    CHECK(first_result == 3);
+    const auto second_result = co_await second.result();
+    CHECK(second_result == 7);
   });
 }
 
@@ -130,7 +132,8 @@ TEST_CASE("signals to a child that has ended do nothing") {
     child.kill();
     child.interrupt();
     child.kill_tree();
-    CHECK(co_await child.result() == 2);
+    const auto child_result = co_await child.result();
+    CHECK(child_result == 2);
     CHECK(child.exitcode() == 0);
   });
 }
@@ -147,7 +150,8 @@ TEST_CASE("any number of coroutines join the same child, before and after its en
     auto [statuses, closed] = co_await brood::when_all(brood::when_all(std::move(joins)), close_input(child));
     CHECK(statuses.size() == 100);
     for (const auto& status : statuses) CHECK(status.success());
-    CHECK((co_await child.join()).success());
+    const auto child_status = co_await child.join();
+    CHECK(child_status.success());
   });
 }
 
@@ -191,7 +195,8 @@ TEST_CASE("a hundred children start and end with 0") {
     std::vector<brood::process<int>> children;
     for (int i = 0; i < many(100); ++i) children.push_back(co_await brood::spawn<add>(i, 1));
     for (std::size_t i = 0; i < children.size(); ++i) {
-      CHECK(co_await children[i].result() == static_cast<int>(i) + 1);
+      const auto child_result = co_await children[i].result();
+      CHECK(child_result == static_cast<int>(i) + 1);
       CHECK(children[i].exitcode() == 0);
     }
   });

@@ -97,8 +97,10 @@ TEST_CASE("a function runs in a child and gives its result, as often as it is as
   run_clean([]() -> brood::task<> {
     auto child = co_await brood::spawn<square>(7);
     CHECK(child.pid() != getpid());
-    CHECK(co_await child.result() == 49);
-    CHECK(co_await child.result() == 49);
+    const auto child_result = co_await child.result();
+    CHECK(child_result == 49);
+    const auto second_child_result = co_await child.result();
+    CHECK(second_child_result == 49);
     CHECK(child.exitcode() == 0);
   });
 }
@@ -108,11 +110,14 @@ TEST_CASE("functions that give nothing, cannot throw, are lambdas or coroutines"
     auto nothing = co_await brood::spawn<do_nothing>();
     co_await nothing.result();
     auto no_errors = co_await brood::spawn<square_without_errors>(5);
-    CHECK(co_await no_errors.result() == 25);
+    const auto no_errors_result = co_await no_errors.result();
+    CHECK(no_errors_result == 25);
     auto lambda = co_await brood::spawn<[](int a, int b) { return a * b; }>(6, 7);
-    CHECK(co_await lambda.result() == 42);
+    const auto lambda_result = co_await lambda.result();
+    CHECK(lambda_result == 42);
     auto coroutine = co_await brood::spawn<square_later>(9);
-    CHECK(co_await coroutine.result() == 81);
+    const auto coroutine_result = co_await coroutine.result();
+    CHECK(coroutine_result == 81);
     auto empty_coroutine = co_await brood::spawn<do_nothing_later>();
     co_await empty_coroutine.result();
   });
@@ -122,9 +127,11 @@ TEST_CASE("arguments convert to the function's parameters") {
   run_clean([]() -> brood::task<> {
     const std::string text = "ab";
     auto child = co_await brood::spawn<repeat>(text, 3);
-    CHECK(co_await child.result() == "ababab");
+    const auto child_result = co_await child.result();
+    CHECK(child_result == "ababab");
     auto from_literal = co_await brood::spawn<repeat>("cd", short{2});
-    CHECK(co_await from_literal.result() == "cdcd");
+    const auto from_literal_result = co_await from_literal.result();
+    CHECK(from_literal_result == "cdcd");
   });
 }
 
@@ -145,7 +152,8 @@ TEST_CASE("a hundred mebibytes travel to a child and from one") {
     const std::size_t size = std::size_t{100} << 20;
     const std::string text(size, 'b');
     auto there = co_await brood::spawn<length_of>(text);
-    CHECK(co_await there.result() == size);
+    const auto there_result = co_await there.result();
+    CHECK(there_result == size);
     auto back = co_await brood::spawn<make_bytes>(size);
     const std::string made = co_await back.result();
     CHECK(made.size() == size);
@@ -186,18 +194,22 @@ TEST_CASE("a plain function in a child waits for children of its own") {
   run_clean([]() -> brood::task<> {
     const std::vector<int> numbers{1, 2, 3};
     auto child = co_await brood::spawn<sum_of_squares_of_children>(numbers);
-    CHECK(co_await child.result() == 14);
+    const auto child_result = co_await child.result();
+    CHECK(child_result == 14);
   });
 }
 
 TEST_CASE("a child spawns its children as fresh images") {
   run_clean([]() -> brood::task<> {
     auto child = co_await brood::spawn<square_in_image>(12);
-    CHECK(co_await child.result() == 144);
+    const auto child_result = co_await child.result();
+    CHECK(child_result == 144);
     auto image = co_await brood::spawn<square_in_image>(13).start_method(brood::start_method::exec);
-    CHECK(co_await image.result() == 169);
+    const auto image_result = co_await image.result();
+    CHECK(image_result == 169);
     auto deep = co_await brood::spawn<descend>(3).start_method(brood::start_method::exec);
-    CHECK((co_await deep.result()).size() == 4);
+    const auto deep_result = co_await deep.result();
+    CHECK(deep_result.size() == 4);
   });
 }
 

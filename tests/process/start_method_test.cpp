@@ -49,11 +49,14 @@ TEST_CASE("a clone of the fork server has what preload has loaded, a fresh image
   CHECK(preloaded_value == 0);  // it ran in the fork server, not here
   run_clean([]() -> brood::task<> {
     auto clone = co_await brood::spawn<preloaded>().start_method(brood::start_method::fork_server);
-    CHECK(co_await clone.result() == 42);
+    const auto clone_result = co_await clone.result();
+    CHECK(clone_result == 42);
     auto image = co_await brood::spawn<preloaded>().start_method(brood::start_method::exec);
-    CHECK(co_await image.result() == 0);
+    const auto image_result = co_await image.result();
+    CHECK(image_result == 0);
     auto usual = co_await brood::spawn<preloaded>();
-    CHECK(co_await usual.result() == (every_child_is_a_fresh_image() ? 0 : 42));
+    const auto usual_result = co_await usual.result();
+    CHECK(usual_result == (every_child_is_a_fresh_image() ? 0 : 42));
   });
 }
 
@@ -62,8 +65,10 @@ TEST_CASE("both methods are mixed freely, side by side") {
     for (int i = 0; i < 5; ++i) {
       auto clone = co_await brood::spawn<square>(i).start_method(brood::start_method::fork_server);
       auto image = co_await brood::spawn<square>(i).start_method(brood::start_method::exec);
-      CHECK(co_await clone.result() == i * i);
-      CHECK(co_await image.result() == i * i);
+      const auto clone_result = co_await clone.result();
+      CHECK(clone_result == i * i);
+      const auto image_result = co_await image.result();
+      CHECK(image_result == i * i);
     }
   });
 }
@@ -84,7 +89,8 @@ TEST_CASE("both methods are mixed freely, one below the other") {
 TEST_CASE("clones have their parent's addresses, a function is found in a fresh image too") {
   run_clean([]() -> brood::task<> {
     auto clone = co_await brood::spawn<where>().start_method(brood::start_method::fork_server);
-    CHECK(co_await clone.result() == where());
+    const auto clone_result = co_await clone.result();
+    CHECK(clone_result == where());
   });
 }
 
@@ -98,7 +104,8 @@ TEST_CASE("a child has as few descriptors with many siblings as with none") {
           co_await brood::spawn<wait_for_end_of_input>().stdin_(brood::piped).stdout_(brood::piped));
     }
     auto late = co_await brood::spawn<open_descriptors>();
-    CHECK(co_await late.result() == before);
+    const auto late_result = co_await late.result();
+    CHECK(late_result == before);
     std::vector<brood::task<std::size_t>> at_once;
     for (int i = 0; i < many(100); ++i) {
       at_once.push_back([]() -> brood::task<std::size_t> {
@@ -108,7 +115,8 @@ TEST_CASE("a child has as few descriptors with many siblings as with none") {
     }
     for (const std::size_t count : co_await brood::when_all(std::move(at_once))) CHECK(count == before);
     auto large = co_await brood::spawn<descriptors_with>(std::string(100'000, 'x')).stdout_(brood::piped);
-    CHECK(co_await large.result() == before);
+    const auto large_result = co_await large.result();
+    CHECK(large_result == before);
     for (const auto& sibling : siblings) sibling.stdin_().close();
     for (const auto& sibling : siblings) co_await sibling.join();
   });
