@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "arena/late_rings.hpp"
 #include "arena/slot_words.hpp"
 #include "brood/arena/arena.hpp"
 #include "brood/arena/detail/wait_list.hpp"
@@ -86,7 +87,7 @@ void arena::repair_intents(process_slot& dead) {
     dead.intent_ring.store(0, std::memory_order_release);
   }
   if (dead.owes_rings.load(std::memory_order_acquire) != 0) {
-    ring_all_woken();
+    if (!ring_all_woken()) detail::late_rings::owe(*this);
     dead.owes_rings.store(0, std::memory_order_release);
   }
   if (const auto list = static_cast<reference>(dead.intent_list.load(std::memory_order_acquire)); list != 0) {
@@ -109,15 +110,16 @@ void arena::repair_intents(process_slot& dead) {
   }
 }
 
-/// Whom the dead one owed a datagram has a bit set. One too many does no harm.
-void arena::ring_all_woken() noexcept {
+/// Whoever is owed a datagram has a bit set. One too many does no harm.
+bool arena::ring_all_woken() noexcept {
   const auto slots = std::min(header().slots, header().slots_cut.load(std::memory_order_acquire));
   for (std::uint32_t slot = 1; slot < slots; ++slot) {
     const process_slot& s = slot_at(slot);
     const std::uint64_t state = s.state.load(std::memory_order_acquire);
     if (state_of(state) != slot_state::live || s.woken.load(std::memory_order_seq_cst) == 0) continue;
-    ring(detail::make_owner(state, slot), true);
+    if (slot != self() && !press_doorbell(slot)) return false;
   }
+  return true;
 }
 
 void arena::leave_wait_lists(process_slot& dead) {

@@ -41,11 +41,12 @@ doorbell::outcome doorbell::press(const std::uint64_t (&name)[2]) noexcept {
     return sys::sendto(socket_, "", 1, MSG_NOSIGNAL, address.get(), address.length()) == 1;
   };
   if (send()) return outcome::sent;
-  if (errno == ENOBUFS || errno == ENOMEM) return outcome::not_yet;
-  if (socket_ >= 0 && errno != EAGAIN) return outcome::settled;  // ECONNREFUSED: it is dead
-  if (!renew()) return outcome::not_yet;                         // our buffer was full, or its
+  if (errno == ECONNREFUSED) return outcome::settled;  // nobody has that name any more: it is dead
+  // Our buffer was full, or its, or there was no socket. Any other refusal says nothing of the receiver.
+  if ((socket_ >= 0 && errno != EAGAIN) || !renew()) return outcome::not_yet;
   if (send()) return outcome::sent;
-  return outcome::settled;  // still EAGAIN: datagrams are pending at it, so it will wake
+  // Still EAGAIN: datagrams are pending at it, so it will wake.
+  return errno == EAGAIN || errno == ECONNREFUSED ? outcome::settled : outcome::not_yet;
 }
 
 /// A datagram counts against the buffer of its sender until it is read (unix(7), SO_SNDBUF), so a few hundred

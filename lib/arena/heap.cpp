@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include "brood/arena/arena.hpp"
 #include "system/calls.hpp"
@@ -32,6 +33,8 @@ constexpr std::uint64_t warm_bit = std::uint64_t{1} << 16;
 constexpr std::uint64_t large_bit = std::uint64_t{1} << 16;
 // Pages of freed blocks are kept up to this much, so that a stream of large messages does not fault its pages in anew.
 constexpr std::uint64_t warm_limit = std::uint64_t{256} << 20;
+// Emptied slabs keep theirs within a part of that only: no larger block can be made of them while they are warm.
+constexpr std::uint64_t warm_slab_limit = warm_limit / 4;
 
 constexpr std::uint64_t make_info(unit_state state, unsigned order_or_class, bool warm = false) {
   return static_cast<std::uint64_t>(state) | std::uint64_t{order_or_class} << 8 | (warm ? warm_bit : 0);
@@ -215,6 +218,7 @@ reference arena::allocate_small(section_guard& g, unsigned cls, std::uint64_t by
   header_of.bytes.store(bytes, std::memory_order_relaxed);
   header_of.references.store(0, std::memory_order_relaxed);
   header_of.attached.store(0, std::memory_order_relaxed);
+  header_of.next_dying.store(0, std::memory_order_relaxed);
   g.set(header_of.tag, make_tag(kind, cls, false, generation));
   g.set(h.generation, generation);
   g.set(holder, detail::make_cell(as, block));
@@ -237,6 +241,7 @@ reference arena::allocate_large(section_guard& g, std::uint64_t bytes, std::uint
   header_of.bytes.store(bytes, std::memory_order_relaxed);
   header_of.references.store(0, std::memory_order_relaxed);
   header_of.attached.store(0, std::memory_order_relaxed);
+  header_of.next_dying.store(0, std::memory_order_relaxed);
   g.set(unit_at(index).info, make_info(unit_state::used, order));
   g.set(header_of.tag, make_tag(kind, order, true, generation));
   g.set(h.generation, generation);
@@ -280,8 +285,9 @@ void arena::free_block(reference block, word& holder) {
     punch(offset, order_bytes(number));
   }
   section_guard g(*this, h.heap_section);
+  const auto next = static_cast<reference>(header_of.next_dying.load(std::memory_order_relaxed));
   g.set(header_of.tag, 0);
-  g.set(holder, 0);
+  g.set(holder, next != 0 ? detail::make_cell(detail::held::dying, next) : 0);
   g.add(h.blocks, -std::uint64_t{1});
   if (large) {
     g.add(h.bytes_used, -order_bytes(number));
@@ -304,9 +310,12 @@ void arena::free_block(reference block, word& holder) {
   // An empty slab goes back to the units, unless it is the last of its class with anything free.
   const std::uint64_t link = g.get(unit_at(index).link);
   if (next_of(link) == 0 && previous_of(link) == 0) return;
+  const bool keep = h.warm_bytes.load(std::memory_order_relaxed) + unit_bytes <= warm_slab_limit;
+  if (!keep) punch(heap_offset(index), unit_bytes);
   unlink_partial(g, index, number);
-  push_free(g, index, 0, true);
+  push_free(g, index, 0, keep);
   g.commit();
+  if (!keep) merge(g, index, 0);
 }
 
 void arena::release(reference block, word& holder) {
@@ -389,22 +398,43 @@ bool arena::acquire(reference block, std::uint8_t block_kind, std::uint32_t gene
 }
 
 void arena::drop(reference block, word& holder) {
-  bool last = detail::cell_kind(holder.load(std::memory_order_relaxed)) == detail::held::dying;
-  if (!last) {
+  if (detail::cell_kind(holder.load(std::memory_order_relaxed)) != detail::held::dying) {
     section_guard g(*this, header().heap_section);
     auto& header_of = at<block_header>(block);
     const std::uint64_t count = g.get(header_of.references);
-    last = count <= 1;
+    const bool last = count <= 1;
     g.set(header_of.references, last ? 0 : count - 1);
-    g.set(holder, last ? detail::make_cell(detail::held::dying, block) : 0);
+    if (last && dying_ != nullptr) {
+      word& next =
+          at<block_header>(detail::cell_reference(dying_->load(std::memory_order_relaxed))).next_dying;
+      g.set(header_of.next_dying, g.get(next));
+      g.set(next, block);
+    }
+    const bool now = last && dying_ == nullptr;
+    g.set(holder, now ? detail::make_cell(detail::held::dying, block) : 0);
     g.commit();
+    if (!now) return;
   }
-  if (!last) return;
-  const auto tag = at<block_header>(block).tag.load(std::memory_order_acquire);
-  if (const auto* kind = detail::find_object_kind(static_cast<std::uint8_t>(tag & 0xff)); kind != nullptr) {
-    if (kind->destroy != nullptr) kind->destroy(*this, block);
+  take_apart(holder);
+}
+
+/// The object that `holder` names as dying, and those whose last reference goes with it. Each step names the next in the
+/// transaction that frees the one before, so whoever finds `holder` after a kill goes on from there.
+void arena::take_apart(word& holder) {
+  struct taking {
+    word*& current;
+    word* outer;
+    ~taking() { current = outer; }
+  } const scope{dying_, std::exchange(dying_, &holder)};
+  for (;;) {
+    const std::uint64_t value = holder.load(std::memory_order_acquire);
+    if (detail::cell_kind(value) != detail::held::dying) return;
+    const reference block = detail::cell_reference(value);
+    const auto tag = at<block_header>(block).tag.load(std::memory_order_acquire);
+    const auto* kind = detail::find_object_kind(static_cast<std::uint8_t>(tag & 0xff));
+    if (kind != nullptr && kind->destroy != nullptr) kind->destroy(*this, block);
+    release(block, holder);
   }
-  release(block, holder);
 }
 
 namespace detail {

@@ -3,34 +3,41 @@
 #include "brood/arena/family_memory.hpp"
 
 namespace brood::detail {
+namespace {
 
-late_rings::late_rings(runtime& loop)
-    : memory_(family_memory::get()), retry_(loop, [this] { return try_again(); }) {}
+bool left_over = false;  // owed, and no timer runs for it
 
-void late_rings::owe(arena& memory, std::uint32_t slot) noexcept {
+bool pay(arena& memory) noexcept {
+  if (!memory.ring_all_woken()) return false;
+  memory.my_slot().owes_rings.store(0, std::memory_order_release);
+  return true;
+}
+
+}  // namespace
+
+late_rings::late_rings(runtime& loop) : retry_(loop, [] { return !pay(family_memory::get()); }) {}
+
+void late_rings::owe(arena& memory) noexcept {
+  constexpr int most_tries = 1000;
+  memory.my_slot().owes_rings.store(1, std::memory_order_release);
   runtime* const loop = runtime::current_or_null();
   if (loop != nullptr && executor::current_or_null() == loop) {
     try {
-      return loop->use<late_rings>().add(slot);
-    } catch (...) {  // no memory, or the loop is closing: better late than never
+      return loop->use<late_rings>().retry_.start();
+    } catch (...) {  // no memory, or the loop is closing
+    }
+  } else {
+    for (int i = 0; i < most_tries; ++i) {
+      if (pay(memory)) return;
+      memory.await_doorbell();
     }
   }
-  while (!memory.press_doorbell(slot)) memory.await_doorbell();
+  left_over = true;
 }
 
-void late_rings::add(std::uint32_t slot) {
-  owed_.insert(slot);
-  memory_.my_slot().owes_rings.store(1, std::memory_order_release);
-  retry_.start();
-}
-
-/// Whether some are left.
-bool late_rings::try_again() noexcept {
-  std::erase_if(owed_, [this, room = true](std::uint32_t slot) mutable {
-    return room = room && memory_.press_doorbell(slot);
-  });
-  if (owed_.empty()) memory_.my_slot().owes_rings.store(0, std::memory_order_release);
-  return !owed_.empty();
+void late_rings::pay_leftover(arena& memory) noexcept {
+  if (left_over) [[unlikely]]
+    left_over = !pay(memory);
 }
 
 }  // namespace brood::detail

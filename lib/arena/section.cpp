@@ -36,11 +36,10 @@ void wake_sleeper(detail::word& w) noexcept { sys::futex_wake(futex_half(w)); }
 
 }  // namespace
 
-void arena::lock(detail::section& s, detail::section* repair_first) {
+void arena::lock(detail::section& s) {
   detail::kill_point();
   std::uint64_t expected = 0;
-  if (!s.owner.compare_exchange_strong(expected, me_, std::memory_order_acquire))
-    lock_contended(s, repair_first);
+  if (!s.owner.compare_exchange_strong(expected, me_, std::memory_order_acquire)) lock_contended(s);
   detail::kill_point();
 }
 
@@ -52,7 +51,7 @@ void arena::unlock(detail::section& s) noexcept {
   if ((was & sleepers) != 0) wake_sleeper(s.owner);
 }
 
-void arena::lock_contended(detail::section& s, detail::section* repair_first) {
+void arena::lock_contended(detail::section& s) {
   for (int i = 0; i < spins; ++i) {
     std::uint64_t owner = s.owner.load(std::memory_order_relaxed);
     if (owner == 0 && s.owner.compare_exchange_weak(owner, me_, std::memory_order_acquire)) return;
@@ -72,10 +71,6 @@ void arena::lock_contended(detail::section& s, detail::section* repair_first) {
     }
     owner |= sleepers;
     if (sleep_while(s.owner, owner) || !is_dead(owner & ~sleepers)) continue;
-    if (repair_first != nullptr) {
-      lock(*repair_first, nullptr);
-      unlock(*repair_first);
-    }
     if (s.owner.compare_exchange_strong(owner, me_ | sleepers, std::memory_order_acquire)) {
       replay(s);
       return;
@@ -100,10 +95,7 @@ void arena::replay(detail::section& s) noexcept {
 
 namespace detail {
 
-section_guard::section_guard(arena& memory, section& s, section* repair_first)
-    : memory_(memory), section_(s) {
-  memory_.lock(s, repair_first);
-}
+section_guard::section_guard(arena& memory, section& s) : memory_(memory), section_(s) { memory_.lock(s); }
 section_guard::~section_guard() { memory_.unlock(section_); }
 
 void section_guard::set(word& target, std::uint64_t value) {
@@ -130,6 +122,9 @@ void section_guard::commit() noexcept {
   }
   kill_point();
   section_.pending.store(0, std::memory_order_release);
+  // A release does not hold back what follows it: written before `pending` is 0, the next transaction's journal would be
+  // replayed half written. Only the compiler can do that to a process that is killed, so only it is told.
+  std::atomic_signal_fence(std::memory_order_seq_cst);
   count_ = 0;
   kill_point();
 }

@@ -1,6 +1,8 @@
 // This process's counted references, and the register that makes two handles of one object share one of them.
 #include "brood/arena/detail/shared_object.hpp"
 
+#include "brood/arena/codec.hpp"
+#include "brood/arena/detail/object_kit.hpp"
 #include "brood/arena/family_memory.hpp"
 
 #include <unordered_map>
@@ -26,24 +28,24 @@ thread_local bool decoding_foreign = false;
 }  // namespace
 
 shared_object::shared_object(arena& memory, reference block, std::uint8_t kind, word& cell)
-    : memory_(&memory), name_{block, memory.generation_of(block)}, kind_(kind), cell_(&cell) {
+    : memory_(&memory), name_{block, memory.generation_of(block)}, kind_(kind) {
   memory.acquire(block, kind, name_.generation, cell);
   objects()[block] = {this, {}};
+  cell_ = &cell;
 }
 
 shared_object::shared_object(arena& memory, object_name name, std::uint8_t kind)
     : memory_(&memory), name_(name), kind_(kind) {
-  acquire_again();
+  held_cell cell(memory);
+  acquire_into(*cell);
   objects()[name.block] = {this, {}};
+  cell_ = cell.keep();
 }
 
-void shared_object::acquire_again() {
-  word& cell = memory_->take_cell();
+void shared_object::acquire_into(word& cell) {
   if (!memory_->acquire(name_.block, kind_, name_.generation, cell)) {
-    memory_->return_cell(cell);
     throw error("the shared object this handle names does not exist");
   }
-  cell_ = &cell;
 }
 
 shared_object::~shared_object() { let_go(); }
@@ -58,10 +60,12 @@ void shared_object::let_go() noexcept {
   memory_->return_cell(*std::exchange(cell_, nullptr));
 }
 
-std::shared_ptr<shared_object> find_object(object_name name) {
+std::shared_ptr<shared_object> find_object(object_name name, std::uint8_t kind) {
   if (decoding_foreign) throw error("a handle to shared memory, in a message from another family");
   const auto found = objects().find(name.block);
-  if (found == objects().end() || found->second.object->name().generation != name.generation) return nullptr;
+  if (found == objects().end()) return nullptr;
+  const shared_object& known = *found->second.object;
+  if (known.name().generation != name.generation || known.kind() != kind) return nullptr;
   return found->second.handle.lock();
 }
 
@@ -85,12 +89,8 @@ decoding_scope::~decoding_scope() { decoding_foreign = outer_; }
 
 held_reference::held_reference(object_name name, std::uint8_t kind) : block_(name.block) {
   arena& memory = family_memory::get();
-  word& cell = memory.take_cell();
-  if (memory.acquire(name.block, kind, name.generation, cell)) {
-    cell_ = &cell;
-  } else {
-    memory.return_cell(cell);
-  }
+  held_cell cell(memory);
+  if (memory.acquire(name.block, kind, name.generation, *cell)) cell_ = cell.keep();
 }
 
 held_reference::~held_reference() {
@@ -104,7 +104,9 @@ void adopt_objects() {
   for (auto& [block, entry] : objects()) {
     entry.object->cell_ = nullptr;
     try {
-      entry.object->acquire_again();
+      held_cell cell(*entry.object->memory_);
+      entry.object->acquire_into(*cell);
+      entry.object->cell_ = cell.keep();
     } catch (const error&) {
       entry.object->memory_ = nullptr;  // gone before we came; its handles will say so
     }
@@ -117,6 +119,18 @@ void forget_objects() noexcept {
     entry.object->cell_ = nullptr;
   }
   objects().clear();
+}
+
+void throw_for_decoder() {
+  try {
+    throw;
+  } catch (const arena_full&) {
+    throw;
+  } catch (const decode_error&) {
+    throw;
+  } catch (const error& wrong) {
+    throw decode_error(wrong.what());
+  }
 }
 
 [[gnu::hot]] travelling_objects::travelling_objects() noexcept : outer_(std::exchange(gathering, this)) {}

@@ -1,7 +1,6 @@
 // The wake port: a datagram socket with a random abstract name, and the guard of the loop's sleep.
 #include "brood/arena/detail/wake_port.hpp"
 
-#include <sched.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 
@@ -12,6 +11,7 @@
 #include "brood/arena/family_memory.hpp"
 #include "system/calls.hpp"
 #include "system/error.hpp"
+#include "system/processors.hpp"
 
 namespace brood::detail {
 namespace {
@@ -20,17 +20,10 @@ namespace {
 std::uint64_t port_of_slot = 0;
 std::uint64_t datagrams = 0;
 
-/// Processors this process may use; 1 if that is unknown.
-unsigned usable_processors() noexcept {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sys::sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-  return static_cast<unsigned>(CPU_COUNT(&set));
-}
-
 }  // namespace
 
-wake_port::wake_port(runtime& loop) : loop_(loop), memory_(family_memory::get()), spin_(usable_processors()) {
+wake_port::wake_port(runtime& loop)
+    : loop_(loop), memory_(family_memory::get()), spin_(sys::usable_processors()) {
   memory_.require_slot();
   if (port_of_slot == memory_.me()) {
     throw std::logic_error(

@@ -57,7 +57,8 @@ void arena::ring(std::uint64_t owner, bool always) noexcept {
   const bool sleeps = s.sleeping.load(std::memory_order_seq_cst) != 0 && s.sleeping.exchange(0) != 0;
   if (!sleeps && !always) return;
   kill_point();
-  if (!press_doorbell(slot)) detail::late_rings::owe(*this, slot);
+  if (!press_doorbell(slot)) return detail::late_rings::owe(*this);
+  detail::late_rings::pay_leftover(*this);
 }
 
 bool arena::press_doorbell(std::uint32_t slot) noexcept {

@@ -7,6 +7,7 @@
 #include <system_error>
 #include <utility>
 
+#include "brood/arena/detail/object_kit.hpp"
 #include "brood/arena/family_memory.hpp"
 #include "brood/channel/shared_fd.hpp"
 #include "brood/coroutine/error.hpp"
@@ -94,35 +95,20 @@ std::shared_ptr<fd_object> fd_object::create(arena& memory, unique_fd fd, std::u
                                              std::span<const std::byte> unread) {
   sys::require_open(fd.get());
   auto& depot = runtime::current().use<fd_depot>();
-  word& cell = memory.take_cell();
-  std::uint64_t ticket = 0;
-  std::shared_ptr<fd_object> object;
+  const std::uint64_t ticket = depot.keep(std::move(fd));
+  kill_point();
   try {
-    ticket = depot.keep(std::move(fd));
-    kill_point();
-    const reference block =
-        memory.allocate(sizeof(fd_state) + unread.size(), fd_kind, cell, held::block, true);
-    std::byte* payload = memory.payload(block, fd_kind).data();
-    const fd_state state{depot.port(), ticket, longest_message, unread.size()};
-    if (!unread.empty()) std::memcpy(payload + sizeof state, unread.data(), unread.size());
-    kill_point();
-    std::memcpy(payload, &state, sizeof state);
-    object = std::make_shared<fd_object>(memory, block, cell);
+    return create_object<fd_object>(memory, sizeof(fd_state) + unread.size(), true, [&](reference block) {
+      std::byte* payload = memory.payload_at(block);
+      const fd_state state{depot.port(), ticket, longest_message, unread.size()};
+      if (!unread.empty()) std::memcpy(payload + sizeof state, unread.data(), unread.size());
+      kill_point();
+      std::memcpy(payload, &state, sizeof state);
+    });
   } catch (...) {
-    if (const std::uint64_t value = cell.load(); value != 0) memory.release(cell_reference(value), cell);
-    memory.return_cell(cell);
     depot.forget(ticket);
     throw;
   }
-  remember_object(object);
-  return object;
-}
-
-std::shared_ptr<fd_object> fd_object::open(arena& memory, object_name name) {
-  if (auto known = std::dynamic_pointer_cast<fd_object>(find_object(name))) return known;
-  auto object = std::make_shared<fd_object>(memory, name);
-  remember_object(object);
-  return object;
 }
 
 fd_object::fd_object(arena& memory, reference block, word& cell)
@@ -179,17 +165,10 @@ task<unique_fd> shared_fd::open() const {
 void shared_fd::find(detail::object_name name) {
   object_.reset();
   if (name.block == 0) return;
-  try {
-    auto found = detail::fd_object::open(family_memory::get(), name);
-    if (found->is_connection()) throw decode_error("a connection, where a file should be");
-    object_ = std::move(found);
-  } catch (const arena_full&) {
-    throw;
-  } catch (const decode_error&) {
-    throw;
-  } catch (const error& wrong) {
-    throw decode_error(wrong.what());
-  }
+  auto found = detail::open_decoded(
+      [&] { return detail::open_object<detail::fd_object>(family_memory::get(), name); });
+  if (found->is_connection()) throw decode_error("a connection, where a file should be");
+  object_ = std::move(found);
 }
 
 }  // namespace brood

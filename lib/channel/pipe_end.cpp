@@ -2,6 +2,7 @@
 #include "brood/channel/detail/pipe_end.hpp"
 
 #include "brood/arena/codec.hpp"
+#include "brood/arena/detail/object_kit.hpp"
 #include "brood/arena/detail/wait_operation.hpp"
 #include "brood/arena/family_memory.hpp"
 #include "brood/channel/detail/fd_object.hpp"
@@ -10,15 +11,10 @@
 namespace brood::detail {
 namespace {
 
-pipe_end_state& state_at(arena& memory, reference block) {
-  return *reinterpret_cast<pipe_end_state*>(memory.base() + std::uint64_t{block} * granule +
-                                            sizeof(block_header));
-}
-
 /// Nobody has the end any more: the other one sends no more, and drains. The references go with the block. One that
 /// is `dying` already belongs to a clean-up that was killed here before, and its queue is closed.
 void destroy_end(arena& memory, reference block) {
-  pipe_end_state& s = state_at(memory, block);
+  auto& s = memory.state_at<pipe_end_state>(block);
   for (const word* queue : {&s.in, &s.out}) {
     const std::uint64_t value = queue->load(std::memory_order_acquire);
     if (cell_kind(value) == held::object) close_queue(memory, cell_reference(value));
@@ -34,7 +30,7 @@ const bool registered = [] {
 
 std::shared_ptr<queue_core> queue_named(arena& memory, const word& reference_to) {
   const reference block = cell_reference(reference_to.load(std::memory_order_acquire));
-  return block == 0 ? nullptr : queue_core::open(memory, {block, memory.generation_of(block)});
+  return block == 0 ? nullptr : open_object<queue_core>(memory, {block, memory.generation_of(block)});
 }
 
 /// Waits until there is a reason to try, and takes nothing.
@@ -73,37 +69,21 @@ channel_outcome outcome_of(take_outcome outcome) noexcept {
 // ---- making and opening ----
 
 std::shared_ptr<pipe_end> pipe_end::create(arena& memory, const queue& in, const queue& out) {
-  word& cell = memory.take_cell();
-  std::shared_ptr<pipe_end> end;
-  try {
-    const reference block = memory.allocate(sizeof(pipe_end_state), pipe_end_kind, cell, held::block, true);
+  auto end = create_object<pipe_end>(memory, sizeof(pipe_end_state), true, [&](reference block) {
     memory.at<block_header>(block).attached.store(2, std::memory_order_release);
-    pipe_end_state& s = state_at(memory, block);
+    auto& s = memory.state_at<pipe_end_state>(block);
     if (in != nullptr) memory.acquire(in->name().block, queue_kind, in->name().generation, s.in);
     if (out != nullptr) memory.acquire(out->name().block, queue_kind, out->name().generation, s.out);
-    end = std::make_shared<pipe_end>(memory, block, cell);
-  } catch (...) {
-    if (const std::uint64_t value = cell.load(); value != 0) memory.release(cell_reference(value), cell);
-    memory.return_cell(cell);
-    throw;
-  }
+  });
   end->in_ = in;
   end->out_ = out;
-  remember_object(end);
-  return end;
-}
-
-std::shared_ptr<pipe_end> pipe_end::open(arena& memory, object_name name) {
-  if (auto known = std::dynamic_pointer_cast<pipe_end>(find_object(name))) return known;
-  auto end = std::make_shared<pipe_end>(memory, name);
-  remember_object(end);
   return end;
 }
 
 pipe_end::pipe_end(arena& memory, reference block, word& cell)
     : shared_object(memory, block, pipe_end_kind, cell) {}
 pipe_end::pipe_end(arena& memory, object_name name) : shared_object(memory, name, pipe_end_kind) {
-  const pipe_end_state& s = state_at(memory, name.block);
+  const auto& s = memory.state_at<pipe_end_state>(name.block);
   in_ = queue_named(memory, s.in);
   out_ = queue_named(memory, s.out);
 }
@@ -118,17 +98,11 @@ channel_pair make_pipe(std::uint64_t capacity, bool both_ways) {
 }
 
 std::shared_ptr<message_channel> open_channel(object_name name, bool receives, bool sends) {
-  std::shared_ptr<pipe_end> end;
-  try {
-    arena& memory = family_memory::get();
-    if (!memory.payload(name.block, fd_kind).empty())
-      return fd_object::channel(fd_object::open(memory, name));
-    end = pipe_end::open(memory, name);
-  } catch (const arena_full&) {
-    throw;
-  } catch (const error& wrong) {
-    throw decode_error(wrong.what());
+  arena& memory = family_memory::get();
+  if (!memory.payload(name.block, fd_kind).empty()) {
+    return open_decoded([&] { return fd_object::channel(open_object<fd_object>(memory, name)); });
   }
+  const auto end = open_decoded([&] { return open_object<pipe_end>(memory, name); });
   if (end->receives() != receives || end->sends() != sends)
     throw decode_error("an end of another kind of pipe");
   return end;

@@ -7,25 +7,11 @@
 #include <cstring>
 #include <new>
 
+#include "brood/arena/detail/intent.hpp"
 #include "brood/arena/family_memory.hpp"
 
 namespace brood::detail {
 namespace {
-
-template <class State>
-State& state_of(arena& memory, reference block) {
-  return *reinterpret_cast<State*>(memory.base() + std::uint64_t{block} * granule + sizeof(block_header));
-}
-
-/// Between progress and the look at who sleeps. What precedes it here is a locked instruction, on x86 a full
-/// barrier.
-inline void wake_barrier() noexcept {
-#if defined(__x86_64__)
-  std::atomic_signal_fence(std::memory_order_seq_cst);
-#else
-  std::atomic_thread_fence(std::memory_order_seq_cst);
-#endif
-}
 
 void wake_one(arena& memory, wait_list& list) {
   wake_barrier();
@@ -42,17 +28,15 @@ void free_blocks(arena& memory, lane_slot& slot) {
 // ---- what the arena does for them ----
 
 void destroy_lane(arena& memory, reference block) {
-  auto& state = state_of<lane_state>(memory, block);
+  auto& state = memory.state_at<lane_state>(block);
   const std::uint64_t used =
       std::min<std::uint64_t>(state.slots_used.load(std::memory_order_acquire), lane_slots);
   for (std::uint64_t i = 0; i < used; ++i) free_blocks(memory, state.slots[i]);
 }
 void repair_lane(arena& memory, reference block) {
-  repair(memory, state_of<lane_state>(memory, block).requests);
+  repair(memory, memory.state_at<lane_state>(block).requests);
 }
-void repair_hub(arena& memory, reference block) {
-  repair(memory, state_of<hub_state>(memory, block).results);
-}
+void repair_hub(arena& memory, reference block) { repair(memory, memory.state_at<hub_state>(block).results); }
 
 const object_kind lane_functions{destroy_lane, repair_lane, nullptr};
 const object_kind hub_functions{nullptr, repair_hub, nullptr};
@@ -61,34 +45,6 @@ const bool registered = [] {
   register_object_kind(hub_kind, hub_functions);
   return true;
 }();
-
-/// A new object of `bytes`; `lay_out` makes its contents before anybody else can see them.
-template <class Object, class LayOut>
-std::shared_ptr<Object> create_object(arena& memory, std::uint64_t bytes, std::uint8_t kind, LayOut lay_out) {
-  word& cell = memory.take_cell();
-  std::shared_ptr<Object> object;
-  try {
-    const reference block = memory.allocate(bytes, kind, cell, held::block);
-    lay_out(memory.base() + std::uint64_t{block} * granule + sizeof(block_header));
-    object = std::make_shared<Object>(memory, block, cell);
-  } catch (...) {
-    if (const std::uint64_t value = cell.load(std::memory_order_relaxed); value != 0) {
-      memory.release(cell_reference(value), cell);
-    }
-    memory.return_cell(cell);
-    throw;
-  }
-  remember_object(object);
-  return object;
-}
-
-template <class Object>
-std::shared_ptr<Object> open_object(arena& memory, object_name name) {
-  if (auto known = std::dynamic_pointer_cast<Object>(find_object(name))) return known;
-  auto object = std::make_shared<Object>(memory, name);
-  remember_object(object);
-  return object;
-}
 
 }  // namespace
 
@@ -102,17 +58,16 @@ std::uint64_t lane_clock() noexcept {
 
 std::shared_ptr<lane> lane::create(arena& memory) {
   // The slots are laid out when they are first used: a worker that gets few tasks touches few pages.
-  return create_object<lane>(memory, sizeof(lane_state), lane_kind, [](std::byte* place) {
-    std::memset(static_cast<void*>(place), 0, offsetof(lane_state, slots));
+  return create_object<lane>(memory, sizeof(lane_state), false, [&](reference block) {
+    std::memset(static_cast<void*>(memory.payload_at(block)), 0, offsetof(lane_state, slots));
   });
 }
-std::shared_ptr<lane> lane::open(arena& memory, object_name name) { return open_object<lane>(memory, name); }
 
 lane::lane(arena& memory, reference block, word& cell) : shared_object(memory, block, lane_kind, cell) {
-  state_ = &state_of<lane_state>(memory, block);
+  state_ = &memory.state_at<lane_state>(block);
 }
 lane::lane(arena& memory, object_name name) : shared_object(memory, name, lane_kind) {
-  state_ = &state_of<lane_state>(memory, name.block);
+  state_ = &memory.state_at<lane_state>(name.block);
 }
 
 lane_slot& lane::prepare(std::uint32_t task) noexcept {
@@ -184,19 +139,15 @@ void lane::free_result(lane_slot& slot) { free_blocks(memory(), slot); }
 
 std::shared_ptr<hub> hub::create(arena& memory, std::uint32_t seats) {
   const std::uint64_t words = (seats + 63) / 64;
-  const std::uint64_t bytes = sizeof(hub_state) + words * sizeof(word);
-  return create_object<hub>(memory, bytes, hub_kind, [&](std::byte* place) {
-    std::memset(static_cast<void*>(place), 0, bytes);
-    reinterpret_cast<hub_state*>(place)->words = words;
-  });
+  return create_object<hub>(memory, sizeof(hub_state) + words * sizeof(word), true,
+                            [&](reference block) { memory.state_at<hub_state>(block).words = words; });
 }
-std::shared_ptr<hub> hub::open(arena& memory, object_name name) { return open_object<hub>(memory, name); }
 
 hub::hub(arena& memory, reference block, word& cell) : shared_object(memory, block, hub_kind, cell) {
-  state_ = &state_of<hub_state>(memory, block);
+  state_ = &memory.state_at<hub_state>(block);
 }
 hub::hub(arena& memory, object_name name) : shared_object(memory, name, hub_kind) {
-  state_ = &state_of<hub_state>(memory, name.block);
+  state_ = &memory.state_at<hub_state>(name.block);
 }
 
 void hub::notify(std::uint32_t seat) {
@@ -223,12 +174,5 @@ std::uint64_t hub::take(std::uint64_t index) noexcept {
 }
 
 // ---- handles ----
-
-template <class Object>
-arena& pool_handle<Object>::family_arena() {
-  return family_memory::get();
-}
-template class pool_handle<lane>;
-template class pool_handle<hub>;
 
 }  // namespace brood::detail

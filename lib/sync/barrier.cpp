@@ -37,7 +37,7 @@ bool break_while(word& state, Condition applies) noexcept {
 
 void give_back_membership(arena& memory, word& cell) {
   const std::uint64_t value = cell.load(std::memory_order_acquire);
-  barrier_state& s = state_of<barrier_state>(memory, cell_reference(value));
+  barrier_state& s = memory.state_at<barrier_state>(cell_reference(value));
   break_while(s.state, [&](std::uint64_t now) { return epoch_of(now) == cell_extra(value); });
   kill_point();
   wake(memory, s.waiters, UINT64_MAX);
@@ -45,7 +45,7 @@ void give_back_membership(arena& memory, word& cell) {
 
 /// A wake is an advice to look again, so it does not matter what the dead one had done.
 void repair_barrier(arena& memory, reference block) {
-  barrier_state& s = state_of<barrier_state>(memory, block);
+  barrier_state& s = memory.state_at<barrier_state>(block);
   repair(memory, s.waiters);
   wake(memory, s.waiters, UINT64_MAX);
 }

@@ -10,7 +10,7 @@ namespace detail {
 namespace {
 
 void repair_condition(arena& memory, reference block) {
-  repair(memory, state_of<condition_state>(memory, block).waiters);
+  repair(memory, memory.state_at<condition_state>(block).waiters);
 }
 
 const object_kind condition_functions{nullptr, repair_condition, nullptr};

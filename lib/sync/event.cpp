@@ -9,7 +9,7 @@ namespace {
 
 /// A wake is an advice to look again, so it does not matter whether the dead one had set it.
 void repair_event(arena& memory, reference block) {
-  event_state& s = state_of<event_state>(memory, block);
+  event_state& s = memory.state_at<event_state>(block);
   repair(memory, s.waiters);
   wake(memory, s.waiters, UINT64_MAX);
 }

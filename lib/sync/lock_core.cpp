@@ -20,7 +20,7 @@ std::uint64_t owner_of(arena& memory, std::uint64_t cell) noexcept {
 
 void give_back_lock(arena& memory, word& cell) {
   const std::uint64_t value = cell.load(std::memory_order_acquire);
-  lock_state& s = state_of<lock_state>(memory, cell_reference(value));
+  lock_state& s = memory.state_at<lock_state>(cell_reference(value));
   std::uint64_t owner = owner_of(memory, value);
   if (owner != 0) s.owner.compare_exchange_strong(owner, was_abandoned, std::memory_order_seq_cst);
   kill_point();

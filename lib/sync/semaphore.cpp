@@ -22,7 +22,7 @@ void put_back(arena& memory, semaphore_state& s, word& cell, std::uint64_t diffe
 
 void give_back_permit(arena& memory, word& cell) {
   const reference block = cell_reference(cell.load(std::memory_order_acquire));
-  semaphore_state& s = state_of<semaphore_state>(memory, block);
+  semaphore_state& s = memory.state_at<semaphore_state>(block);
   const intent named(memory, block);
   put_back(memory, s, cell, 1 - one_held);
   wake(memory, s.waiters, 1);
@@ -31,7 +31,7 @@ void give_back_permit(arena& memory, word& cell) {
 /// How many permits came is unknown, and whether anybody was woken: the first is, and wakes the next if there
 /// is more.
 void repair_semaphore(arena& memory, reference block) {
-  semaphore_state& s = state_of<semaphore_state>(memory, block);
+  semaphore_state& s = memory.state_at<semaphore_state>(block);
   {
     section_guard g(memory, s.guard);
   }

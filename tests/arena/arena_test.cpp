@@ -233,7 +233,7 @@ TEST_CASE("a section whose holder was killed is taken over, its transaction done
   for (const bool committed : {false, true}) {
     test::child c([&] {
       auto& mine = family_memory::get();
-      mine.lock(*shared, nullptr);
+      mine.lock(*shared);
       for (std::uint64_t i = 0; i < 4; ++i) shared->journal[i] = {mine.offset_of(words[i]), 7};
       if (committed) shared->pending.store(4);
       if (committed) words[0].store(7);
@@ -277,4 +277,13 @@ TEST_CASE(
   CHECK(list.ends() == 0);
   CHECK(list.count() == 0);
   give(*m, b);
+}
+
+TEST_CASE("A21: emptied slabs keep no more pages than their part of the reserve") {
+  memory m(std::size_t{2} << 30);
+  std::vector<block> blocks;
+  constexpr std::uint64_t bytes = 16384 - sizeof(detail::block_header);
+  for (int i = 0; i < 40'000; ++i) blocks.push_back(take(*m, bytes));  // 625 MiB
+  for (const block& b : blocks) give(*m, b);
+  CHECK(m->header().warm_bytes.load() <= std::uint64_t{64} << 20);
 }

@@ -360,6 +360,13 @@ TEST_CASE("locks travel inside messages, and name the same lock") {
   CHECK_THROWS_AS(decode<lock>(encode(queue<int>(1))), decode_error);
 }
 
+TEST_CASE("A26: no lock is read from the name of an rlock that this process knows") {
+  memory m;
+  const rlock recursive = made<rlock>();
+  CHECK_THROWS_AS(decode<lock>(encode(recursive)), decode_error);
+  CHECK(decode<rlock>(encode(recursive)) == recursive);
+}
+
 TEST_CASE(
     "no barging starvation: who comes when it is free goes past those who wait a bounded number of times") {
   memory m;

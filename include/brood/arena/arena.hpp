@@ -79,7 +79,8 @@ class BROOD_API arena {
   /// otherwise false.
   bool acquire(detail::reference block, std::uint8_t block_kind, std::uint32_t generation,
                detail::word& holder);
-  /// Counts one less, clears `holder`, and takes the object apart if it was the last.
+  /// Counts one less, clears `holder`, and takes the object apart if it was the last. If this process is taking another one
+  /// apart already, that happens after it: a chain of objects in each other's messages needs no stack.
   void drop(detail::reference block, detail::word& holder);
 
   // ---- this process's cells ----
@@ -116,11 +117,12 @@ class BROOD_API arena {
   /// Sets the bit that wakes an entry of another process. Idempotent.
   void deliver(std::uint64_t owner, std::uint64_t home) noexcept;
   /// Sends the datagram that ends the sleep of `owner`'s loop, if it sleeps (or `always`).
-  /// Does not wait on the thread of a loop, unless that is ending or out of memory: what cannot be sent at once is
-  /// sent later, see lib/arena/late_rings.hpp.
+  /// Does not wait on the thread of a loop: what cannot be sent at once is sent later, see lib/arena/late_rings.hpp.
   void ring(std::uint64_t owner, bool always = false) noexcept;
-  /// The datagram alone. False if it can only be sent later, as neither room for it nor a descriptor is left.
+  /// The datagram alone. False if it can only be sent later, as the system refuses it now.
   bool press_doorbell(std::uint32_t slot) noexcept;
+  /// Rings everybody who has a wake. False if some can only be rung later. O(processes).
+  bool ring_all_woken() noexcept;
   /// Waits until the doorbell may work again. Not for the thread of a loop.
   void await_doorbell() const noexcept { doorbell_.await_room(); }
   /// Opens the socket for that, so that later no wake fails for want of a descriptor. Called before this process can
@@ -145,6 +147,14 @@ class BROOD_API arena {
   T& at(detail::reference r) const noexcept {
     return *reinterpret_cast<T*>(base_ + std::uint64_t{r} * detail::granule);
   }
+  std::byte* payload_at(detail::reference block) const noexcept {
+    return base_ + std::uint64_t{block} * detail::granule + sizeof(detail::block_header);
+  }
+  /// The payload of a block as the state of an object.
+  template <class State>
+  State& state_at(detail::reference block) const noexcept {
+    return *reinterpret_cast<State*>(payload_at(block));
+  }
   template <class T>
   detail::reference to_reference(const T& object) const noexcept {
     return static_cast<detail::reference>(
@@ -157,7 +167,7 @@ class BROOD_API arena {
   detail::process_slot& my_slot() const noexcept { return *my_slot_; }
   void require_slot();
 
-  void lock(detail::section& s, detail::section* repair_first);
+  void lock(detail::section& s);
   void unlock(detail::section& s) noexcept;
 
   /// True every so many calls: time to let the loop's other coroutines run. A datagram counts for many, as it costs what
@@ -180,7 +190,7 @@ class BROOD_API arena {
   static std::unique_ptr<arena> create_exactly(std::uint64_t bytes);
   void map();
   void lay_out();
-  void lock_contended(detail::section& s, detail::section* repair_first);
+  void lock_contended(detail::section& s);
   void replay(detail::section& s) noexcept;
 
   detail::unit& unit_at(std::uint64_t index) const noexcept;
@@ -197,6 +207,7 @@ class BROOD_API arena {
                                    detail::word& holder, detail::held as);
   void free_block(detail::reference block, detail::word& holder);
   void release_attached(detail::reference block);
+  void take_apart(detail::word& holder);
   void punch(std::uint64_t offset, std::uint64_t size) noexcept;
   detail::block_header* checked_header(detail::reference block) const noexcept;
 
@@ -207,7 +218,6 @@ class BROOD_API arena {
   void reset_local(std::uint32_t slot);
   void reclaim(std::uint32_t slot);
   void repair_intents(detail::process_slot& dead);
-  void ring_all_woken() noexcept;
   void leave_wait_lists(detail::process_slot& dead);
   void empty_cells(std::uint32_t slot, bool objects);
   void empty_cell(std::uint32_t slot, detail::word& cell);
@@ -220,7 +230,8 @@ class BROOD_API arena {
   std::byte* base_ = nullptr;
   std::uint64_t me_ = 0;
   detail::process_slot* my_slot_ = nullptr;
-  std::uint64_t calls_ = 0;  // of time_to_yield, since it was
+  detail::word* dying_ = nullptr;  // names the object that this process is taking apart
+  std::uint64_t calls_ = 0;        // of time_to_yield, since it was
   std::uint64_t rings_at_yield_ = 0;
   detail::doorbell doorbell_;
   std::uint32_t slot_to_adopt_ = 0;
@@ -281,6 +292,5 @@ inline constexpr std::uint8_t hub_kind = 28;
 /// Aborts if the number is taken.
 BROOD_API void register_object_kind(std::uint8_t block_kind, const object_kind& functions) noexcept;
 BROOD_API const object_kind* find_object_kind(std::uint8_t block_kind) noexcept;
-/// Which object a cell of a primitive is about: first word of the payload of the block it names.
 }  // namespace detail
 }  // namespace brood

@@ -138,7 +138,8 @@ class queue {
   /// Of this moment; other processes go on meanwhile. Items on lease are not counted.
   std::uint64_t size() const { return core()->size(); }
   bool empty() const { return size() == 0; }
-  bool full() const { return size() >= capacity(); }
+  /// Whether a put would wait. Items on lease and those that came back take no room.
+  bool full() const { return core()->is_full(); }
   /// The largest number there is if unbounded.
   std::uint64_t capacity() const { return core()->capacity(); }
 
@@ -163,22 +164,12 @@ class queue {
 
   template <class Archive>
   void save(Archive& archive) const {
-    const detail::object_name name = core()->name();
-    detail::travelling_objects::note(core_);
-    archive(name.block, name.generation);
+    detail::save_object(archive, core());
   }
   /// Throws `decode_error` if the bytes name no queue of such items.
   template <class Archive>
   void load(Archive& archive) {
-    detail::object_name name;
-    archive(name.block, name.generation);
-    try {
-      core_ = detail::queue_core::open(family_memory::get(), name);
-    } catch (const arena_full&) {
-      throw;
-    } catch (const error& wrong) {
-      throw decode_error(wrong.what());
-    }
+    core_ = detail::load_object<detail::queue_core>(archive);
     if (core_->inline_bytes() != detail::queue_core::rounded_inline(detail::inline_bytes_of<T>)) {
       core_.reset();
       throw decode_error("a queue of other items");

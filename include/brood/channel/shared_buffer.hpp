@@ -15,8 +15,8 @@ namespace detail {
 /// This process's reference to a buffer: a counted object that is nothing but its bytes.
 class BROOD_API buffer_object final : public shared_object {
  public:
+  static constexpr std::uint8_t kind_number = buffer_kind;
   static std::shared_ptr<buffer_object> create(arena& memory, std::size_t size);
-  static std::shared_ptr<buffer_object> open(arena& memory, object_name name);
 
   buffer_object(arena& memory, reference block, word& cell);
   buffer_object(arena& memory, object_name name);

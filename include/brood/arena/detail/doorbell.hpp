@@ -24,7 +24,7 @@ class BROOD_API doorbell {
   enum class outcome {
     sent,
     settled,  // needless: it wakes anyhow, or is dead
-    not_yet,  // no room for the datagram, and no descriptor for a socket that has room
+    not_yet,  // the system refuses it now: no room, no descriptor for a socket that has room, or any other reason
   };
   /// Sends a datagram to the wake port of this name. Does not wait.
   outcome press(const std::uint64_t (&name)[2]) noexcept;

@@ -43,7 +43,8 @@ struct block_header {
   word references;  // objects: processes and messages that hold it
   word attached;    // messages: how many references to objects the payload begins with
   word next_free;   // block index + 1 in its slab
-  word spare[3];
+  word next_dying;  // objects: another one to be taken apart after this one, see arena::drop
+  word spare[2];
 };
 static_assert(sizeof(block_header) == granule);
 
@@ -112,13 +113,13 @@ static_assert(sizeof(process_slot) == 1024);
 /// the thing and cleared in the one that gives it away, so after a death the cells are the whole truth.
 enum class held : std::uint8_t {
   nothing = 0,
-  block = 1,       // a block, and with it the references attached to it
-  object = 2,      // a counted reference
-  dying = 3,       // an object whose last reference went: being taken apart
-  leased = 4,      // an item of a queue, to be given back
-  settled = 5,     // the same after `done`: to be freed
-  child = 6,       // a slot reserved for a child (in place of the reference)
-  orphan = 7,      // the same, inherited
+  block = 1,    // a block, and with it the references attached to it
+  object = 2,   // a counted reference
+  dying = 3,    // an object whose last reference went, and those after it in `next_dying`: being taken apart
+  leased = 4,   // an item of a queue, to be given back
+  settled = 5,  // the same after `done`: to be freed
+  child = 6,    // a slot reserved for a child (in place of the reference)
+  orphan = 7,   // the same, inherited
   reclaiming = 8,  // a slot it is cleaning up after
   custom = 16,     // and above: kinds of the primitives, see object_kind
 };

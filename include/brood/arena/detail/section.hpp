@@ -47,9 +47,7 @@ static_assert(sizeof(section) == 64 + 16 * journal_capacity && offsetof(section,
 /// Blocks only while another process is inside, which is for tens of nanoseconds unless it was stopped there.
 class BROOD_API section_guard {
  public:
-  /// `repair_first`: the section in whose transactions words of this one are changed too (by those who hold both, that
-  /// one first). If the holder of this one is dead, that one is repaired before this one is taken.
-  section_guard(arena& memory, section& s, section* repair_first = nullptr);
+  section_guard(arena& memory, section& s);
   ~section_guard();
   section_guard(const section_guard&) = delete;
   section_guard& operator=(const section_guard&) = delete;

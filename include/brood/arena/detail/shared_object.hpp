@@ -33,7 +33,7 @@ class BROOD_API shared_object {
   bool is_gone() const noexcept { return memory_ == nullptr; }
 
  protected:
-  /// A new object: `block` was allocated into `cell` as `held::block`.
+  /// A new object: `block` was allocated into `cell` as `held::block`. The cell is this object's once it is made.
   shared_object(arena& memory, reference block, std::uint8_t kind, word& cell);
   /// An object that exists. Throws `error` if there is no such object any more, or never was.
   shared_object(arena& memory, object_name name, std::uint8_t kind);
@@ -45,7 +45,7 @@ class BROOD_API shared_object {
  private:
   friend void adopt_objects();
   friend void forget_objects() noexcept;
-  void acquire_again();
+  void acquire_into(word& cell);
 
   arena* memory_;
   object_name name_;
@@ -66,8 +66,8 @@ class BROOD_API decoding_scope {
   bool outer_;
 };
 
-/// This process's view of an object, if it has one. Throws `error` in a foreign `decoding_scope`.
-BROOD_API std::shared_ptr<shared_object> find_object(object_name name);
+/// This process's view of an object of that kind, if it has one. Throws `error` in a foreign `decoding_scope`.
+BROOD_API std::shared_ptr<shared_object> find_object(object_name name, std::uint8_t kind);
 BROOD_API void remember_object(const std::shared_ptr<shared_object>& object);
 /// Whether this process has handles to any object.
 BROOD_API bool has_objects() noexcept;

@@ -33,11 +33,10 @@ static_assert(sizeof(fd_state) == 40);
 
 class BROOD_API fd_object final : public shared_object {
  public:
+  static constexpr std::uint8_t kind_number = fd_kind;
   /// Puts `fd` into this process's depot. With `longest_message` it is a connection's socket.
   static std::shared_ptr<fd_object> create(arena& memory, unique_fd fd, std::uint64_t longest_message = 0,
                                            std::span<const std::byte> unread = {});
-  /// One that exists. Throws `error` if it does not.
-  static std::shared_ptr<fd_object> open(arena& memory, object_name name);
 
   /// For `create`, which sets the state.
   fd_object(arena& memory, reference block, word& cell);

@@ -29,12 +29,11 @@ class BROOD_API pipe_end final : public shared_object,
                                  public message_channel,
                                  public std::enable_shared_from_this<pipe_end> {
  public:
+  static constexpr std::uint8_t kind_number = pipe_end_kind;
   using queue = std::shared_ptr<queue_core>;
 
   /// A new end of these queues, of which one may be null.
   static std::shared_ptr<pipe_end> create(arena& memory, const queue& in, const queue& out);
-  /// One that exists. Throws `error` if it does not.
-  static std::shared_ptr<pipe_end> open(arena& memory, object_name name);
 
   /// For `create`, which sets the queues.
   pipe_end(arena& memory, reference block, word& cell);

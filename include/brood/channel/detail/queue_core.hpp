@@ -1,28 +1,35 @@
 // queue_core: the queue without its type: messages as bytes, in shared memory.
 //
 // Two sections, one for the putting end and one for the taking end, so that a producer and a consumer meet only at the
-// counters. Tickets count up for ever; a message's slot is its ticket modulo the size of the ring.
-//   put    holding the putting end: write slot `tail`, then tail+1 (one word: the commit; with a large message a
-//          transaction with the cell that held its block)
-//   take   holding the taking end: copy slot `head` out, then head+1 (likewise)
-//   grow   holding both ends: copy to a ring twice as large, then one transaction in the putting end's journal
+// counters. Tickets count up for ever. The messages are in a chain of rings; nearly always there is one. A message's slot is
+// its ticket modulo the number of slots of its ring.
+//   put    holding the putting end: write slot `tail` of the last ring, then tail+1 (one word: the commit; with a large
+//          message a transaction with the cell that held its block)
+//   take   holding the taking end: copy slot `head` of the first ring out, then head+1 (likewise)
+//   grow   holding the putting end, when the last ring is full: one transaction appends a larger ring, for tickets from
+//          `tail` on. Nothing is copied, and no taker is in the way.
+//   drain  holding the taking end, when `head` has come to the end of the first ring: one transaction moves on to the next;
+//          the old one is freed after the end is left.
 // A producer killed before its commit has put nothing, one killed after it has put; no third state exists, so there
-// is nothing to repair in the ring itself. That is why this is not the lock-free ring of slots with claims: it needs
+// is nothing to repair in the rings themselves. That is why this is not the lock-free ring of slots with claims: it needs
 // no states in the slots and no repair of claims, takes batches at one go, and its taker waits for a stopped putter
 // no more than a ring's would, which must stop at the first claimed slot to stay in order.
 //
 // Leases: `take_leased` moves the message to a record of its own (lease_block), named by the holder's cell as `leased`.
 //   leased --settle: one transaction with the counters--> settled --> freed
 //      \--give back, by the holder or by who cleans up after it--> in the list `returned`, by ticket --> taken again
+// The list is a skip list (Pugh 1990): a killed consumer's leases come back in any order, and there may be many of them.
 //
 // Between commit and wake the queue stands in the process's `intent_object`, so a clean-up after it wakes in its place.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 
-#include "brood/arena/detail/shared_object.hpp"
+#include "brood/arena/detail/object_kit.hpp"
 #include "brood/arena/detail/wait_list.hpp"
 #include "brood/export.hpp"
 
@@ -30,15 +37,18 @@ namespace brood::detail {
 
 inline constexpr std::uint64_t unlimited = UINT64_MAX;
 
+/// The links of a skip list from one place to the records after it, two references in a word. A record has a link in a level
+/// with a quarter of the probability of the level below.
+inline constexpr unsigned link_levels = 8;
+using shared_links = word[link_levels / 2];
+
 struct queue_state {
   // Set before anyone else sees it.
   std::uint64_t capacity;  // items, or `unlimited`
   std::uint64_t stride;    // bytes of a slot; all but the first 8 hold the message
-  word spare0[2];
-  word ring;    // cell (held::block) of the ring; extra: log2 of its slots. One word, so that both change at
-                // once
-  word closed;  // 0 or 1; set holding the putting end
-  word spare1[2];
+  word closed;             // 0 or 1; set holding the putting end
+  word discarded;          // cell: what a clean-up of the queue is freeing
+  shared_links returned_list;
 
   section put_end;  // local: see below
   section take_end;
@@ -47,24 +57,36 @@ struct queue_state {
   wait_list joiners;
 
   word& tail() noexcept { return put_end.local[0]; }
-  word& seen_head() noexcept {
-    return put_end.local[1];
-  }  // what the putting end last saw of the other, and back
+  word& seen_head() noexcept { return put_end.local[1]; }  // what the putting end last saw of the other
+  word& last_ring() noexcept { return put_end.local[2]; }
+  word& last_start() noexcept { return put_end.local[3]; }  // first ticket of the last ring
   word& head() noexcept { return take_end.local[0]; }
-  word& seen_tail() noexcept { return take_end.local[1]; }
-  word& returned() noexcept { return take_end.local[2]; }  // count << 32 | first lease record
-  word& leases() noexcept { return take_end.local[3]; }    // messages out on lease
-  word& finished() noexcept { return take_end.local[4]; }  // by task_done or a settled lease
+  word& seen_tail() noexcept { return take_end.local[1]; }  // tickets before it are in the first ring
+  word& returned() noexcept { return take_end.local[2]; }   // messages in `returned_list`
+  word& leases() noexcept { return take_end.local[3]; }     // messages out on lease
+  word& finished() noexcept { return take_end.local[4]; }   // by task_done or a settled lease
+  word& first_ring() noexcept {
+    return take_end.local[5];
+  }  // holds the first, which holds the next, and so on
 };
+static_assert(offsetof(queue_state, put_end) == 64);
+
+/// Rings are named by a cell word (held::block; extra: log2 of the slots), so that both change at once. The slots follow.
+struct ring_header {
+  word next;  // the ring after it; 0 in the last one
+  word
+      end;  // ticket with which `next` begins; 0 in the last one. Set before the first message of `next` is put
+  word spare[6];
+};
+static_assert(sizeof(ring_header) == 64);
 
 /// A message out on lease, payload of a lease_block.
 struct lease_record {
   word queue;  // reference
-  word next;   // in `returned`
   word ticket;
-  word head;   // first word of its slot
-  word block;  // of a large message: cell (held::block); else the bytes follow
-  word spare[3];
+  word head;          // first word of its slot
+  word block;         // of a large message: cell (held::block); else the bytes follow
+  shared_links next;  // in `returned_list`
 };
 static_assert(sizeof(lease_record) == 64);
 
@@ -137,8 +159,9 @@ enum class take_outcome { done, empty, closed };
 
 class BROOD_API queue_core final : public shared_object {
  public:
+  static constexpr std::uint8_t kind_number = queue_kind;
+  static const object_kind kind_functions;
   static std::shared_ptr<queue_core> create(arena& memory, std::uint64_t capacity, std::size_t inline_bytes);
-  static std::shared_ptr<queue_core> open(arena& memory, object_name name);
 
   queue_core(arena& memory, reference block, word& cell);
   queue_core(arena& memory, object_name name);
@@ -170,6 +193,7 @@ class BROOD_API queue_core final : public shared_object {
   void wake_waiters();
   bool is_closed() const noexcept { return state_->closed.load(std::memory_order_acquire) != 0; }
   std::uint64_t size() const noexcept;
+  bool is_full() const noexcept { return size_in_rings() >= capacity(); }
   std::uint64_t capacity() const noexcept { return state_->capacity; }
   /// Throws `error` if more tasks are done than were put.
   void task_done();
@@ -180,13 +204,21 @@ class BROOD_API queue_core final : public shared_object {
   wait_list& joiners() noexcept { return state_->joiners; }
 
  private:
-  std::byte* slot(std::uint64_t ticket) const noexcept;
+  std::uint64_t size_in_rings() const noexcept;
+  /// A ring that was drained: freed when it goes out of scope, after the section.
+  using drained_ring = std::optional<held_cell>;
+
+  void make_first_ring();
   bool has_room(section_guard& g, std::uint64_t tail);
   void grow(section_guard& g, std::uint64_t tail);
+  void next_ring(section_guard& g, drained_ring& drained);
+  std::byte* slot(std::uint64_t ring, std::uint64_t ticket) const noexcept;
   take_outcome nothing_left(section_guard& g) noexcept;
-  bool something_there(section_guard& g, std::uint64_t& head) noexcept;
+  bool something_there(section_guard& g, std::uint64_t& head, drained_ring& drained);
+  bool look_again(section_guard& g, std::uint64_t head, drained_ring& drained);
   void take_slot(section_guard& g, std::uint64_t head, incoming_message& message);
   take_outcome take_copy(std::span<std::byte> place);
+  std::size_t take_from_ring(std::byte* place, std::size_t size, std::size_t count);
   void take_returned(section_guard& g, word& cell, held as);
   void wake_one(wait_list& list);
   void wake_all(wait_list& list);

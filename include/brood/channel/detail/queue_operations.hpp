@@ -87,7 +87,7 @@ class put_awaiter : public wait_operation<put_awaiter<T>> {
     outcome_ = message_.put(*core_);
     return outcome_ != put_outcome::full;
   }
-  bool more() const noexcept { return core_->size() < core_->capacity() || core_->is_closed(); }
+  bool more() const noexcept { return !core_->is_full() || core_->is_closed(); }
   wait_list& list() const noexcept { return core_->putters(); }
   arena& memory() const noexcept { return core_->memory(); }
   void await_resume() {

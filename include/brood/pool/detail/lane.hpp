@@ -35,7 +35,7 @@
 #include <memory>
 #include <optional>
 
-#include "brood/arena/detail/shared_object.hpp"
+#include "brood/arena/detail/object_kit.hpp"
 #include "brood/arena/detail/wait_list.hpp"
 #include "brood/export.hpp"
 #include "brood/process/detail/function_entry.hpp"
@@ -102,9 +102,9 @@ BROOD_API std::uint64_t lane_clock() noexcept;
 /// One side's view of a lane.
 class BROOD_API lane final : public shared_object {
  public:
+  static constexpr std::uint8_t kind_number = lane_kind;
   /// Throws `arena_full`.
   static std::shared_ptr<lane> create(arena& memory);
-  static std::shared_ptr<lane> open(arena& memory, object_name name);
   lane(arena& memory, reference block, word& cell);
   lane(arena& memory, object_name name);
 
@@ -166,8 +166,8 @@ struct hub_state {
 
 class BROOD_API hub final : public shared_object {
  public:
+  static constexpr std::uint8_t kind_number = hub_kind;
   static std::shared_ptr<hub> create(arena& memory, std::uint32_t seats);
-  static std::shared_ptr<hub> open(arena& memory, object_name name);
   hub(arena& memory, reference block, word& cell);
   hub(arena& memory, object_name name);
 
@@ -198,18 +198,14 @@ class pool_handle {
 
   template <class Archive>
   void save(Archive& archive) const {
-    travelling_objects::note(object_);
-    archive(object_->name().block, object_->name().generation);
+    save_object(archive, object_);
   }
   template <class Archive>
   void load(Archive& archive) {
-    object_name name;
-    archive(name.block, name.generation);
-    object_ = Object::open(family_arena(), name);
+    object_ = load_object<Object>(archive);
   }
 
  private:
-  static arena& family_arena();
   std::shared_ptr<Object> object_;
 };
 
