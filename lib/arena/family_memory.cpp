@@ -92,6 +92,25 @@ std::size_t family_memory::sweep_orphans() { return get().sweep_orphans(); }
 void family_memory::attach_loop(runtime& loop) { loop.use<detail::wake_port>(); }
 
 namespace detail {
+namespace {
+
+/// Which thread uses the shared memory, as long as its runtime lives.
+class memory_user final : public runtime_service {
+ public:
+  explicit memory_user(runtime&) { family_memory::get().used_by(thread_here()); }
+  ~memory_user() override {
+    if (family_memory::exists()) family_memory::get().used_by(nullptr);
+  }
+  task<> shut_down() override { co_return; }
+};
+
+}  // namespace
+
+void require_loop_of_memory() {
+  if (family_memory::get().is_used()) throw wrong_thread();
+  if (runtime* loop = runtime::current_or_null()) loop->use<memory_user>();
+}
+
 void ensure_wake_port() { family_memory::attach_loop(runtime::current()); }
 }  // namespace detail
 

@@ -237,16 +237,23 @@ void runtime::abandon_after_fork() noexcept {
 }
 
 void runtime::start_task(task<> body, end_handler on_end) {
+  require_own_thread();
   state_->tasks.start(report_end(std::move(body), std::move(on_end)));
   state_->wake->keep_alive(true);
 }
 
+void runtime::require_own_thread() const {
+  if (runtime_of_thread != this) throw wrong_thread();
+}
+
 void runtime::run() {
+  require_own_thread();
   state_->require_outside();
   state_->run_until_empty(state_->tasks);
 }
 
 void runtime::run_task_to_end(task<> body) {
+  require_own_thread();
   state_->require_outside();  // before anything starts: a refused task must not be in the ready queue
   detail::task_group only(nullptr);
   only.start(std::move(body));

@@ -181,6 +181,11 @@ class BROOD_API arena {
     return true;
   }
 
+  /// The one thread of this process that awaits what lies here, as `thread_here` names it; null: none yet.
+  bool is_used_by(const void* thread) const noexcept { return user_ == thread; }
+  void used_by(const void* thread) noexcept { user_ = thread; }
+  bool is_used() const noexcept { return user_ != nullptr; }
+
   std::uint64_t rings_sent = 0;  // datagrams this process sent
 
  private:
@@ -231,6 +236,7 @@ class BROOD_API arena {
   std::uint64_t me_ = 0;
   detail::process_slot* my_slot_ = nullptr;
   detail::word* dying_ = nullptr;  // names the object that this process is taking apart
+  const void* user_ = nullptr;     // the thread that awaits
   std::uint64_t calls_ = 0;        // of time_to_yield, since it was
   std::uint64_t rings_at_yield_ = 0;
   detail::doorbell doorbell_;

@@ -107,6 +107,7 @@ class [[nodiscard]] connect_operation {
   }
 
   auto operator co_await() && {
+    once_.spend();
     return detail::owned_task<connection<In, Out>>(
         connected(detail::connect(std::move(where_), std::move(key_), max_message_, deadline_)));
   }
@@ -121,6 +122,7 @@ class [[nodiscard]] connect_operation {
   authkey key_;
   std::uint64_t max_message_ = detail::default_max_message;
   std::chrono::nanoseconds deadline_ = std::chrono::seconds(10);
+  brood::detail::await_once once_;
 };
 
 /// Connects to a listener and authenticates both sides. Throws `authentication_error` if either does not know the key or

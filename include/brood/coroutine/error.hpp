@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stdexcept>
+#include <utility>
 
 #include "brood/export.hpp"
 
@@ -17,7 +18,7 @@ class BROOD_API error : public std::runtime_error {
 /// The operation was cancelled before it took effect: nothing was sent, taken or acquired.
 class BROOD_API cancelled : public error {
  public:
-  cancelled() : error("the operation was cancelled") {}
+  cancelled();
 };
 
 /// `with_timeout` ended before its operation did. The operation was cancelled and awaited first.
@@ -32,5 +33,36 @@ class BROOD_API closed : public error {
   closed() : error("the channel is closed") {}
   using error::error;
 };
+
+/// Something of one loop was used on a thread that does not run it. Nothing has happened.
+class BROOD_API wrong_thread : public std::logic_error {
+ public:
+  wrong_thread();
+};
+
+namespace detail {
+
+/// In an operation that can be awaited once: what was awaited, or moved from, says so the second time.
+class BROOD_API await_once {
+ public:
+  await_once() = default;
+  await_once(const await_once&) = default;
+  await_once& operator=(const await_once&) = default;
+  await_once(await_once&& other) noexcept : spent_(std::exchange(other.spent_, true)) {}
+  await_once& operator=(await_once&& other) noexcept {
+    spent_ = std::exchange(other.spent_, true);
+    return *this;
+  }
+  /// First line of an `operator co_await`. Throws `std::logic_error`.
+  void spend() {
+    if (std::exchange(spent_, true)) refuse();
+  }
+
+ private:
+  [[noreturn]] static void refuse();
+  bool spent_ = false;
+};
+
+}  // namespace detail
 
 }  // namespace brood

@@ -15,6 +15,9 @@ using clock = std::chrono::steady_clock;
 
 namespace detail {
 
+/// Tells this thread from the others of the process.
+inline const void* thread_here() noexcept { return __builtin_thread_pointer(); }
+
 /// Something to run on the loop thread. Embedded in the awaiter it resumes, so posting allocates nothing.
 /// Lifetime: must stay where it is from `executor::post` until `run` is called or `executor::withdraw`.
 struct ready_node {

@@ -30,7 +30,7 @@ class nursery {
   /// cancelled and its error leaves `with_nursery`.
   template <detail::awaitable A>
   void start(A operation) {
-    group_.start(guard(*this, std::move(operation)));
+    group_.start(std::move(operation), dropped(*this));
   }
 
   /// `co_await n.spawn<f>(args...)`: starts a child process in this scope; see `brood::spawn`, whose setters it has.
@@ -43,7 +43,7 @@ class nursery {
   void cancel() noexcept { group_.request_stop(); }
 
   /// How many tasks are running beside the body.
-  std::size_t running() const noexcept { return group_.running(); }
+  std::size_t running() const noexcept { return group_.running() - (body_runs_ ? 1 : 0); }
 
  private:
   template <class Body>
@@ -51,14 +51,40 @@ class nursery {
 
   explicit nursery(detail::task_scope* outer) : outer_(outer), group_(outer) {}
 
-  template <class A>
-  static task<> guard(nursery& self, A operation) {
-    try {
-      co_await std::move(operation);
-    } catch (...) {
-      self.fail(std::current_exception());
+  /// What comes of an operation beside the body.
+  class dropped {
+   public:
+    explicit dropped(nursery& self) noexcept : self_(self) {}
+    static constexpr bool wanted() noexcept { return true; }
+    template <class V>
+    static void value(V&&) noexcept {}
+    void failure(std::exception_ptr why) noexcept { self_.fail(std::move(why)); }
+
+   private:
+    nursery& self_;
+  };
+
+  /// What comes of the body.
+  template <class R>
+  class kept {
+   public:
+    kept(nursery& self, std::optional<detail::value_or_unit<R>>& result) noexcept
+        : self_(self), result_(result) {}
+    static constexpr bool wanted() noexcept { return true; }
+    template <class V>
+    void value(V&& result) {
+      result_.emplace(std::forward<V>(result));
+      self_.body_runs_ = false;
     }
-  }
+    void failure(std::exception_ptr why) noexcept {
+      self_.body_runs_ = false;
+      self_.fail(std::move(why));
+    }
+
+   private:
+    nursery& self_;
+    std::optional<detail::value_or_unit<R>>& result_;
+  };
 
   void fail(std::exception_ptr failure) noexcept {
     if (failure_ || (stopping() && is_cancelled(failure))) return;
@@ -81,22 +107,24 @@ class nursery {
   detail::task_scope* outer_;
   detail::task_group group_;
   std::exception_ptr failure_;
+  bool body_runs_ = false;
 };
 
 namespace detail {
+
+/// A coroutine, so that a body that is a plain function runs, and throws, where one that is a coroutine does.
+template <class Body>
+task<nursery_result_t<Body>> call_body(nursery& scope, Body& body) {
+  co_return co_await body(scope);
+}
 
 template <class Body>
 task<nursery_result_t<Body>> run_nursery(Body body) {
   using R = nursery_result_t<Body>;
   nursery scope(co_await current_scope());
   std::optional<value_or_unit<R>> result;
-  scope.group_.start([](nursery& n, Body& b, auto& value) -> task<> {
-    try {
-      value.emplace(co_await await_value<R>(b(n)));
-    } catch (...) {
-      n.fail(std::current_exception());
-    }
-  }(scope, body, result));
+  scope.body_runs_ = true;
+  scope.group_.start(call_body(scope, body), nursery::kept<R>(scope, result));
   co_await scope.group_.join();
   if (scope.failure_) std::rethrow_exception(scope.failure_);
   const bool cancelled_from_outside = scope.outer_ != nullptr && scope.outer_->token.stop_requested();

@@ -11,25 +11,34 @@
 namespace brood {
 namespace detail {
 
-template <class R, class A>
-task<> gather_one(task_group& group, A operation, std::optional<value_or_unit<R>>& value,
-                  std::exception_ptr& failure) {
-  if (failure) co_return;  // already decided: what has not begun takes nothing
-  try {
-    value.emplace(co_await await_value<R>(std::move(operation)));
-  } catch (...) {
-    if (!failure) failure = std::current_exception();
-    group.request_stop();
+/// Where one of several operations leaves its result; the first failure asks the others to stop.
+template <class R>
+class gathered {
+ public:
+  gathered(task_group& group, std::optional<value_or_unit<R>>& value, std::exception_ptr& failure) noexcept
+      : group_(group), value_(value), failure_(failure) {}
+  bool wanted() const noexcept { return !failure_; }
+  template <class V>
+  void value(V&& result) {
+    value_.emplace(std::forward<V>(result));
   }
-}
+  void failure(std::exception_ptr why) noexcept {
+    if (!failure_) failure_ = std::move(why);
+    group_.request_stop();
+  }
+
+ private:
+  task_group& group_;
+  std::optional<value_or_unit<R>>& value_;
+  std::exception_ptr& failure_;
+};
 
 template <std::size_t... I, class... A>
 task<std::tuple<value_or_unit<await_result_t<A>>...>> gather(std::index_sequence<I...>, A... operations) {
   task_group group(co_await current_scope());
   std::tuple<std::optional<value_or_unit<await_result_t<A>>>...> values;
   std::exception_ptr failure;
-  (group.start(gather_one<await_result_t<A>>(group, std::move(operations), std::get<I>(values), failure)),
-   ...);
+  (group.start(std::move(operations), gathered<await_result_t<A>>(group, std::get<I>(values), failure)), ...);
   co_await group.join();
   if (failure) std::rethrow_exception(failure);
   co_return std::tuple<value_or_unit<await_result_t<A>>...>(std::move(*std::get<I>(values))...);
@@ -58,7 +67,7 @@ when_all(std::vector<A> operations) {
   std::vector<std::optional<detail::value_or_unit<R>>> values(operations.size());
   std::exception_ptr failure;
   for (std::size_t i = 0; i < operations.size(); ++i) {
-    group.start(detail::gather_one<R>(group, std::move(operations[i]), values[i], failure));
+    group.start(std::move(operations[i]), detail::gathered<R>(group, values[i], failure));
   }
   co_await group.join();
   if (failure) std::rethrow_exception(failure);

@@ -20,35 +20,63 @@ struct any_result {
 
 namespace detail {
 
-template <class R, class A, class OnValue>
-task<> race_one(task_group& group, A operation, OnValue on_value, bool& decided,
-                std::exception_ptr& failure) {
-  if (decided) co_return;  // what has not begun takes nothing
-  try {
-    auto value = co_await await_value<R>(std::move(operation));
-    if (!decided) on_value(std::move(value));
-  } catch (...) {
-    if (!decided) failure = std::current_exception();
+/// What the operations of one race share.
+template <class Result>
+struct race_state {
+  explicit race_state(task_scope* parent) noexcept : group(parent) {}
+  Result result() {
+    if (failure) std::rethrow_exception(failure);
+    return std::move(*winner);
   }
-  decided = true;
-  group.request_stop();
+
+  task_group group;
+  std::optional<Result> winner;
+  std::exception_ptr failure;
+  bool decided = false;
+};
+
+/// How one of them ends; the first decides. `keep` makes the result of its value.
+template <class Result, class Keep>
+class racer {
+ public:
+  racer(race_state<Result>& race, Keep keep) noexcept : race_(race), keep_(keep) {}
+  bool wanted() const noexcept { return !race_.decided; }  // what has not begun takes nothing
+  template <class V>
+  void value(V&& value) {
+    if (!race_.decided) keep_(race_.winner, std::forward<V>(value));
+    decide();
+  }
+  void failure(std::exception_ptr why) noexcept {
+    if (!race_.decided) race_.failure = std::move(why);
+    decide();
+  }
+
+ private:
+  void decide() noexcept {
+    race_.decided = true;
+    race_.group.request_stop();
+  }
+
+  race_state<Result>& race_;
+  Keep keep_;
+};
+
+template <class Result, class A, class Keep>
+void enter_race(race_state<Result>& race, A operation, Keep keep) {
+  race.group.start(std::move(operation), racer<Result, Keep>(race, keep));
 }
 
 template <std::size_t... I, class... A>
 task<std::variant<value_or_unit<await_result_t<A>>...>> race(std::index_sequence<I...>, A... operations) {
   using result = std::variant<value_or_unit<await_result_t<A>>...>;
-  task_group group(co_await current_scope());
-  std::optional<result> winner;
-  bool decided = false;
-  std::exception_ptr failure;
-  (group.start(race_one<await_result_t<A>>(
-       group, std::move(operations),
-       [&winner](auto&& value) { winner.emplace(std::in_place_index<I>, std::move(value)); }, decided,
-       failure)),
+  race_state<result> race(co_await current_scope());
+  (enter_race(race, std::move(operations),
+              [](std::optional<result>& winner, auto&& value) {
+                winner.emplace(std::in_place_index<I>, std::forward<decltype(value)>(value));
+              }),
    ...);
-  co_await group.join();
-  if (failure) std::rethrow_exception(failure);
-  co_return std::move(*winner);
+  co_await race.group.join();
+  co_return race.result();
 }
 
 }  // namespace detail
@@ -71,17 +99,14 @@ task<any_result<detail::value_or_unit<detail::await_result_t<A>>>> when_any(std:
   using R = detail::await_result_t<A>;
   using result = any_result<detail::value_or_unit<R>>;
   if (operations.empty()) throw std::invalid_argument("brood::when_any: no operations to wait for");
-  detail::task_group group(co_await detail::current_scope());
-  std::optional<result> winner;
-  bool decided = false;
-  std::exception_ptr failure;
+  detail::race_state<result> race(co_await detail::current_scope());
   for (std::size_t i = 0; i < operations.size(); ++i) {
-    auto on_value = [&winner, i](auto&& value) { winner.emplace(result{i, std::move(value)}); };
-    group.start(detail::race_one<R>(group, std::move(operations[i]), on_value, decided, failure));
+    detail::enter_race(race, std::move(operations[i]), [i](std::optional<result>& winner, auto&& value) {
+      winner.emplace(result{i, std::forward<decltype(value)>(value)});
+    });
   }
-  co_await group.join();
-  if (failure) std::rethrow_exception(failure);
-  co_return std::move(*winner);
+  co_await race.group.join();
+  co_return race.result();
 }
 
 }  // namespace brood

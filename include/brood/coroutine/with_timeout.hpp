@@ -39,10 +39,9 @@ task<await_result_t<A>> run_until(clock::time_point when, A operation) {
   task_scope* outer = co_await current_scope();
   linked_scope scope(outer);
   scope_timer timer(when, scope);
-  auto inner = as_task(std::move(operation));
-  inner.set_scope(scope);
+  co_await enter_scope(scope);
   try {
-    co_return co_await std::move(inner);
+    co_return co_await std::move(operation);
   } catch (const cancelled&) {
     const bool cancelled_from_outside = outer != nullptr && outer->token.stop_requested();
     if (!timer.fired() || cancelled_from_outside) throw;

@@ -237,9 +237,11 @@ class BROOD_API manager {
 };
 
 inline detail::owned_task<manager> start_manager::operator co_await() && {
+  once_.spend();
   return detail::owned_task<manager>(started(std::move(settings_), here_));
 }
 inline detail::owned_task<manager> connect_manager::operator co_await() && {
+  once_.spend();
   return detail::owned_task<manager>(connected(std::move(where_), key_, deadline_));
 }
 inline start_manager manager::start() { return {}; }

@@ -63,6 +63,7 @@ class [[nodiscard("nothing is started until this is awaited")]] BROOD_API start_
 
   std::shared_ptr<remote::server_settings> settings_;
   bool here_ = false;
+  brood::detail::await_once once_;
 };
 
 /// What `manager::connect` gives. Throws `authentication_error` if either side does not know the key, `disconnected` if
@@ -84,6 +85,7 @@ class [[nodiscard("nothing is connected until this is awaited")]] BROOD_API conn
   brood::address where_;
   brood::authkey key_;
   std::chrono::nanoseconds deadline_ = std::chrono::seconds(10);
+  brood::detail::await_once once_;
 };
 
 }  // namespace brood

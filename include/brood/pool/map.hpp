@@ -57,6 +57,7 @@ class [[nodiscard("nothing runs until this is awaited")]] apply_operation
   apply_operation(std::shared_ptr<detail::call_job<R>> call, detail::pool_reference pool)
       : call_(std::move(call)), pool_(std::move(pool)) {}
   auto operator co_await() && {
+    once_.spend();
     return detail::owned_task<R>(
         detail::result_of(std::move(call_), std::move(pool_.pool), std::move(pool_.kept)));
   }
@@ -65,6 +66,7 @@ class [[nodiscard("nothing runs until this is awaited")]] apply_operation
  private:
   std::shared_ptr<detail::call_job<R>> call_;
   detail::pool_reference pool_;
+  brood::detail::await_once once_;
 };
 
 /// A function over a range in a pool; see `pool::map`.
@@ -101,6 +103,7 @@ class [[nodiscard("nothing runs until this is awaited")]] map_operation
   }
 
   auto operator co_await() && {
+    once_.spend();
     const auto count = static_cast<std::uint64_t>(std::ranges::distance(items_));
     if (settings_.chunk == 0) {
       settings_.chunk =
@@ -118,6 +121,7 @@ class [[nodiscard("nothing runs until this is awaited")]] map_operation
   detail::job_settings settings_;
   detail::progress_function progress_;
   detail::pool_reference pool_;
+  brood::detail::await_once once_;
 };
 
 /// The results of a function over a range or a generator, one by one; see `pool::imap`. It is a `generator`

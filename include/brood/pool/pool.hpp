@@ -207,7 +207,10 @@ class [[nodiscard("no pool is opened until this is awaited")]] BROOD_API open_op
     return std::move(*this);
   }
 
-  auto operator co_await() && { return detail::owned_task<pool>(start(with_fewest())); }
+  auto operator co_await() && {
+    once_.spend();
+    return detail::owned_task<pool>(start(with_fewest()));
+  }
 
  private:
   detail::pool_settings with_fewest() {
@@ -220,6 +223,7 @@ class [[nodiscard("no pool is opened until this is awaited")]] BROOD_API open_op
 
   detail::pool_settings settings_;
   int fewest_ = -1;
+  brood::detail::await_once once_;
 };
 
 }  // namespace brood

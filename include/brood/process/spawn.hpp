@@ -55,6 +55,7 @@ class [[nodiscard("nothing is spawned until this is awaited")]] spawn_operation
   }
 
   auto operator co_await() && {
+    once_.spend();
     return detail::owned_task<process<R>>(start(std::move(this->plan_), std::move(call_), scope_));
   }
 
@@ -67,6 +68,7 @@ class [[nodiscard("nothing is spawned until this is awaited")]] spawn_operation
 
   detail::function_call call_;
   nursery* scope_;
+  brood::detail::await_once once_;
 };
 
 /// Runs `Function` (a function or a captureless lambda, plain or a coroutine) in a child of its own, with copies of

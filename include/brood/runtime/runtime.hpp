@@ -68,7 +68,8 @@ struct stall_statistics {
   std::uint64_t p99 = 0;
 };
 
-/// Runs tasks on one libuv loop, on one thread. At most one runtime a thread.
+/// Runs tasks on one libuv loop, on one thread, that on which it was made. At most one runtime a thread. Of its members
+/// only `post` may be called elsewhere; `start` and `run` throw `wrong_thread` there.
 /// Lifetime: must outlive its tasks. The destructor cancels what still runs and drives the loop (a host's too) until
 /// everything has ended and every handle is closed; afterwards nothing of it is left in the loop.
 class BROOD_API runtime final : public executor {
@@ -167,6 +168,7 @@ class BROOD_API runtime final : public executor {
     return &key;
   }
 
+  void require_own_thread() const;
   void start_task(task<> body, end_handler on_end);
   void run_task_to_end(task<> body);  // which must not throw
   runtime_service* find_service(const void* key) const noexcept;

@@ -53,10 +53,14 @@ class event_awaiter : public wait_operation<event_awaiter> {
 class event_operation {
  public:
   explicit event_operation(std::shared_ptr<event_core> core) noexcept : core_(std::move(core)) {}
-  event_awaiter operator co_await() && { return event_awaiter(std::move(core_)); }
+  event_awaiter operator co_await() && {
+    once_.spend();
+    return event_awaiter(std::move(core_));
+  }
 
  private:
   std::shared_ptr<event_core> core_;
+  brood::detail::await_once once_;
 };
 
 }  // namespace detail

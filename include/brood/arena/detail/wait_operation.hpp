@@ -12,6 +12,8 @@ namespace brood::detail {
 
 /// Makes this process's loop wakeable, at its first wait.
 BROOD_API void ensure_wake_port();
+/// Makes this thread the one that uses the shared memory, while its runtime lives. Throws `wrong_thread` if another is.
+BROOD_API void require_loop_of_memory();
 
 /// One attempt to take something, repeated when woken. `Derived` has
 ///   `bool attempt()`         takes what is waited for and keeps it; false if it is not there; may throw;
@@ -30,6 +32,8 @@ class wait_operation : public suspension<Derived>, private waiter {
 
  public:
   bool await_ready() {
+    if (!self().memory().is_used_by(thread_here())) [[unlikely]]
+      require_loop_of_memory();
     if (self().memory().time_to_yield()) return false;
     tried_ = true;
     return done_ = self().attempt();
@@ -59,7 +63,8 @@ class wait_operation : public suspension<Derived>, private waiter {
 
   /// First line of every `await_resume`.
   void take() {
-    if (!done_) suspension<Derived>::take();
+    this->leave_scope();
+    if (!done_) this->throw_if_cancelled();
     if (failure_) std::rethrow_exception(failure_);
   }
 

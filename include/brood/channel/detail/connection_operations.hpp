@@ -67,11 +67,15 @@ class send_operation {
  public:
   send_operation(std::shared_ptr<message_channel> channel, const message_writer& write)
       : channel_(std::move(channel)), message_(channel_->prepare(write)) {}
-  send_awaiter operator co_await() && { return send_awaiter(std::move(channel_), std::move(message_)); }
+  send_awaiter operator co_await() && {
+    once_.spend();
+    return send_awaiter(std::move(channel_), std::move(message_));
+  }
 
  private:
   std::shared_ptr<message_channel> channel_;
   outbound_message message_;
+  brood::detail::await_once once_;
 };
 
 /// `Finish` makes the result: of the message, or of null if the channel is closed.
@@ -95,11 +99,15 @@ class receive_operation {
  public:
   receive_operation(std::shared_ptr<message_channel> channel, Finish finish)
       : channel_(std::move(channel)), finish_(std::move(finish)) {}
-  receive_awaiter<Finish> operator co_await() && { return {std::move(channel_), std::move(finish_)}; }
+  receive_awaiter<Finish> operator co_await() && {
+    once_.spend();
+    return {std::move(channel_), std::move(finish_)};
+  }
 
  private:
   std::shared_ptr<message_channel> channel_;
   Finish finish_;
+  brood::detail::await_once once_;
 };
 
 }  // namespace brood::detail

@@ -106,11 +106,15 @@ class put_operation {
  public:
   put_operation(std::shared_ptr<queue_core> core, const T& value)
       : core_(std::move(core)), message_(*core_, value) {}
-  put_awaiter<T> operator co_await() && { return put_awaiter<T>(std::move(core_), std::move(message_)); }
+  put_awaiter<T> operator co_await() && {
+    once_.spend();
+    return put_awaiter<T>(std::move(core_), std::move(message_));
+  }
 
  private:
   std::shared_ptr<queue_core> core_;
   put_message<T> message_;
+  brood::detail::await_once once_;
 };
 
 /// `Optional`: gives an empty optional instead of throwing `closed`.
@@ -149,10 +153,14 @@ template <class T, bool Optional>
 class get_operation {
  public:
   explicit get_operation(std::shared_ptr<queue_core> core) : core_(std::move(core)) {}
-  get_awaiter<T, Optional> operator co_await() && { return get_awaiter<T, Optional>(std::move(core_)); }
+  get_awaiter<T, Optional> operator co_await() && {
+    once_.spend();
+    return get_awaiter<T, Optional>(std::move(core_));
+  }
 
  private:
   std::shared_ptr<queue_core> core_;
+  brood::detail::await_once once_;
 };
 
 /// A cell with a lease in it. The destructor gives the message back.
@@ -235,10 +243,14 @@ template <class T, bool Optional>
 class lease_operation {
  public:
   explicit lease_operation(std::shared_ptr<queue_core> core) : core_(std::move(core)) {}
-  lease_awaiter<T, Optional> operator co_await() && { return lease_awaiter<T, Optional>(std::move(core_)); }
+  lease_awaiter<T, Optional> operator co_await() && {
+    once_.spend();
+    return lease_awaiter<T, Optional>(std::move(core_));
+  }
 
  private:
   std::shared_ptr<queue_core> core_;
+  brood::detail::await_once once_;
 };
 
 class join_awaiter : public wait_operation<join_awaiter> {
@@ -259,10 +271,14 @@ class join_awaiter : public wait_operation<join_awaiter> {
 class join_operation {
  public:
   explicit join_operation(std::shared_ptr<queue_core> core) : core_(std::move(core)) {}
-  join_awaiter operator co_await() && { return join_awaiter(std::move(core_)); }
+  join_awaiter operator co_await() && {
+    once_.spend();
+    return join_awaiter(std::move(core_));
+  }
 
  private:
   std::shared_ptr<queue_core> core_;
+  brood::detail::await_once once_;
 };
 
 }  // namespace brood::detail

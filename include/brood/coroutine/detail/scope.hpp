@@ -4,14 +4,13 @@
 
 #include <concepts>
 #include <coroutine>
-#include <optional>
-#include <stop_token>
-#include <utility>
+
+#include "brood/coroutine/stop_token.hpp"
 
 namespace brood::detail {
 
 struct task_scope {
-  std::stop_token token;
+  stop_token token;
 };
 
 /// The scope of the coroutine behind `h`; null if it is of a foreign type, which then cannot be cancelled.
@@ -28,25 +27,37 @@ task_scope* scope_of(std::coroutine_handle<Promise> h) noexcept {
 
 /// A scope that stops when its parent does, or by itself.
 /// Lifetime: must outlive every task that runs in it; it cannot move.
-class linked_scope : public task_scope {
+class linked_scope : public task_scope, private stop_listener {
  public:
-  explicit linked_scope(task_scope* parent) {
+  explicit linked_scope(task_scope* parent) noexcept {
     token = source_.get_token();
-    if (parent != nullptr && parent->token.stop_possible())
-      forward_.emplace(parent->token, forward{&source_});
+    on_stop = [](stop_listener& self) noexcept { static_cast<linked_scope&>(self).request_stop(); };
+    if (parent != nullptr) parent->token.add(*this);
   }
+  ~linked_scope() { leave(); }
   linked_scope(const linked_scope&) = delete;
   linked_scope& operator=(const linked_scope&) = delete;
 
   void request_stop() noexcept { source_.request_stop(); }
 
  private:
-  struct forward {
-    std::stop_source* source;
-    void operator()() const noexcept { source->request_stop(); }
-  };
-  std::stop_source source_;
-  std::optional<std::stop_callback<forward>> forward_;
+  stop_source source_;
+};
+
+/// Awaited inside a coroutine, without suspending it: what it awaits from now on belongs to `scope`.
+class enter_scope {
+ public:
+  explicit enter_scope(task_scope& scope) noexcept : scope_(scope) {}
+  bool await_ready() const noexcept { return false; }
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> h) const noexcept {
+    h.promise().scope = &scope_;
+    return false;
+  }
+  void await_resume() const noexcept {}
+
+ private:
+  task_scope& scope_;
 };
 
 /// Awaited inside a coroutine, gives its scope without suspending.
@@ -66,12 +77,13 @@ struct current_scope {
 namespace brood::this_task {
 
 /// `auto token = co_await this_task::stop_token();` The token that is asked to stop when this task is cancelled.
-/// For loops that compute without awaiting anything of this library.
+/// For loops that compute without awaiting anything of this library. Lifetime: good while the task runs; a
+/// `std::stop_token` made of it may be kept.
 struct stop_token : private detail::current_scope {
   using current_scope::await_ready;
   using current_scope::await_suspend;
-  std::stop_token await_resume() const noexcept {
-    return scope != nullptr ? scope->token : std::stop_token();
+  brood::stop_token await_resume() const noexcept {
+    return scope != nullptr ? scope->token : brood::stop_token();
   }
 };
 

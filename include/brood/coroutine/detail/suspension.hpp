@@ -2,8 +2,6 @@
 #pragma once
 
 #include <coroutine>
-#include <optional>
-#include <stop_token>
 
 #include "brood/coroutine/detail/scope.hpp"
 #include "brood/coroutine/error.hpp"
@@ -38,19 +36,18 @@ class suspension : public Node {
       self.posted_ = true;
       self.waiting_.resume();
     };
-    task_scope* scope = scope_of(h);
-    if (scope != nullptr) token_ = scope->token;
-    if (scope != nullptr && scope->token.stop_requested()) {
+    if (const task_scope* scope = scope_of(h); scope != nullptr) token_ = scope->token;
+    if (token_.stop_requested()) {
       cancelled_ = true;
       return false;
     }
     derived().start();
-    if (scope != nullptr && scope->token.stop_possible()) stop_.emplace(scope->token, on_stop{this});
+    token_.add(stop_);
     return true;
   }
 
  protected:
-  ~suspension() = default;
+  ~suspension() { stop_.leave(); }
 
   /// The event has come: resume through the ready queue.
   void complete() noexcept {
@@ -61,7 +58,12 @@ class suspension : public Node {
 
   /// First line of every `await_resume`.
   void take() {
-    stop_.reset();
+    leave_scope();
+    throw_if_cancelled();
+  }
+  /// No stop reaches it any more.
+  void leave_scope() noexcept { stop_.leave(); }
+  void throw_if_cancelled() const {
     if (cancelled_) throw cancelled();
   }
 
@@ -78,25 +80,29 @@ class suspension : public Node {
   executor& loop() const noexcept { return *loop_; }
 
  private:
-  struct on_stop {
+  struct listener : stop_listener {
     suspension* self;
-    void operator()() const noexcept {
-      if (self->posted_) {
-        self->cancelled_ = self->derived().give_back();
-        return;
-      }
-      self->derived().abandon();
-      self->cancelled_ = true;
-      self->complete();
+    explicit listener(suspension* s) noexcept : self(s) {
+      on_stop = [](stop_listener& told) noexcept { static_cast<listener&>(told).self->stop(); };
     }
   };
+
+  void stop() noexcept {
+    if (posted_) {
+      cancelled_ = derived().give_back();
+      return;
+    }
+    derived().abandon();
+    cancelled_ = true;
+    complete();
+  }
 
   Derived& derived() noexcept { return static_cast<Derived&>(*this); }
 
   std::coroutine_handle<> waiting_;
   executor* loop_ = nullptr;
-  std::stop_token token_;
-  std::optional<std::stop_callback<on_stop>> stop_;
+  stop_token token_;
+  listener stop_{this};
   bool posted_ = false;
   bool cancelled_ = false;
 };

@@ -5,50 +5,42 @@
 #include <coroutine>
 #include <exception>
 #include <functional>
+#include <type_traits>
 #include <utility>
+#include <variant>
 
 #include "brood/coroutine/detail/scope.hpp"
 #include "brood/coroutine/detail/trace.hpp"
+#include "brood/coroutine/error.hpp"
 #include "brood/coroutine/executor.hpp"
 #include "brood/coroutine/task.hpp"
 
 namespace brood::detail {
 
-/// A coroutine of its own: begins by the ready queue, frees itself at its end.
-struct detached_task {
-  struct promise_type {
-    task_scope* scope = nullptr;
+class task_group;
 
-    struct begin : ready_node {
-      bool await_ready() const noexcept { return false; }
-      void await_suspend(std::coroutine_handle<promise_type> h) {
-        handle = h;
-        run = [](ready_node& node) noexcept { static_cast<begin&>(node).handle.resume(); };
-        executor::current().post(*this);
-      }
-      void await_resume() const noexcept {}
-      std::coroutine_handle<promise_type> handle;
-    };
-
-    detached_task get_return_object() const noexcept { return {}; }
-    begin initial_suspend() const noexcept { return {}; }
-    std::suspend_never final_suspend() const noexcept { return {}; }
-    void unhandled_exception() const noexcept { std::terminate(); }  // the bodies we start catch everything
-    void return_void() const noexcept {}
-  };
+/// What a group runs, in one frame with the operation: begins by the ready queue, frees itself at its end.
+struct group_task {
+  class promise_type;
 };
 
 /// Lifetime: `join()` must have been awaited before it is destroyed.
 class task_group {
  public:
-  explicit task_group(task_scope* parent) : scope_(parent) {}
+  explicit task_group(task_scope* parent) noexcept : scope_(parent), loop_(executor::current_or_null()) {}
 
-  /// Starts `body`, which must not throw, beside the caller.
-  void start(task<> body) {
-    body.set_scope(scope_);
-    run(*this, std::move(body));
+  /// Awaits `operation` beside the caller. `end` gets what came of it, by `end.value(...)`, with `std::monostate` for
+  /// nothing, or `end.failure(exception_ptr)`, neither of which may throw unless the other copes with it; `end.wanted()`
+  /// is asked first, and what is not wanted any more never begins. Throws `std::logic_error` on another thread than that
+  /// of the group's loop.
+  template <class A, class End>
+  void start(A operation, End end) {
+    require_loop();
+    run(*this, std::move(operation), std::move(end));
     ++running_;
   }
+  /// For a body that throws nothing.
+  void start(task<> body) { start(std::move(body), no_end()); }
 
   void request_stop() noexcept { scope_.request_stop(); }
   const linked_scope& scope() const noexcept { return scope_; }
@@ -79,24 +71,84 @@ class task_group {
     void await_resume() const noexcept {}
   };
 
-  static detached_task run(task_group& group, task<> body) {
+  struct no_end {
+    static constexpr bool wanted() noexcept { return true; }
+    static constexpr void value(std::monostate) noexcept {}
+    static void failure(const std::exception_ptr&) noexcept { std::terminate(); }
+  };
+
+  friend class group_task::promise_type;
+
+  template <class A, class End>
+  static group_task run(task_group&, A operation, End end) {
     trace_span running;
     running.begin();
-    {
-      task<> owned = std::move(body);
-      co_await std::move(owned);
-    }  // the body's frame is gone before the joiner can see the end
+    if (end.wanted()) {
+      try {
+        if constexpr (std::is_void_v<await_result_t<A>>) {
+          co_await std::move(operation);
+          end.value(std::monostate());
+        } else {
+          end.value(co_await std::move(operation));
+        }
+      } catch (...) {
+        end.failure(std::current_exception());
+      }
+    }
     running.end("task", "task");
-    group.finished();
   }
 
-  void finished() {
-    if (--running_ == 0 && joining_ != nullptr) executor::current().post(*std::exchange(joining_, nullptr));
+  void require_loop() {
+    executor& here = executor::current();
+    if (loop_ == nullptr) loop_ = &here;
+    if (loop_ != &here) throw wrong_thread();
+  }
+
+  void finished() noexcept {
+    if (--running_ == 0 && joining_ != nullptr) loop_->post(*std::exchange(joining_, nullptr));
   }
 
   linked_scope scope_;
+  executor* loop_;
   std::size_t running_ = 0;
   join_awaiter* joining_ = nullptr;
+};
+
+class group_task::promise_type {
+ public:
+  template <class... Rest>
+  explicit promise_type(task_group& group, Rest&...) noexcept : scope(&group.scope_), group_(group) {}
+
+  struct begin : ready_node {
+    bool await_ready() const noexcept { return false; }
+    void await_suspend(std::coroutine_handle<promise_type> h) noexcept {
+      handle = h;
+      run = [](ready_node& node) noexcept { static_cast<begin&>(node).handle.resume(); };
+      h.promise().group_.loop_->post(*this);
+    }
+    void await_resume() const noexcept {}
+    std::coroutine_handle<promise_type> handle;
+  };
+  struct end {
+    bool await_ready() const noexcept { return false; }
+    void await_suspend(std::coroutine_handle<promise_type> h) const noexcept {
+      task_group& group = h.promise().group_;
+      h.destroy();  // the operation is gone before the joiner can see the end
+      group.finished();
+    }
+    void await_resume() const noexcept {}
+  };
+
+  group_task get_return_object() const noexcept { return {}; }
+  begin initial_suspend() const noexcept { return {}; }
+  end final_suspend() const noexcept { return {}; }
+  void unhandled_exception() const noexcept { std::terminate(); }  // `run` catches everything
+  void return_void() const noexcept {}
+
+  task_scope* scope;
+
+ private:
+  task_group& group_;
 };
 
 /// Where a task of a group leaves its value; `void` becomes `std::monostate`, `T&` a `std::reference_wrapper<T>`.

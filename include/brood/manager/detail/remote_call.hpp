@@ -106,6 +106,7 @@ class [[nodiscard("nothing is sent until this is awaited")]] remote_call {
         undo_(take_back) {}
 
   remote::call_awaiter<Finish> operator co_await() && {
+    once_.spend();
     return {std::move(request_), std::move(finish_), undo_};
   }
 
@@ -113,6 +114,7 @@ class [[nodiscard("nothing is sent until this is awaited")]] remote_call {
   std::shared_ptr<const remote::request> request_;
   Finish finish_;
   remote::undo undo_;
+  brood::detail::await_once once_;
 };
 
 }  // namespace brood

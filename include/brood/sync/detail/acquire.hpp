@@ -67,12 +67,16 @@ template <class Core, class Hold>
 class acquire_operation {
  public:
   explicit acquire_operation(std::shared_ptr<Core> core) noexcept : core_(std::move(core)) {}
-  acquire_awaiter<Core, Hold> operator co_await() && { return acquire_awaiter<Core, Hold>(std::move(core_)); }
+  acquire_awaiter<Core, Hold> operator co_await() && {
+    once_.spend();
+    return acquire_awaiter<Core, Hold>(std::move(core_));
+  }
   /// For an operation of another kind on the same.
   std::shared_ptr<Core> core() && { return std::move(core_); }
 
  private:
   std::shared_ptr<Core> core_;
+  brood::detail::await_once once_;
 };
 
 /// What a guard is made of: a claim of this process, which a fork that inherited it does not own. A trace

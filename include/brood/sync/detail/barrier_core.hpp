@@ -128,11 +128,15 @@ class barrier_operation {
  public:
   barrier_operation(std::shared_ptr<barrier_core> core, Action action)
       : core_(std::move(core)), action_(std::move(action)) {}
-  barrier_awaiter<Action> operator co_await() && { return {std::move(core_), std::move(action_)}; }
+  barrier_awaiter<Action> operator co_await() && {
+    once_.spend();
+    return {std::move(core_), std::move(action_)};
+  }
 
  private:
   std::shared_ptr<barrier_core> core_;
   Action action_;
+  brood::detail::await_once once_;
 };
 
 }  // namespace detail

@@ -28,6 +28,7 @@ class locked_operation {
                    View view) noexcept
       : core_(std::move(operation).core()), memory_(std::move(memory)), view_(view) {}
   locked_awaiter<Result, View> operator co_await() && {
+    once_.spend();
     return locked_awaiter<Result, View>(std::move(core_), std::move(memory_), view_);
   }
 
@@ -35,6 +36,7 @@ class locked_operation {
   std::shared_ptr<lock_core> core_;
   shared_buffer memory_;
   View view_;
+  brood::detail::await_once once_;
 };
 
 }  // namespace brood::detail
