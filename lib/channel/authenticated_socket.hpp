@@ -10,7 +10,10 @@
 
 namespace brood::detail {
 
-/// A connected, non-blocking socket whose other side knows the key. Throws as `brood::connect`.
-task<unique_fd> authenticated_socket(address where, authkey key, std::chrono::nanoseconds deadline);
+/// A connected, non-blocking socket whose other side knows the key. Throws as `brood::connect`. While nobody listens
+/// there it tries again until the deadline, or throws at once, as `absent` says.
+enum class absent_listener { awaited, refused };
+task<unique_fd> authenticated_socket(address where, authkey key, std::chrono::nanoseconds deadline,
+                                     absent_listener absent = absent_listener::awaited);
 
 }  // namespace brood::detail

@@ -27,9 +27,16 @@ using namespace std::chrono_literals;
 
 constexpr int most_tries = 5;
 
-task<unique_fd> connected_socket(const address& where) {
+/// The listener's queue is full, or it is still being started or restarted. Nothing tells when it is not, connect(2).
+bool may_change(int code, absent_listener absent) noexcept {
+  if (code == EAGAIN) return true;
+  return absent == absent_listener::awaited && (code == ECONNREFUSED || code == ENOENT);
+}
+
+/// `until`: when the last try is made.
+task<unique_fd> connected_socket(const address& where, clock::time_point until, absent_listener absent) {
   const sys::endpoint there = endpoint_of(where);
-  for (auto wait = 1ms;; wait = std::min(2 * wait, 64ms)) {
+  for (clock::duration wait = 1ms;; wait = std::min<clock::duration>(2 * wait, 64ms)) {
     unique_fd socket = sys::stream_socket(there);
     int code = sys::start_connect(socket.get(), there);
     if (code == EINPROGRESS) {
@@ -41,9 +48,11 @@ task<unique_fd> connected_socket(const address& where) {
       sys::tune(socket.get());
       co_return socket;
     }
-    // A Unix listener's queue is full; nothing tells when it no longer is, connect(2).
-    if (code != EAGAIN) sys::throw_errno("connect " + where.text(), code);
-    co_await sleep_for(wait);
+    const auto left = until - clock::now();
+    if (!may_change(code, absent) || (left <= left.zero() && code != EAGAIN)) {
+      sys::throw_errno("connect " + where.text(), code);
+    }
+    co_await sleep_for(std::clamp(left, clock::duration(1ms), wait));
   }
 }
 
@@ -74,10 +83,11 @@ task<bool> authenticate(int socket, const authkey& key) {
   co_return true;
 }
 
-task<unique_fd> connect_and_authenticate(const address& where, const authkey& key) {
+task<unique_fd> connect_and_authenticate(const address& where, const authkey& key, clock::time_point until,
+                                         absent_listener absent) {
   auto wait = 10ms;
   for (int tries = 1;; ++tries, wait *= 2) {
-    unique_fd socket = co_await connected_socket(where);
+    unique_fd socket = co_await connected_socket(where, until, absent);
     const bool authenticated = co_await authenticate(socket.get(), key);
     if (authenticated) co_return socket;
     if (tries == most_tries) break;
@@ -89,11 +99,14 @@ task<unique_fd> connect_and_authenticate(const address& where, const authkey& ke
 
 }  // namespace
 
-task<unique_fd> authenticated_socket(address where, authkey key, std::chrono::nanoseconds deadline) {
+task<unique_fd> authenticated_socket(address where, authkey key, std::chrono::nanoseconds deadline,
+                                     absent_listener absent) {
   if (where.type() == address::kind::chosen_by_listener) {
     throw std::invalid_argument("brood: connect needs the address that the listener has chosen");
   }
-  auto connecting = connect_and_authenticate(where, key);
+  // The last try is made a little before the end, so that what the system says is told and not only that time is up.
+  const auto until = time_after(deadline - deadline / 16);
+  auto connecting = connect_and_authenticate(where, key, until, absent);
   co_return co_await with_timeout(deadline, std::move(connecting));
 }
 

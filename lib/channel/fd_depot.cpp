@@ -3,9 +3,13 @@
 #include <fmt/core.h>
 #include <sys/random.h>
 
+#include <unistd.h>
+
 #include <cerrno>
 #include <exception>
 #include <iterator>
+#include <optional>
+#include <system_error>
 #include <utility>
 
 #include "system/calls.hpp"
@@ -46,25 +50,31 @@ struct fd_depot::visitor {
 
   /// The last thing it does may be to end this object.
   void serve() noexcept {
+    constexpr int most_refusals = 16;
     try {
       if (!answer()) return;
+    } catch (const std::system_error&) {
+      // Refused now, so it is tried again in the next turn of the loop: the socket can be written to.
+      if (++refusals < most_refusals) return watch.watch(fd_watch::readable | fd_watch::writable);
     } catch (const std::exception&) {
-      // The end of the stream says that there is none for it.
     }
-    depot.end(*this);
+    depot.end(*this);  // the end of the stream says that there is none for it
   }
 
   /// False if the request is still to come.
   bool answer() {
-    depot_request request{};
-    sys::received message;
-    const auto got =
-        sys::receive_message(socket.get(), std::as_writable_bytes(std::span(&request, 1)), message);
-    if (got == sys::transfer::would_block) return false;
-    if (got == sys::transfer::gone || message.size != sizeof request) return true;
-    if (request.wanted == depot_request::what::forget) depot.forget(request.ticket);
-    if (request.wanted != depot_request::what::give) return true;
-    const auto found = depot.kept_.find(request.ticket);
+    if (!request) {
+      depot_request asked{};
+      sys::received message;
+      const auto got =
+          sys::receive_message(socket.get(), std::as_writable_bytes(std::span(&asked, 1)), message);
+      if (got == sys::transfer::would_block) return false;
+      if (got == sys::transfer::gone || message.size != sizeof asked) return true;
+      request = asked;
+    }
+    if (request->wanted == depot_request::what::forget) depot.forget(request->ticket);
+    if (request->wanted != depot_request::what::give) return true;
+    const auto found = depot.kept_.find(request->ticket);
     if (found == depot.kept_.end()) return true;
     const std::byte here{1};
     const int fd = found->second.get();
@@ -72,6 +82,8 @@ struct fd_depot::visitor {
     return true;
   }
 
+  std::optional<depot_request> request;
+  int refusals = 0;
   fd_depot& depot;
   unique_fd socket;
   fd_watch watch;
@@ -83,7 +95,12 @@ fd_depot::fd_depot(runtime& loop)
       port_(random_port()),
       socket_(listening_at(depot_endpoint(port_))),
       spare_(sys::duplicate(socket_.get())),
-      watch_(loop, socket_.get(), [this](int) { receive_visitors(); }) {
+      watch_(loop, socket_.get(), [this](int) { receive_visitors(); }),
+      retry_(loop, [this] {
+        if (!receive_all()) return true;
+        if (socket_) watch_.watch(fd_watch::readable);
+        return false;
+      }) {
   watch_.watch(fd_watch::readable);
   watch_.background();
 }
@@ -110,29 +127,45 @@ unique_fd fd_depot::copy(std::uint64_t ticket) const {
 }
 
 void fd_depot::receive_visitors() {
-  for (;;) {
+  if (receive_all()) return;
+  // Those who wait keep the socket readable, so watching it on would make the loop spin.
+  watch_.watch(0);
+  retry_.start();
+}
+
+/// False if some may still wait, as this process has no descriptor or no memory for them now.
+bool fd_depot::receive_all() {
+  while (socket_) {
     unique_fd guest = sys::accept_client(socket_.get());
-    if (!guest) {
-      if ((errno != EMFILE && errno != ENFILE) || !spare_) return;
-      // Left in the queue it would make the loop spin.
-      spare_.reset();
-      guest = sys::accept_client(socket_.get());
-      guest.reset();
-      try {
-        spare_ = sys::duplicate(socket_.get());
-      } catch (const std::exception&) {
-        return;  // another thread was faster
-      }
+    if (guest) {
+      welcome(std::move(guest));
       continue;
     }
-    if (sys::user_of_peer(guest.get()) != geteuid()) continue;
+    const bool no_descriptor = errno == EMFILE || errno == ENFILE;
+    if (!no_descriptor) return errno != ENOMEM && errno != ENOBUFS;
+    // accept4 says so also if nobody waits. With the spare one it tells, and who waits is turned away.
+    spare_.reset();
+    guest = sys::accept_client(socket_.get());
+    const bool anybody = static_cast<bool>(guest);
+    const bool nobody = !anybody && (errno == EAGAIN || errno == EWOULDBLOCK);
+    guest.reset();
     try {
-      visitors_.emplace_back(*this, std::move(guest));
-      visitors_.back().place = std::prev(visitors_.end());
-      visitors_.back().serve();
+      spare_ = sys::duplicate(socket_.get());
     } catch (const std::exception&) {
-      return;  // it sees the end of the stream
+      return nobody;  // another thread was faster
     }
+    if (!anybody) return nobody;
+  }
+  return true;
+}
+
+void fd_depot::welcome(unique_fd guest) noexcept {
+  if (sys::user_of_peer(guest.get()) != geteuid()) return;
+  try {
+    visitors_.emplace_back(*this, std::move(guest));
+    visitors_.back().place = std::prev(visitors_.end());
+    visitors_.back().serve();
+  } catch (const std::exception&) {  // it sees the end of the stream
   }
 }
 

@@ -11,6 +11,7 @@
 #include "brood/runtime/fd_watch.hpp"
 #include "brood/runtime/runtime.hpp"
 #include "brood/system/unique_fd.hpp"
+#include "runtime/retry_timer.hpp"
 #include "system/stream_socket.hpp"
 
 namespace brood::detail {
@@ -45,6 +46,8 @@ class fd_depot final : public runtime_service {
  private:
   struct visitor;
   void receive_visitors();
+  bool receive_all();
+  void welcome(unique_fd guest) noexcept;
   void end(visitor& guest) noexcept;
 
   runtime& loop_;
@@ -52,6 +55,8 @@ class fd_depot final : public runtime_service {
   unique_fd socket_;
   unique_fd spare_;  // given up to turn a visitor away when this process has no other descriptor left
   fd_watch watch_;
+  retry_timer
+      retry_;  // runs instead of the watch while this process has no descriptor or memory for visitors
   std::unordered_map<std::uint64_t, unique_fd> kept_;
   std::uint64_t last_ticket_ = 0;
   std::list<visitor> visitors_;

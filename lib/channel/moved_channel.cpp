@@ -19,7 +19,11 @@ task<> moved_channel::fetch(std::shared_ptr<moved_channel> self, std::shared_ptr
   } catch (const closed&) {
     self->lost_ = true;
   } catch (...) {
+    // Refused here or there: told to one who waits, and the next operation sends for it again.
     self->failure_ = std::current_exception();
+    self->fetching_ = false;
+    self->arrived_.notify_all();
+    co_return;
   }
   parcel.reset();
   self->parcel_.reset();  // with it the descriptor that the other process kept for this one
@@ -28,7 +32,7 @@ task<> moved_channel::fetch(std::shared_ptr<moved_channel> self, std::shared_ptr
 
 /// Is there something to be said of it? Sends for it at the first call.
 bool moved_channel::has_arrived() {
-  if (failure_) std::rethrow_exception(failure_);
+  if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
   if (closed_ || lost_ || channel_ != nullptr) return true;
   if (!std::exchange(fetching_, true)) runtime::current().start(fetch(shared_from_this(), parcel_));
   return false;
@@ -77,7 +81,6 @@ void moved_channel::close() noexcept {
 
 /// Before it has arrived it is passed on as it came.
 object_name moved_channel::travel() {
-  if (failure_) std::rethrow_exception(failure_);
   if (is_closed() || lost_) throw closed();
   if (channel_ != nullptr) return channel_->travel();
   travelling_objects::note(parcel_);

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <system_error>
 #include <utility>
@@ -28,7 +29,14 @@ using outcome = sys::stream_result::outcome;
 
 bool outbox::flush(int socket) {
   while (!empty()) {
-    const auto result = sys::send_some(socket, std::span<const std::byte>(bytes).subspan(sent));
+    sys::stream_result result{};
+    try {
+      result = sys::send_some(socket, std::span<const std::byte>(bytes).subspan(sent));
+    } catch (const std::system_error& e) {
+      // The peer has a part of the message, so the rest is sent as soon as there is memory for it.
+      if (e.code().value() != ENOMEM && e.code().value() != ENOBUFS) throw;
+      break;
+    }
     if (result.state == outcome::gone) return false;
     if (result.state == outcome::would_block) break;
     sent += result.count;
@@ -111,10 +119,20 @@ bool socket_channel::receive_more() {
   return result.state == outcome::done;
 }
 
+/// A bad length is told once, and is the end: where the next message would begin is not known.
+std::optional<std::vector<std::byte>> socket_channel::next_message() {
+  try {
+    return reader_.next();
+  } catch (const decode_error&) {
+    close();
+    throw;
+  }
+}
+
 channel_outcome socket_channel::try_receive(inbound_message& message) {
   if (!socket_) return channel_outcome::closed;
   for (;;) {
-    if (auto next = reader_.next()) {
+    if (auto next = next_message()) {
       message = inbound_message(std::move(*next));
       return channel_outcome::done;
     }

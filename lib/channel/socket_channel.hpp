@@ -57,6 +57,7 @@ class socket_channel final : public message_channel {
   void watch_what_is_waited_for();
   void on_ready(int events);
   bool receive_more();
+  std::optional<std::vector<std::byte>> next_message();
   task<> wait(local_event& event, int& waiting);
 
   unique_fd socket_;

@@ -242,7 +242,8 @@ void client::begin_connecting() {
 task<> client::open_link(std::uint64_t attempt) {
   unique_fd socket;
   try {
-    socket = co_await detail::authenticated_socket(where_, key_, connect_deadline);
+    socket = co_await detail::authenticated_socket(where_, key_, connect_deadline,
+                                                   detail::absent_listener::refused);
   } catch (const closed& e) {
     throw disconnected(e.what());
   } catch (const std::system_error& e) {

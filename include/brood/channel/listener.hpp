@@ -125,9 +125,10 @@ class [[nodiscard]] connect_operation {
   brood::detail::await_once once_;
 };
 
-/// Connects to a listener and authenticates both sides. Throws `authentication_error` if either does not know the key or
+/// Connects to a listener and authenticates both sides. While nobody listens at that address it tries again, until the
+/// deadline: a server that is starting or restarting is waited for. Throws `authentication_error` if either does not know the key or
 /// the other side speaks something else, `closed` if it ends every connection at once, `timed_out`, and
-/// `std::system_error` (ECONNREFUSED, ENOENT, ...). Cancellation: the listener drops what was begun.
+/// `std::system_error` (ECONNREFUSED and ENOENT if nobody came to listen; ENETUNREACH, EMFILE, ...). Cancellation: the listener drops what was begun.
 template <class In, class Out>
 connect_operation<In, Out> connect(address where, authkey key = authkey()) {
   return connect_operation<In, Out>(std::move(where), std::move(key));
