@@ -15,6 +15,7 @@
 
 #include "brood/arena/arena.hpp"
 #include "system/calls.hpp"
+#include "system/fail_point.hpp"
 
 namespace brood {
 

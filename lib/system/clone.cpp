@@ -1,6 +1,7 @@
 #include "system/clone.hpp"
 
 #include "system/calls.hpp"
+#include "system/fail_point.hpp"
 #include "system/pidfd.hpp"
 
 #include <linux/futex.h>
@@ -23,7 +24,7 @@ robust_list_head* robust_list_of(void* address) { return static_cast<robust_list
 
 [[noreturn]] void die_holding(pthread_mutex_t& mutex, const thread_identity& identity) {
   identity.renew();
-  pthread_mutex_lock(&mutex);
+  pthread_mutex_trylock(&mutex);  // without waiting: whoever cloned it may have given up and hold it
   _exit(0);
 }
 

@@ -19,7 +19,7 @@ KNOWN = {("include/brood/manager/pool.hpp", "include/brood/pool/pool.hpp")}
 # Functions of ours have some of the names: those are calls of the system only where they are qualified.
 OURS_TOO = {"access", "bind", "close", "connect", "kill", "listen", "open", "poll", "read", "recv", "send", "shutdown",
             "socket", "stat", "unlink", "write", "accept4", "prctl"}
-CALLS = set(re.findall(r"^inline [\w ]+[ *](\w+)\(", (SOURCE / "lib/system/calls.hpp").read_text(encoding="utf-8"),
+CALLS = set(re.findall(r"^[\w ]+[ *](\w+)\(", (SOURCE / "lib/system/calls.hpp").read_text(encoding="utf-8"),
                        re.MULTILINE)) - {"futex_wait", "futex_wake", "exit_group"} | {"syscall"}
 
 

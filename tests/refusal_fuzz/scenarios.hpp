@@ -1,0 +1,25 @@
+// What is tried while something is refused.
+#pragma once
+
+#include <span>
+
+#include "brood/coroutine/task.hpp"
+#include "brood/process/run.hpp"
+
+namespace refusal_fuzz {
+
+struct scenario {
+  const char* name;
+  brood::task<> (*body)();  // throws if anything is wrong; what it made is gone when it ends
+  brood::process_model model = brood::process_model::automatic;
+  bool from_the_start = false;  // `init` is refused things too
+};
+
+std::span<const scenario> scenarios() noexcept;
+
+/// A wrong result, which no refusal excuses.
+struct wrong {
+  const char* what;
+};
+
+}  // namespace refusal_fuzz
