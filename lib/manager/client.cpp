@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <mutex>
 #include <utility>
 
 #include "brood/channel/listener.hpp"
@@ -21,9 +22,11 @@ constexpr std::chrono::seconds connect_deadline{10};
 /// The clients of this process by address and key, so that there is one connection to each manager.
 using client_table = std::map<std::pair<std::string, bytes>, std::weak_ptr<client>>;
 client_table& clients() {
-  static client_table table;
+  static client_table& table =
+      *new client_table;  // handles with static storage outlive any that is destroyed
   return table;
 }
+std::mutex clients_guard;  // of the table; a client itself belongs to one loop
 
 std::pair<std::string, bytes> name_of(const address& where, const authkey& key) {
   return {where.text(), bytes(key.bytes().begin(), key.bytes().end())};
@@ -37,6 +40,7 @@ std::exception_ptr lost(const address& where, const std::string& why) {
 }  // namespace
 
 std::shared_ptr<client> client::find(const address& where, const authkey& key) {
+  const std::scoped_lock guard(clients_guard);
   auto& place = clients()[name_of(where, key)];
   auto found = place.lock();
   if (!found) place = found = std::make_shared<client>(where, key);
@@ -56,6 +60,7 @@ client::~client() {
     loop_->withdraw(flush_);
     if (auto* service = loop_->find<client_service>()) service->remove(*this);
   }
+  const std::scoped_lock guard(clients_guard);
   const auto place = clients().find(name_of(where_, key_));
   if (place != clients().end() && place->second.expired()) clients().erase(place);
 }

@@ -66,7 +66,13 @@ void frame_link::flush() noexcept {
   } else if (sent_ > kept_capacity) {
     out_.erase(out_.begin(), out_.begin() + static_cast<std::ptrdiff_t>(std::exchange(sent_, 0)));
   }
-  rearm();
+  try {
+    rearm();
+  } catch (
+      const std::exception&) {  // nobody will tell when it is ready: from the next turn it is found broken
+    broken_ = true;
+    ::shutdown(socket_.get(), SHUT_RDWR);
+  }
 }
 
 void frame_link::rearm() {

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 #include <sys/random.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "brood/channel/pipe.hpp"
@@ -134,9 +135,8 @@ start_manager&& start_manager::max_outstanding(std::size_t count) && {
   settings_->max_outstanding = count;
   return std::move(*this);
 }
-start_manager&& start_manager::patience(std::chrono::nanoseconds limit) && {
-  settings_->patience = static_cast<std::uint64_t>(limit.count());
-  return std::move(*this);
+void start_manager::set_patience(std::chrono::nanoseconds limit) {
+  settings_->patience = static_cast<std::uint64_t>(std::max(limit, limit.zero()).count());
 }
 start_manager&& start_manager::max_unauthenticated(std::size_t count) && {
   settings_->max_unauthenticated = count;

@@ -7,6 +7,7 @@
 #include "channel/listener_core.hpp"
 #include "manager/client.hpp"
 #include "manager/frame_builder.hpp"
+#include "runtime/log.hpp"
 
 namespace brood::remote {
 
@@ -85,7 +86,11 @@ task<> server::run() {
     while (!ending_) {
       unique_fd socket = listener_->take();
       if (socket) {
-        welcome(std::move(socket));
+        try {
+          welcome(std::move(socket));
+        } catch (const std::exception& e) {  // this one connection cannot be served; the others are
+          detail::log_error("the manager at {} could not take a connection: {}", where().text(), e.what());
+        }
       } else {
         co_await listener_->changed().wait();
       }

@@ -63,7 +63,7 @@ void scheduler::harvest(seat& s) {
   if (s.load() == 0) {
     if (now - s.filled < emptied_soon) s.depth = std::min(s.depth * 2, lane_slots);
     s.idle_since = now;
-    if (settings_.idle_timeout.count() > 0) check_at(now + settings_.idle_timeout);
+    if (settings_.idle_timeout.count() > 0) check_at(time_after(now, settings_.idle_timeout));
     if (s.retiring) s.lane->close();
   } else if (now - s.filled > lasts_long) {
     s.depth = std::max(s.depth / 2, first_depth);

@@ -1,9 +1,7 @@
 // The handle of a pool.
 #include "brood/pool/pool.hpp"
 
-#include <fmt/core.h>
-
-#include <cstdio>
+#include "runtime/log.hpp"
 
 namespace brood {
 
@@ -29,9 +27,9 @@ task<> pool::wait_for_end(std::shared_ptr<handle> of, bool close) {
 }
 
 pool::handle::~handle() {
-  const auto left = pool->statistics().jobs;
+  const auto left = pool->jobs_left();
   if (left != 0 && !pool->is_closed()) {
-    fmt::print(stderr, "brood: a pool was dropped with {} job{} under way\n", left, left == 1 ? "" : "s");
+    detail::log_error("a pool was dropped with {} job{} under way", left, left == 1 ? "" : "s");
   }
   pool->terminate();
 }

@@ -7,6 +7,7 @@
 
 #include "brood/arena/family_memory.hpp"
 #include "brood/runtime/runtime.hpp"
+#include "runtime/log.hpp"
 
 namespace brood::detail {
 namespace {
@@ -59,7 +60,13 @@ void scheduler::refill_soon() noexcept {
 
 // ---- jobs ----
 
+void scheduler::require_own_thread() const {
+  if (std::this_thread::get_id() == thread_) return;
+  throw std::logic_error("brood: a pool is used on the thread of the loop that it was opened on");
+}
+
 void scheduler::add(const std::shared_ptr<job>& made) {
+  require_own_thread();
   if (broken_) std::rethrow_exception(broken_);
   if (closed_) throw closed("the pool is closed");
   made->place = jobs_.size();
@@ -166,12 +173,14 @@ void scheduler::fail_all(const std::exception_ptr& why) noexcept {
 // ---- the end ----
 
 task<> scheduler::close() {
+  require_own_thread();
   closed_ = true;
   if (jobs_.empty()) close_idle_lanes();
   co_await join();
 }
 
 task<> scheduler::join() {
+  require_own_thread();
   const std::shared_ptr<scheduler> kept = shared_from_this();
   while (occupied_ != 0 || !jobs_.empty()) co_await changed_.wait();
   if (closed_ && !ended_) {
@@ -181,6 +190,10 @@ task<> scheduler::join() {
 }
 
 void scheduler::terminate() noexcept {
+  if (std::this_thread::get_id() != thread_) {
+    return log_error(
+        "{} was ended on another thread than its loop's: its workers go on until this process ends", name_);
+  }
   closed_ = true;
   if (std::exchange(ended_, true)) return;
   fail_all(std::make_exception_ptr(closed("the pool was terminated")));
@@ -203,12 +216,17 @@ void scheduler::give_up(std::exception_ptr why) noexcept {
   changed_.notify_all();
 }
 
+/// One that was given up stays among the jobs until no worker runs anything of it.
+std::uint64_t scheduler::jobs_left() const noexcept {
+  return static_cast<std::uint64_t>(
+      std::ranges::count_if(jobs_, [](const auto& each) { return !each->is_over(); }));
+}
+
 pool_statistics scheduler::statistics() const {
+  require_own_thread();
   pool_statistics result = counts_;
   result.workers = ready_;
-  // One that was given up stays among them until no worker runs anything of it.
-  result.jobs = static_cast<std::uint64_t>(
-      std::ranges::count_if(jobs_, [](const auto& each) { return !each->is_over(); }));
+  result.jobs = jobs_left();
   for (const seat& s : seats_) result.busy += s.ready && s.load() != 0 ? 1 : 0;
   return result;
 }

@@ -20,6 +20,7 @@ constexpr auto pause_after_failures = std::chrono::seconds(1);
 
 task<> scheduler::open() {
   const std::shared_ptr<scheduler> self = shared_from_this();
+  ensure_wake_port();  // here, where its want of descriptors can be told
   runtime::current().start(dispatch(self));
   opening_ = true;
   start_workers(settings_.fewest);
@@ -41,7 +42,10 @@ task<> scheduler::open() {
 }
 
 void scheduler::start_workers(std::uint32_t wanted) {
-  if (start_failures_ >= most_start_failures && clock::now() - last_failure_ < pause_after_failures) return;
+  if (start_failures_ >= most_start_failures && occupied_ != 0 &&
+      clock::now() - last_failure_ < pause_after_failures) {
+    return check_at(last_failure_ + pause_after_failures);
+  }
   for (seat& s : seats_) {
     if (wanted == 0) return;
     if (s.occupied) {
@@ -117,7 +121,7 @@ task<> scheduler::run_worker(seat& s) {
   }
   if (refused) {
     s.lane.reset();
-    start_failed(std::move(refused), false);
+    start_failed(std::move(refused), start_failure::refused);
     co_return;
   }
   if (ended_) s.child->kill_tree();
@@ -139,17 +143,17 @@ task<> scheduler::run_worker(seat& s) {
   }
   std::exception_ptr why = std::make_exception_ptr(child_died(s.name, s.child->pid(), status));
   if (!s.ready && !s.lane->is_ready() && !stopped) {
-    bool threw = false;
+    start_failure how = start_failure::died;
     try {
       co_await s.child->result();
     } catch (const remote_error&) {
       why = std::current_exception();
-      threw = true;
+      how = start_failure::threw;
     } catch (...) {
       why = std::current_exception();
     }
     worker_ended(s, status);
-    if (!ended_) start_failed(std::move(why), threw);
+    if (!ended_) start_failed(std::move(why), how);
     co_return;
   }
   worker_ended(s, status);
@@ -161,18 +165,21 @@ void scheduler::worker_ready(seat& s) {
   ++ready_;
   start_failures_ = 0;
   s.idle_since = clock::now();
-  if (settings_.idle_timeout.count() > 0) check_at(s.idle_since + settings_.idle_timeout);
+  if (settings_.idle_timeout.count() > 0) check_at(time_after(s.idle_since, settings_.idle_timeout));
   list(s);
   changed_.notify_all();
 }
 
-/// `for_good`: by an exception of the initializer, which would come again.
-void scheduler::start_failed(std::exception_ptr why, bool for_good) {
+/// `refused`: there was no child; `threw`: its initializer did, and would again.
+void scheduler::start_failed(std::exception_ptr why, start_failure how) {
   ++start_failures_;
   last_failure_ = clock::now();
-  const bool hopeless = ready_ == 0 && start_failures_ >= most_start_failures;
-  if (for_good && (opening_ || ready_ == 0)) return give_up(std::move(why));
-  if (!hopeless && !(opening_ && start_failures_ >= most_start_failures)) return;
+  if (how == start_failure::threw && (opening_ || ready_ == 0)) return give_up(std::move(why));
+  if (start_failures_ < most_start_failures || (ready_ != 0 && !opening_)) return;
+  if (how == start_failure::refused) {
+    // Those who wait are told. The next job tries again: there may be descriptors or memory by then.
+    return opening_ ? give_up(std::move(why)) : fail_all(why);
+  }
   try {
     std::rethrow_exception(why);
   } catch (const std::exception& e) {
@@ -278,7 +285,7 @@ void scheduler::check_at(clock::time_point when) {
 void scheduler::note_deadline(seat& s, const job& which) {
   const auto deadline = which.settings().deadline;
   s.shortest = s.timed++ == 0 ? deadline : std::min(s.shortest, deadline);
-  check_at(clock::now() + deadline);
+  check_at(time_after(deadline));
 }
 
 void scheduler::check_times() {
@@ -293,7 +300,7 @@ void scheduler::check_times() {
     if (s.load() != 0) next = std::min(next, check_stall(s, now));
     if (settings_.idle_timeout.count() == 0 || s.load() != 0 || s.retiring || alive <= settings_.fewest)
       continue;
-    const auto due = s.idle_since + settings_.idle_timeout;
+    const auto due = time_after(s.idle_since, settings_.idle_timeout);
     if (due <= now) {
       s.retiring = true;
       s.lane->close();
@@ -303,6 +310,7 @@ void scheduler::check_times() {
     }
   }
   if (next != clock::time_point::max()) check_at(next);
+  if (anything_to_give()) refill_soon();  // what refused a worker may have passed
 }
 
 /// A worker that has not begun anything for long is stopped, or has no processor: what it has goes to others,
@@ -322,7 +330,7 @@ clock::time_point scheduler::check_stall(seat& s, clock::time_point now) {
 
 /// Ends what runs too long there; gives when to look again.
 clock::time_point scheduler::check_deadline(seat& s, clock::time_point now) {
-  const auto later = now + s.shortest;
+  const auto later = time_after(now, s.shortest);
   const std::uint32_t number = s.lane->published();
   if (number == s.given || s.lane->claimed() == number) return later;
   const std::uint64_t name = s.lane->running();
@@ -330,7 +338,7 @@ clock::time_point scheduler::check_deadline(seat& s, clock::time_point now) {
   // Read in this order, the name is that of an item of this task, and `tasks` holds its record.
   const job& owner = *s.tasks[number % lane_slots].owner;
   const auto begun = static_cast<std::int64_t>(name & ~named_by_time);
-  const auto due = clock::time_point(std::chrono::nanoseconds(begun)) + owner.settings().deadline;
+  const auto due = time_after(clock::time_point(std::chrono::nanoseconds(begun)), owner.settings().deadline);
   if (due > now) return due;
   if (!s.lane->condemn(name)) return later;
   s.judged = verdict::deadline;

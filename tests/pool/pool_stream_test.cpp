@@ -24,6 +24,7 @@ brood::task<int> square_in_a_moment(int x) {
   if (x == 0) co_await brood::sleep_for(20ms);
   co_return x* x;
 }
+brood::task<int> from_queue(brood::queue<int> from) { co_return co_await from.get(); }
 std::string word(int x) { return std::string(300, static_cast<char>('a' + x % 26)); }
 
 /// A range that counts how far it was asked.
@@ -218,12 +219,36 @@ TEST_CASE("a stream that is dropped or cancelled gives the rest up") {
       CHECK(item);
       auto never_begun = pool.imap<square>(std::views::iota(0));
     }
-    auto hanging = pool.imap<wait_for_ever>(std::views::iota(0));
-    const auto threw_timed_out = co_await throws<brood::timed_out>(brood::with_timeout(30ms, hanging.next()));
-    CHECK(threw_timed_out);
+    {
+      auto hanging = pool.imap<wait_for_ever>(std::views::iota(0));
+      const bool cancelled = co_await throws<brood::timed_out>(brood::with_timeout(30ms, hanging.next()));
+      CHECK(cancelled);
+      CHECK(pool.stats().jobs == 1);
+    }
     const auto square_results = co_await pool.map<square>(numbers(100));
     CHECK(square_results == squares(100));
     CHECK(pool.stats().jobs == 0);
+    co_await pool.close();
+  });
+}
+
+TEST_CASE("a next() of a stream that times out takes nothing, ends nothing and kills nobody") {
+  run_balanced([]() -> brood::task<> {
+    auto pool = co_await brood::pool::open(2);
+    const auto workers = pool.worker_pids();
+    brood::queue<int> gate;
+    const std::vector<brood::queue<int>> gates(3, gate);
+    auto stream = pool.imap<from_queue>(gates);
+    for (int round = 0; round < 3; ++round) {
+      const bool late = co_await throws<brood::timed_out>(brood::with_timeout(1ms, stream.next()));
+      CHECK(late);
+    }
+    for (int i = 1; i <= 3; ++i) co_await gate.put(i);
+    auto all = co_await all_of(stream);
+    std::sort(all.begin(), all.end());
+    CHECK(all == std::vector<int>{1, 2, 3});
+    CHECK(pool.stats().workers_died == 0);
+    CHECK(pool.worker_pids() == workers);
     co_await pool.close();
   });
 }
@@ -381,16 +406,16 @@ TEST_CASE("an item that throws ends its generator, and so do cancellation and th
       CHECK(fed.cancelled);
       CHECK(fed.gone);
     }
+    fed_generator hanging;
     {
-      fed_generator fed;
-      auto stream = pool.imap<wait_for_ever>(fed.items());
-      co_await fed.from.put(1);
-      const auto threw_timed_out =
-          co_await throws<brood::timed_out>(brood::with_timeout(30ms, stream.next()));
-      CHECK(threw_timed_out);
-      CHECK(fed.cancelled);
-      CHECK(fed.gone);
+      auto stream = pool.imap<wait_for_ever>(hanging.items());
+      co_await hanging.from.put(1);
+      const bool cancelled = co_await throws<brood::timed_out>(brood::with_timeout(30ms, stream.next()));
+      CHECK(cancelled);
+      CHECK_FALSE(hanging.cancelled);
     }
+    while (!hanging.gone) co_await brood::yield();
+    CHECK(hanging.cancelled);
     fed_generator fed;
     auto stream = pool.imap<square>(fed.items());
     co_await fed.from.put(1);

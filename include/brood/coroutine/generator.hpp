@@ -11,6 +11,14 @@
 
 namespace brood {
 
+namespace detail {
+/// What a generator of the library `co_yield`s so that `next()` throws, and the `next()` after it goes on.
+struct passing_exception {
+  explicit passing_exception(std::exception_ptr thrown) noexcept : why(std::move(thrown)) {}
+  std::exception_ptr why;
+};
+}  // namespace detail
+
 /// `co_yield`s values of `T`; consumed with `while (auto value = co_await g.next())`.
 /// Runs only while its consumer waits in `next()`, one value at a time.
 /// Cancellation: inherits the stop token of whoever awaits `next()`; a generator whose body has thrown is at its end.
@@ -79,6 +87,10 @@ struct generator<T>::promise_type {
   to_consumer yield_value(U&& v) {
     detail::require_safe_temporary<U>();
     value.emplace(std::forward<U>(v));
+    return {};
+  }
+  to_consumer yield_value(detail::passing_exception& thrown) noexcept {
+    failure = std::move(thrown.why);
     return {};
   }
   void unhandled_exception() noexcept { failure = std::current_exception(); }

@@ -9,6 +9,7 @@
 #include "brood/channel/address.hpp"
 #include "brood/channel/authkey.hpp"
 #include "brood/coroutine/detail/compiler_guard.hpp"
+#include "brood/coroutine/detail/saturating_time.hpp"
 #include "brood/coroutine/task.hpp"
 #include "brood/export.hpp"
 #include "brood/process/detail/function_entry.hpp"
@@ -44,7 +45,11 @@ class [[nodiscard("nothing is started until this is awaited")]] BROOD_API start_
   /// Calls of one client that wait; more are refused. Default 16,384.
   start_manager&& max_outstanding(std::size_t count) &&;
   /// How long a client may take to authenticate itself, and how many may do so at a time; as `listener::options`.
-  start_manager&& patience(std::chrono::nanoseconds limit) &&;
+  template <class Rep, class Period>
+  start_manager&& patience(std::chrono::duration<Rep, Period> limit) && {
+    set_patience(detail::saturating_ceil<std::chrono::nanoseconds>(limit));
+    return std::move(*this);
+  }
   start_manager&& max_unauthenticated(std::size_t count) &&;
   /// Runs a function in the server's process before it serves.
   template <auto Function, class... A>
@@ -58,6 +63,7 @@ class [[nodiscard("nothing is started until this is awaited")]] BROOD_API start_
   detail::owned_task<manager> operator co_await() &&;
 
  private:
+  void set_patience(std::chrono::nanoseconds limit);
   void initialize(detail::function_token function, bytes arguments);
   static task<manager> started(std::shared_ptr<remote::server_settings> settings, bool here);
 
@@ -72,8 +78,9 @@ class [[nodiscard("nothing is connected until this is awaited")]] BROOD_API conn
  public:
   connect_manager(brood::address where, brood::authkey key) : where_(std::move(where)), key_(key) {}
   /// Default 10 seconds.
-  connect_manager&& deadline(std::chrono::nanoseconds limit) && {
-    deadline_ = limit;
+  template <class Rep, class Period>
+  connect_manager&& deadline(std::chrono::duration<Rep, Period> limit) && {
+    deadline_ = detail::saturating_ceil<std::chrono::nanoseconds>(limit);
     return std::move(*this);
   }
 

@@ -33,9 +33,11 @@ class [[nodiscard]] future {
   /// Gives the call up: it never begins, or if it runs its worker is killed, with all it started, and
   /// replaced; no other task is hit. Those who wait get `cancelled`. False if it had ended already.
   bool cancel() const {
+    const auto pool = pool_.lock();
+    if (pool) pool->require_own_thread();
     if (call_->is_over()) return false;
     call_->fail(std::make_exception_ptr(cancelled()));
-    if (const auto pool = pool_.lock()) pool->cancel(*call_, true);
+    if (pool) pool->cancel(*call_, true);
     return true;
   }
 
@@ -45,7 +47,7 @@ class [[nodiscard]] future {
   /// so.
   template <class Rep, class Period>
   future&& deadline(std::chrono::duration<Rep, Period> d) && {
-    call_->settings().deadline = std::chrono::ceil<std::chrono::nanoseconds>(d);
+    call_->settings().deadline = detail::positive_time(d);
     return std::move(*this);
   }
   /// Calls it again, up to `n` times, if its worker dies.

@@ -35,7 +35,7 @@ class task_setters {
   /// a few milliseconds.
   template <class Rep, class Period>
   Self&& deadline(std::chrono::duration<Rep, Period> d) && {
-    self().job_settings().deadline = std::chrono::ceil<std::chrono::nanoseconds>(d);
+    self().job_settings().deadline = detail::positive_time(d);
     return std::move(self());
   }
   /// An item that is lost with its worker is tried again, up to `n` times. One that throws is not: it would

@@ -33,7 +33,7 @@ class open_operation;
 ///
 /// Memory: of a job only what the workers are given is in shared memory; `map` holds its results, the streams
 /// their window. Cancellation of whatever is awaited here: what has not begun never does, and what runs is
-/// ended by killing its worker. Only `future`s go on, until `cancel()`. Lifetime: when the last handle is
+/// ended by killing its worker. `future`s go on, until `cancel()`, and streams, while somebody reads them. Lifetime: when the last handle is
 /// dropped without `close`, the workers are killed and reaped in the background, and what is under way fails
 /// with `closed`; standard error says so if anything was. Whatever is awaited holds a handle; a `future` does
 /// not. Thread: the one that runs the loop the pool was opened on.
@@ -83,12 +83,13 @@ class BROOD_API pool {
   /// `generator<R>` of the results, in the order of the items or in that of their ends, and so itself an
   /// input of the next. (`generator<std::monostate>` if `F` gives nothing.) What an item threw is thrown by
   /// the `next()` that would give its result, and ends the stream; what the range or the generator threw
-  /// comes after the results of the items before. Dropping the stream gives the rest up.
+  /// comes after the results of the items before. Dropping the stream gives the rest up. A `next()` that is cancelled has
+  /// taken nothing, and the next one goes on; where the stream is dropped instead, what runs of it is ended too.
   ///
   /// A generator is awaited beside the stream, also while nobody waits for a result; with a `chunk` a task
-  /// has as many items as are there, and at most so many. When the stream ends by itself, by an exception or
-  /// by cancellation, the generator is cancelled and destroyed before `next()` returns; when it is dropped,
-  /// within the next turns of the loop: what it refers to must live until then.
+  /// has as many items as are there, and at most so many. When the stream ends by itself or by an exception, the
+  /// generator is cancelled and destroyed before `next()` returns; when it is dropped, within the next turns of the loop:
+  /// what it refers to must live until then.
   template <auto F, detail::stream_items Items>
   auto imap(Items&& items) const {
     return stream_over<F, true, false>(std::forward<Items>(items));
@@ -196,7 +197,7 @@ class [[nodiscard("no pool is opened until this is awaited")]] BROOD_API open_op
   /// Workers that had nothing to do for so long end, down to `min`; with work new ones start.
   template <class Rep, class Period>
   open_operation&& idle_timeout(std::chrono::duration<Rep, Period> d) && {
-    settings_.idle_timeout = std::chrono::ceil<std::chrono::nanoseconds>(d);
+    settings_.idle_timeout = detail::positive_time(d);
     return std::move(*this);
   }
   /// `open` starts so many, and they are kept; more start when there is work for them. Default: all of them,

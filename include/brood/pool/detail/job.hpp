@@ -2,6 +2,7 @@
 // so that only what is in the lanes is in memory, and hands it their results.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <exception>
@@ -10,6 +11,7 @@
 #include <span>
 #include <string>
 
+#include "brood/coroutine/detail/saturating_time.hpp"
 #include "brood/export.hpp"
 #include "brood/pool/detail/lane.hpp"
 #include "brood/pool/detail/task_run.hpp"
@@ -100,6 +102,12 @@ class BROOD_API result_reader {
   const std::string& worker_;
   int pid_;
 };
+
+/// A limit that a user sets, from the shortest on: 0 stands for none.
+template <class Rep, class Period>
+constexpr std::chrono::nanoseconds positive_time(std::chrono::duration<Rep, Period> d) noexcept {
+  return std::max(std::chrono::nanoseconds(1), saturating_ceil<std::chrono::nanoseconds>(d));
+}
 
 struct job_settings {
   std::chrono::nanoseconds deadline{0};  // of an item; 0: none

@@ -21,6 +21,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "brood/coroutine/executor.hpp"
@@ -64,9 +65,12 @@ class BROOD_API scheduler : public std::enable_shared_from_this<scheduler> {
   task<> join();
 
   pool_statistics statistics() const;
+  std::uint64_t jobs_left() const noexcept;
   std::uint32_t workers() const noexcept { return static_cast<std::uint32_t>(seats_.size()); }
   bool is_closed() const noexcept { return closed_; }
   std::vector<int> pids() const;
+  /// Throws `std::logic_error` on any other thread than the loop's.
+  void require_own_thread() const;
 
  private:
   /// So long a worker may take to begin what it was given.
@@ -152,7 +156,8 @@ class BROOD_API scheduler : public std::enable_shared_from_this<scheduler> {
   void worker_ready(seat& s);
   void worker_ended(seat& s, const exit_status& status);
   void salvage(seat& s, std::uint32_t number, const std::exception_ptr& why);
-  void start_failed(std::exception_ptr why, bool for_good);
+  enum class start_failure { refused, died, threw };
+  void start_failed(std::exception_ptr why, start_failure how);
   void give_up(std::exception_ptr why) noexcept;
   void leave(seat& s) noexcept;
   void close_idle_lanes();
@@ -165,6 +170,7 @@ class BROOD_API scheduler : public std::enable_shared_from_this<scheduler> {
 
   arena& memory_;
   executor& loop_;
+  const std::thread::id thread_ = std::this_thread::get_id();
   pool_settings settings_;
   std::string name_;
   std::shared_ptr<hub> hub_;

@@ -160,7 +160,10 @@ class stream_guard {
       : pool_(std::move(pool)), job_(std::move(owned)) {}
   stream_guard(const stream_guard&) = delete;
   stream_guard& operator=(const stream_guard&) = delete;
-  ~stream_guard() { give_up(false); }
+  ~stream_guard() { give_up(interrupted_); }
+
+  /// The last `next()` was cancelled: unless there is another one, what runs is to end.
+  void interrupted(bool yes) noexcept { interrupted_ = yes; }
 
   /// `kill`: also what runs.
   void give_up(bool kill) {
@@ -171,6 +174,7 @@ class stream_guard {
  private:
   std::shared_ptr<scheduler> pool_;
   std::shared_ptr<Job> job_;
+  bool interrupted_ = false;
 };
 
 /// What the setters of a stream set, read when its first result is asked for.
@@ -196,7 +200,16 @@ generator<Item> run_stream(Items items, std::shared_ptr<stream_settings> setting
     while (!job->at_end() || job->anything()) {
       if (!job->anything()) {
         job->throw_if_failed();
-        co_await job->changed().wait();
+        passing_exception cancellation(nullptr);
+        try {
+          co_await job->changed().wait();
+        } catch (const cancelled&) {
+          cancellation.why = std::current_exception();
+        }
+        if (cancellation.why == nullptr) continue;
+        guard.interrupted(true);
+        co_yield cancellation;
+        guard.interrupted(false);
         continue;
       }
       auto next = job->take(*pool);
@@ -211,9 +224,6 @@ generator<Item> run_stream(Items items, std::shared_ptr<stream_settings> setting
     }
     job->throw_if_failed();
     job->throw_ending();
-  } catch (const cancelled&) {
-    failure = std::current_exception();
-    guard.give_up(true);
   } catch (...) {
     failure = std::current_exception();
     guard.give_up(false);
