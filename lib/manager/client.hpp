@@ -111,4 +111,12 @@ class client final : public std::enable_shared_from_this<client>, private frame_
   flusher flush_;
 };
 
+/// An object that is asked for by its name.
+struct client::search final : pending_call {
+  search(client& asking, object_pointer lost) noexcept : owner(asking), object(std::move(lost)) {}
+  void settle(const answer& came) noexcept override;
+  client& owner;
+  object_pointer object;
+};
+
 }  // namespace brood::remote

@@ -103,18 +103,10 @@ void dict_object::handle(call& c) {
       answering(c.from, c.id).value(entries_.find(name)->value);
       return;
     }
-    case dict_method::erase: {
-      const place found = entries_.find(c.key());
-      const bool present = found != entries_.end();
-      if (present) entries_.take(found);
-      answering(c.from, c.id).flag(present);
-      return;
-    }
-    case dict_method::contains: {
-      const bool present = entries_.find(c.key()) != entries_.end();
-      answering(c.from, c.id).flag(present);
-      return;
-    }
+    case dict_method::erase:
+      return entries_.erase(c);
+    case dict_method::contains:
+      return entries_.contains(c);
     case dict_method::pop: {
       const entry taken = entries_.take(entries_.require(c.key()));
       answering(c.from, c.id).value(taken.value);

@@ -78,6 +78,17 @@ class entry_table {
     }
   }
 
+  // Calls that dicts and sets have in common.
+  void erase(call& c) {
+    const place found = find(c.key());
+    const bool present = found != end();
+    if (present) take(found);
+    answering(c.from, c.id).flag(present);
+  }
+  void contains(call& c) {
+    const bool present = find(c.key()) != end();
+    answering(c.from, c.id).flag(present);
+  }
   /// `write(reply, entry)` for each.
   template <class Write>
   void answer_all(call& c, Write write) const {

@@ -34,18 +34,10 @@ void set_object::handle(call& c) {
       for (stored_value& v : c.values()) entries_.add(std::move(v), {});
       answering(c.from, c.id);
       return;
-    case set_method::erase: {
-      const auto found = entries_.find(c.key());
-      const bool present = found != entries_.end();
-      if (present) entries_.take(found);
-      answering(c.from, c.id).flag(present);
-      return;
-    }
-    case set_method::contains: {
-      const bool present = entries_.find(c.key()) != entries_.end();
-      answering(c.from, c.id).flag(present);
-      return;
-    }
+    case set_method::erase:
+      return entries_.erase(c);
+    case set_method::contains:
+      return entries_.contains(c);
     case set_method::pop_any: {
       if (entries_.empty()) throw std::out_of_range("the set is empty");
       const auto taken = entries_.take(entries_.begin());

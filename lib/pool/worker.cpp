@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include "brood/pool/detail/task_run.hpp"
+#include "brood/pool/detail/pool_function.hpp"
 #include "brood/process/exit_status.hpp"
 #include "brood/runtime/sync_wait.hpp"
 #include "runtime/trace_file.hpp"

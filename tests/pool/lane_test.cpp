@@ -8,7 +8,7 @@
 #include <thread>
 
 #include "brood/pool/detail/job.hpp"
-#include "brood/pool/detail/task_run.hpp"
+#include "brood/pool/detail/pool_function.hpp"
 #include "catch.hpp"
 #include "child.hpp"
 #include "memory.hpp"

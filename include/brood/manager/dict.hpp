@@ -107,8 +107,7 @@ class dict : public remote::proxy_of<dict<K, V>> {
   /// Empty if there is no such key.
   template <remote::argument_for<K> A = K>
   auto get(A&& key) const {
-    detail::require_safe_temporary<A>();
-    return this->asked(remote::to_optional<V>(), method::get, remote::as<K>(key));
+    return this->template asked_with<K>(remote::to_optional<V>(), method::get, std::forward<A>(key));
   }
   template <remote::argument_for<K> A = K, std::convertible_to<V> B = V>
   auto get(A&& key, B&& fallback) const {
@@ -119,36 +118,32 @@ class dict : public remote::proxy_of<dict<K, V>> {
   /// Throws `remote_error`, `std::out_of_range`, if there is no such key.
   template <remote::argument_for<K> A = K>
   auto at(A&& key) const {
-    detail::require_safe_temporary<A>();
-    return this->asked(remote::to_value<V>(), method::at, remote::as<K>(key));
+    return this->template asked_with<K>(remote::to_value<V>(), method::at, std::forward<A>(key));
   }
   template <remote::argument_for<K> A = K, remote::argument_for<V> B = V>
   auto set(A&& key, B&& value) const {
-    detail::require_safe_temporary<A, B>();
-    return this->asked(remote::to_nothing(), method::set, remote::as<K>(key), remote::as<V>(value));
+    return this->template asked_with<K, V>(remote::to_nothing(), method::set, std::forward<A>(key),
+                                           std::forward<B>(value));
   }
   /// The value that is there; puts `value` there first if none is.
   template <remote::argument_for<K> A = K, remote::argument_for<V> B = V>
   auto get_or_set(A&& key, B&& value) const {
-    detail::require_safe_temporary<A, B>();
-    return this->asked(remote::to_value<V>(), method::get_or_set, remote::as<K>(key), remote::as<V>(value));
+    return this->template asked_with<K, V>(remote::to_value<V>(), method::get_or_set, std::forward<A>(key),
+                                           std::forward<B>(value));
   }
   /// Whether it was there.
   template <remote::argument_for<K> A = K>
   auto erase(A&& key) const {
-    detail::require_safe_temporary<A>();
-    return this->asked(remote::to_flag(), method::erase, remote::as<K>(key));
+    return this->template asked_with<K>(remote::to_flag(), method::erase, std::forward<A>(key));
   }
   template <remote::argument_for<K> A = K>
   auto contains(A&& key) const {
-    detail::require_safe_temporary<A>();
-    return this->asked(remote::to_flag(), method::contains, remote::as<K>(key));
+    return this->template asked_with<K>(remote::to_flag(), method::contains, std::forward<A>(key));
   }
   /// Takes the value out. Throws as `at`.
   template <remote::argument_for<K> A = K>
   auto pop(A&& key) const {
-    detail::require_safe_temporary<A>();
-    return this->asked(remote::to_value<V>(), method::pop, remote::as<K>(key));
+    return this->template asked_with<K>(remote::to_value<V>(), method::pop, std::forward<A>(key));
   }
   /// Takes the last pair out. Throws as `at` if there is none.
   auto pop_item() const { return this->asked(remote::to_item<K, V>(), method::pop_any); }

@@ -62,14 +62,12 @@ class sequence : public proxy_of<Self> {
   /// Where the first one is that is equal; empty if nowhere.
   template <argument_for<T> A = T>
   auto index(A&& value) const {
-    detail::require_safe_temporary<A>();
-    return this->asked(to_index(), method::index, as<T>(value));
+    return this->template asked_with<T>(to_index(), method::index, std::forward<A>(value));
   }
   /// How many are equal.
   template <argument_for<T> A = T>
   auto count(A&& value) const {
-    detail::require_safe_temporary<A>();
-    return this->asked(to_size(), method::count, as<T>(value));
+    return this->template asked_with<T>(to_size(), method::count, std::forward<A>(value));
   }
   auto reverse() const { return this->asked(to_nothing(), method::reverse); }
   /// Sorts them here, and puts them back if nothing was changed meanwhile; else once more.
@@ -147,8 +145,7 @@ class list : public remote::sequence<list<T>, T> {
 
   template <remote::argument_for<T> A = T>
   auto append(A&& value) const {
-    detail::require_safe_temporary<A>();
-    return this->asked(remote::to_nothing(), method::append, remote::as<T>(value));
+    return this->template asked_with<T>(remote::to_nothing(), method::append, std::forward<A>(value));
   }
   template <std::ranges::sized_range Values>
   auto extend(Values&& values) const {
@@ -183,8 +180,7 @@ class list : public remote::sequence<list<T>, T> {
   /// The first one that is equal; gives whether there was one.
   template <remote::argument_for<T> A = T>
   auto remove(A&& value) const {
-    detail::require_safe_temporary<A>();
-    return this->asked(remote::to_flag(), method::remove, remote::as<T>(value));
+    return this->template asked_with<T>(remote::to_flag(), method::remove, std::forward<A>(value));
   }
   auto pop(std::int64_t index = -1) const {
     return remote_call(this->at_index(method::pop, index), remote::to_value<T>());

@@ -65,14 +65,12 @@ class queue : public remote::proxy_of<queue<T>> {
   /// Waits while it is full. Throws `closed`.
   template <remote::argument_for<T> A = T>
   auto put(A&& item) const {
-    detail::require_safe_temporary<A>();
-    return this->asked(remote::to_nothing(), method::put, remote::as<T>(item));
+    return this->template asked_with<T>(remote::to_nothing(), method::put, std::forward<A>(item));
   }
   /// False if it is full.
   template <remote::argument_for<T> A = T>
   auto try_put(A&& item) const {
-    detail::require_safe_temporary<A>();
-    return this->asked(remote::to_flag(), method::try_put, remote::as<T>(item));
+    return this->template asked_with<T>(remote::to_flag(), method::try_put, std::forward<A>(item));
   }
   /// Waits for an item. Throws `closed` once it is closed and drained: nothing in it and nothing on lease.
   auto get() const { return remote_call(this->about(method::get), to_item(), &put_back); }

@@ -22,8 +22,7 @@ class set : public remote::proxy_of<set<T>> {
   /// Whether it was not there.
   template <remote::argument_for<T> A = T>
   auto add(A&& value) const {
-    detail::require_safe_temporary<A>();
-    return this->asked(remote::to_flag(), method::add, remote::as<T>(value));
+    return this->template asked_with<T>(remote::to_flag(), method::add, std::forward<A>(value));
   }
   template <std::ranges::sized_range Values>
   auto update(Values&& values) const {
@@ -36,13 +35,11 @@ class set : public remote::proxy_of<set<T>> {
   /// Whether it was there.
   template <remote::argument_for<T> A = T>
   auto erase(A&& value) const {
-    detail::require_safe_temporary<A>();
-    return this->asked(remote::to_flag(), method::erase, remote::as<T>(value));
+    return this->template asked_with<T>(remote::to_flag(), method::erase, std::forward<A>(value));
   }
   template <remote::argument_for<T> A = T>
   auto contains(A&& value) const {
-    detail::require_safe_temporary<A>();
-    return this->asked(remote::to_flag(), method::contains, remote::as<T>(value));
+    return this->template asked_with<T>(remote::to_flag(), method::contains, std::forward<A>(value));
   }
   /// Takes the first out. Throws `remote_error`, `std::out_of_range`, if there is none.
   auto pop() const { return this->asked(remote::to_value<T>(), method::pop_any); }

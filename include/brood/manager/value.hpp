@@ -18,21 +18,18 @@ class value : public remote::proxy_of<value<T>> {
   auto get() const { return this->asked(remote::to_value<T>(), method::get); }
   template <remote::argument_for<T> A = T>
   auto set(A&& v) const {
-    detail::require_safe_temporary<A>();
-    return this->asked(remote::to_nothing(), method::set, remote::as<T>(v));
+    return this->template asked_with<T>(remote::to_nothing(), method::set, std::forward<A>(v));
   }
   /// Gives what it was.
   template <remote::argument_for<T> A = T>
   auto exchange(A&& v) const {
-    detail::require_safe_temporary<A>();
-    return this->asked(remote::to_value<T>(), method::exchange, remote::as<T>(v));
+    return this->template asked_with<T>(remote::to_value<T>(), method::exchange, std::forward<A>(v));
   }
   /// Sets `desired` if the value's encoding is that of `expected`; gives whether it was.
   template <remote::argument_for<T> A = T, remote::argument_for<T> B = T>
   auto compare_exchange(A&& expected, B&& desired) const {
-    detail::require_safe_temporary<A, B>();
-    return this->asked(remote::to_flag(), method::compare_exchange, remote::as<T>(expected),
-                       remote::as<T>(desired));
+    return this->template asked_with<T, T>(remote::to_flag(), method::compare_exchange,
+                                           std::forward<A>(expected), std::forward<B>(desired));
   }
   /// Gives what it was. Integers wrap around.
   auto fetch_add(T added) const

@@ -96,6 +96,12 @@ class proxy_of : public proxy {
     (what.value(values), ...);
     return what;
   }
+  /// The same of what converts to a `T` each, to be awaited.
+  template <class... T, class Finish, class Method, class... A>
+  remote_call<Finish> asked_with(Finish finish, Method which, A&&... given) const {
+    detail::require_safe_temporary<A...>();
+    return asked(std::move(finish), which, as<T>(given)...);
+  }
   /// The same, to be awaited; `finish` reads the answer.
   template <class Finish, class Method, class... V>
   remote_call<Finish> asked(Finish finish, Method which, const V&... values) const {

@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "brood/pool/detail/job.hpp"
-#include "brood/pool/detail/task_run.hpp"
+#include "brood/pool/detail/pool_function.hpp"
 #include "brood/pool/outcome.hpp"
 
 namespace brood::detail {
