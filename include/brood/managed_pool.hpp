@@ -61,7 +61,7 @@ class shared_pool {
     for (;;) {
       auto one = co_await stream.next();
       if (!one) co_return;
-      co_yield std::move(*one);
+      co_yield moved{*one};
     }
   }
   task<> close() {

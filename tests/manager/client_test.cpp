@@ -2,6 +2,7 @@
 #include <csignal>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "brood/coroutine/nursery.hpp"
@@ -36,6 +37,18 @@ struct note {
   int number = 0;
 };
 
+class notebook {
+ public:
+  explicit notebook(note first) : note_(std::move(first)) {}
+  brood::generator<note> thrice() const {
+    for (int i = 0; i < 3; ++i) co_yield note_;
+  }
+  note replace(note by) { return std::exchange(note_, std::move(by)); }
+
+ private:
+  note note_;
+};
+
 std::string own_address() { return "unix:@brood-client-test-" + std::to_string(getpid()); }
 
 template <class Operation>
@@ -49,6 +62,41 @@ task<std::string> words_of(Operation operation) {
 }
 
 }  // namespace
+
+TEST_CASE("aggregates that own a text go through every kind of object") {
+  served_by_a_child([](manager m) -> task<> {
+    const note first{"the first of many texts that are too long to be small", 1};
+    auto l = co_await m.list<note>(std::vector<note>(3, first));
+    auto s = co_await m.set<note>();
+    co_await s.add(first);
+    auto d = co_await m.dict<int, note>();
+    co_await d.set(1, first);
+    auto q = co_await m.queue<note>();
+    co_await q.put(first);
+    auto v = co_await m.value<note>(first);
+    auto b = co_await m.make<notebook>(first);
+    int seen = 0;
+    const auto read = [&](brood::generator<note> from) -> task<> {
+      while (auto next = co_await from.next()) {
+        CHECK(next->text == first.text);
+        ++seen;
+      }
+    };
+    co_await read(l.each(2));
+    co_await read(s.each());
+    co_await read(b.each<&notebook::thrice>());
+    CHECK(seen == 7);
+    auto pairs = d.each();
+    const auto pair = co_await pairs.next();
+    CHECK(pair->second.text == first.text);
+    const note item = co_await q.get();
+    CHECK(item.text == first.text);
+    const note value = co_await v.get();
+    CHECK(value.text == first.text);
+    const note last = co_await b.call<&notebook::replace>(first);
+    CHECK(last.text == first.text);
+  });
+}
 
 TEST_CASE("a request that the manager would not take is refused here, and costs no connection") {
   run_clean([]() -> task<> {

@@ -24,6 +24,12 @@ brood::task<int> square_in_a_moment(int x) {
   if (x == 0) co_await brood::sleep_for(20ms);
   co_return x* x;
 }
+struct labelled {
+  std::string text;
+  int number = 0;
+  friend bool operator==(const labelled&, const labelled&) = default;
+};
+labelled relabel(const labelled& from) { return {from.text + "!", from.number + 1}; }
 brood::task<int> from_queue(brood::queue<int> from) { co_return co_await from.get(); }
 std::string word(int x) { return std::string(300, static_cast<char>('a' + x % 26)); }
 
@@ -249,6 +255,39 @@ TEST_CASE("a next() of a stream that times out takes nothing, ends nothing and k
     CHECK(all == std::vector<int>{1, 2, 3});
     CHECK(pool.stats().workers_died == 0);
     CHECK(pool.worker_pids() == workers);
+    co_await pool.close();
+  });
+}
+
+TEST_CASE("aggregates that own a text are arguments, items and results of every form of call") {
+  run_balanced([]() -> brood::task<> {
+    auto pool = co_await brood::pool::open(2);
+    const labelled first{"the first of many texts that are too long to be small", 1};
+    const std::vector<labelled> all(20, first);
+    const labelled one = co_await pool.apply<relabel>(first);
+    CHECK(one == labelled{first.text + "!", 2});
+    auto call = pool.submit<relabel>(first);
+    const labelled submitted = co_await call;
+    CHECK(submitted == one);
+    const std::vector<labelled> mapped = co_await pool.map<relabel>(all);
+    CHECK(mapped == std::vector<labelled>(20, one));
+    auto ordered = pool.imap<relabel>(all);
+    int seen = 0;
+    while (auto next = co_await ordered.next()) {
+      CHECK(*next == one);
+      ++seen;
+    }
+    auto unordered = pool.imap_unordered<relabel>(pool.imap<relabel>(all));
+    while (auto next = co_await unordered.next()) {
+      CHECK(next->number == 3);
+      ++seen;
+    }
+    auto collected = pool.imap_collect<relabel>(all);
+    while (auto next = co_await collected.next()) {
+      CHECK(next->value() == one);
+      ++seen;
+    }
+    CHECK(seen == 60);
     co_await pool.close();
   });
 }

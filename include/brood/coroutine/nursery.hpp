@@ -2,6 +2,7 @@
 // After N. J. Smith, "Notes on structured concurrency, or: Go statement considered harmful" (2018).
 #pragma once
 
+#include <optional>
 #include <utility>
 
 #include "brood/coroutine/detail/compiler_guard.hpp"

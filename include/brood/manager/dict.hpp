@@ -73,7 +73,7 @@ generator<Item> walk(object_pointer through, Method method, std::size_t at_a_tim
     for (auto&& item : some.items) {
       Item own = std::move(item);
       last = key_of(own);
-      co_yield std::move(own);
+      co_yield moved{own};
     }
   }
 }

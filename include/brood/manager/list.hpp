@@ -111,7 +111,10 @@ class sequence : public proxy_of<Self> {
     for (std::int64_t at = 0;; at += step) {
       auto some = co_await self.slice(at, at + step);
       if (some.empty()) co_return;
-      for (auto&& value : some) co_yield static_cast<T>(std::move(value));
+      for (auto&& value : some) {
+        T own = std::move(value);
+        co_yield moved{own};
+      }
     }
   }
   template <class Less>

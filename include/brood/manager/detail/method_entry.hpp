@@ -112,7 +112,7 @@ struct method_entry {
     for (;;) {
       auto value = co_await body.next();
       if (!value) co_return;
-      co_yield std::move(*value);
+      co_yield moved{*value};
     }
   }
   /// The arguments live as long as the coroutine.

@@ -70,7 +70,7 @@ generator<R> read_stream(remote_call<to_value<stream_proxy<R>>> opening) {
   for (;;) {
     std::optional<R> value = co_await from.next();
     if (!value) co_return;
-    co_yield std::move(*value);
+    co_yield moved{*value};
   }
 }
 

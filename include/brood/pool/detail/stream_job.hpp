@@ -219,7 +219,8 @@ generator<Item> run_stream(Items items, std::shared_ptr<stream_settings> setting
         next.value();
         co_yield std::monostate();
       } else {
-        co_yield std::move(next).value();
+        auto value = std::move(next).value();
+        co_yield moved{value};
       }
     }
     job->throw_if_failed();
