@@ -33,8 +33,8 @@ bool may_change(int code, absent_listener absent) noexcept {
   return absent == absent_listener::awaited && (code == ECONNREFUSED || code == ENOENT);
 }
 
-/// `until`: when the last try is made.
-task<unique_fd> connected_socket(const address& where, clock::time_point until, absent_listener absent) {
+/// `refusal`: the errno of the last try, while another one is waited for.
+task<unique_fd> connected_socket(const address& where, absent_listener absent, int& refusal) {
   const sys::endpoint there = endpoint_of(where);
   for (clock::duration wait = 1ms;; wait = std::min<clock::duration>(2 * wait, 64ms)) {
     unique_fd socket = sys::stream_socket(there);
@@ -44,15 +44,13 @@ task<unique_fd> connected_socket(const address& where, clock::time_point until, 
       co_await waiter.wait(fd_watch::writable);
       code = sys::pending_error(socket.get());
     }
+    refusal = code;
     if (code == 0) {
       sys::tune(socket.get());
       co_return socket;
     }
-    const auto left = until - clock::now();
-    if (!may_change(code, absent) || (left <= left.zero() && code != EAGAIN)) {
-      sys::throw_errno("connect " + where.text(), code);
-    }
-    co_await sleep_for(std::clamp(left, clock::duration(1ms), wait));
+    if (!may_change(code, absent)) sys::throw_errno("connect " + where.text(), code);
+    co_await sleep_for(wait);
   }
 }
 
@@ -83,11 +81,11 @@ task<bool> authenticate(int socket, const authkey& key) {
   co_return true;
 }
 
-task<unique_fd> connect_and_authenticate(const address& where, const authkey& key, clock::time_point until,
-                                         absent_listener absent) {
+task<unique_fd> connect_and_authenticate(const address& where, const authkey& key, absent_listener absent,
+                                         int& refusal) {
   auto wait = 10ms;
   for (int tries = 1;; ++tries, wait *= 2) {
-    unique_fd socket = co_await connected_socket(where, until, absent);
+    unique_fd socket = co_await connected_socket(where, absent, refusal);
     const bool authenticated = co_await authenticate(socket.get(), key);
     if (authenticated) co_return socket;
     if (tries == most_tries) break;
@@ -104,10 +102,14 @@ task<unique_fd> authenticated_socket(address where, authkey key, std::chrono::na
   if (where.type() == address::kind::chosen_by_listener) {
     throw std::invalid_argument("brood: connect needs the address that the listener has chosen");
   }
-  // The last try is made a little before the end, so that what the system says is told and not only that time is up.
-  const auto until = time_after(deadline - deadline / 16);
-  auto connecting = connect_and_authenticate(where, key, until, absent);
-  co_return co_await with_timeout(deadline, std::move(connecting));
+  int refusal = 0;
+  try {
+    auto connecting = connect_and_authenticate(where, key, absent, refusal);
+    co_return co_await with_timeout(deadline, std::move(connecting));
+  } catch (const timed_out&) {
+    if (refusal == 0 || refusal == EAGAIN) throw;  // somebody listens there
+    sys::throw_errno("connect " + where.text(), refusal);
+  }
 }
 
 task<std::shared_ptr<message_channel>> connect(address where, authkey key, std::uint64_t max_message,
