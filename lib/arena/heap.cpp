@@ -13,6 +13,7 @@
 #include <cstring>
 #include <utility>
 
+#include "arena/link.hpp"
 #include "brood/arena/arena.hpp"
 #include "system/calls.hpp"
 #include "system/fail_point.hpp"
@@ -20,6 +21,9 @@
 namespace brood {
 
 using detail::block_header;
+using detail::make_link;
+using detail::next_of;
+using detail::previous_of;
 using detail::reference;
 using detail::section_guard;
 using detail::unit;
@@ -49,12 +53,6 @@ constexpr std::uint64_t make_tag(std::uint64_t kind, unsigned order_or_class, bo
   return kind | std::uint64_t{order_or_class} << 8 | (large ? large_bit : 0) | tag_mark << 24 |
          generation << 32;
 }
-
-constexpr std::uint64_t make_link(std::uint64_t previous, std::uint64_t next) {
-  return previous << 32 | next;
-}
-constexpr std::uint64_t next_of(std::uint64_t link) { return link & 0xffffffff; }
-constexpr std::uint64_t previous_of(std::uint64_t link) { return link >> 32; }
 
 struct slab_counts {
   std::uint64_t free_head, used, cut;

@@ -3,14 +3,11 @@
 
 #include <algorithm>
 
+#include "arena/link.hpp"
+
 namespace brood::detail {
 namespace {
 
-constexpr std::uint64_t next_of(std::uint64_t link) { return link & 0xffffffff; }
-constexpr std::uint64_t previous_of(std::uint64_t link) { return link >> 32; }
-constexpr std::uint64_t make_link(std::uint64_t previous, std::uint64_t next) {
-  return previous << 32 | next;
-}
 // `ends` has the same shape: last << 32 | first.
 
 constexpr std::uint64_t one_woken = std::uint64_t{1} << 32;  // in `on_their_way`

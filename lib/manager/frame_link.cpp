@@ -3,10 +3,10 @@
 #include <sys/socket.h>
 
 #include <exception>
-#include <thread>
 #include <utility>
 
 #include "system/calls.hpp"
+#include "system/processors.hpp"
 #include "system/stream_socket.hpp"
 
 namespace brood::remote {
@@ -29,7 +29,7 @@ frame_link::frame_link(runtime& loop, unique_fd socket, std::uint64_t longest, s
       reader_(longest),
       most_unsent_(most_unsent),
       owner_(owner),
-      spin_(std::thread::hardware_concurrency()),
+      spin_(sys::usable_processors()),
       watch_(loop, socket_.get(), [this](int events) { on_ready(events); }) {
   spinner_.owner = this;
   spinner_.run = [](detail::ready_node& node) noexcept { static_cast<link_node&>(node).owner->spin(); };
