@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <iterator>
+#include <new>
 #include <stdexcept>
 #include <string>
 
@@ -197,7 +198,14 @@ void listener_core::rearm() noexcept {
   loop_.stop_timer(alarm_);
   if (due == clock::time_point::max()) return;
   alarm_.due = due;
-  loop_.start_timer(alarm_);
+  try {
+    loop_.start_timer(alarm_);
+  } catch (
+      const std::
+          bad_alloc&) {  // whoever is late is dropped at the next event; and no pause can end by the clock
+    paused_until_ = {};
+    watch_->watch(room ? fd_watch::readable : 0);
+  }
 }
 
 unique_fd listener_core::take() {

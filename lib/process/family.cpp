@@ -13,6 +13,7 @@
 #include <cstring>
 #include <filesystem>
 #include <iostream>
+#include <new>
 #include <utility>
 
 #include "brood/arena/family_memory.hpp"
@@ -136,7 +137,9 @@ void open_channels(server_connection& connection) {
 }  // namespace
 
 [[gnu::hot]] family& family::get() noexcept {
-  static family& the_family = *new family;  // never destroyed: used until the very end of the process
+  // Never destroyed, as it is used until the very end of the process; and no allocation that could be refused.
+  alignas(family) static std::byte place[sizeof(family)];
+  static family& the_family = *new (place) family;
   return the_family;
 }
 

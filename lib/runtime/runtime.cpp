@@ -7,7 +7,10 @@
 #include <algorithm>
 
 #include <array>
+#include <chrono>
+#include <new>
 #include <stdexcept>
+#include <thread>
 
 #include "brood/runtime/detail/describe.hpp"
 #include "runtime/log.hpp"
@@ -49,6 +52,21 @@ void end_trace() noexcept {
   }
 }
 
+/// What ends a runtime must not be left out for want of memory: it is tried again for a while. Where there is none for a
+/// second, the process ends, as it does by any exception of a destructor.
+template <class F>
+void insist(F start) {
+  constexpr int tries = 1000;
+  for (int i = 1;; ++i) {
+    try {
+      return start();
+    } catch (const std::bad_alloc&) {
+      if (i == tries) throw;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  }
+}
+
 task<> report_end(task<> body, runtime::end_handler on_end) {
   std::exception_ptr failure;
   try {
@@ -75,13 +93,20 @@ runtime::state::state(runtime& runtime, uv_loop_s* host_loop)
     loop = &*own_loop;
     check_uv(uv_loop_init(loop), "uv_loop_init");
   }
-  open_handles();
+  try {
+    open_handles();
+  } catch (...) {
+    close();
+    throw;
+  }
 }
 
-runtime::state::~state() {
+runtime::state::~state() { close(); }
+
+void runtime::state::close() noexcept {
   close_handles();
   handles.close_all();  // watches that outlive the runtime
-  while (handles.open > 0) turn();
+  while (handles.open > 0) uv_run(loop, UV_RUN_NOWAIT);
   if (own_loop && uv_loop_close(loop) != 0) {
     detail::log_error("a loop was closed while handles of somebody else were open in it");
   }
@@ -107,11 +132,11 @@ void runtime::state::open_handles() {
 }
 
 void runtime::state::close_handles() noexcept {
-  wake->close();
-  prepare->close();
-  check->close();
-  idle->close();
-  timer->close();
+  if (wake != nullptr) wake->close();
+  if (prepare != nullptr) prepare->close();
+  if (check != nullptr) check->close();
+  if (idle != nullptr) idle->close();
+  if (timer != nullptr) timer->close();
 }
 
 void runtime::state::stay_awake(bool yes) noexcept {
@@ -268,7 +293,7 @@ void runtime::shut_down() {
   cancel_all();
   state_->run_until_empty(state_->tasks);
   while (!state_->services.empty()) {
-    state_->closing.start(report_end(state_->services.back().service->shut_down(), nullptr));
+    insist([&] { state_->closing.start(report_end(state_->services.back().service->shut_down(), nullptr)); });
     state_->run_until_empty(state_->closing);
     state_->run_until_empty(state_->tasks);  // which the service may have started while it ended
     state_->services.pop_back();

@@ -29,6 +29,7 @@ struct runtime::state {
 
   void open_handles();
   void close_handles() noexcept;
+  void close() noexcept;
   void run_ready() noexcept;
   void before_poll() noexcept;
   void after_poll() noexcept;

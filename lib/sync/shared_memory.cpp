@@ -232,13 +232,13 @@ shared_memory shared_memory::create(std::string_view wanted, std::size_t size) {
   const unique_fd fd = detail::make_object(name, size);
   auto mapping = std::make_shared<detail::named_mapping>(name, fd.get(), size);
   const std::string path = detail::path_of(name);
+  const std::string open_file = "/proc/self/fd/" + std::to_string(fd.get());
   struct stat status{};
   if (sys::fstat(fd.get(), &status) != 0) detail::fail(errno, "fstat", name);
   // Registering a name that is in use would forget whose it is.
   if (sys::access(path.c_str(), F_OK) == 0) detail::fail(EEXIST, "create", name);
   const bool in_family = family_memory::exists() && (family_memory::get().require_slot(), true);
   if (in_family) detail::enter(family_memory::get(), path, status);
-  const std::string open_file = "/proc/self/fd/" + std::to_string(fd.get());
   if (sys::linkat(AT_FDCWD, open_file.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) != 0) {
     const int error_number = errno;
     if (in_family) detail::forget(family_memory::get(), path);

@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <new>
 
 #include "system/calls.hpp"
 #include "system/error.hpp"
@@ -58,16 +59,23 @@ transfer receive_message(int socket, std::span<std::byte> buffer, received& resu
   message.msg_iovlen = 1;
   message.msg_control = control.data();
   message.msg_controllen = control.size();
+  result.fds.clear();
+  try {
+    result.fds.reserve(most_fds);  // before there is anything that could be lost
+  } catch (const std::bad_alloc&) {
+    return transfer::would_block;
+  }
   ssize_t size;
   do {
     size = sys::recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
   } while (size < 0 && errno == EINTR);
-  if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return transfer::would_block;
+  // Without memory the message stays where it is, and whoever waits for it is told of it again at once.
+  if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOMEM || errno == ENOBUFS))
+    return transfer::would_block;
   if (size < 0 && errno != ECONNRESET) throw_errno("recvmsg");
   if (size <= 0) return transfer::gone;  // we never send an empty message
 
   result.size = static_cast<std::size_t>(size);
-  result.fds.clear();
   result.fds_lost = (message.msg_flags & MSG_CTRUNC) != 0;
   for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
     if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;

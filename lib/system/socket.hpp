@@ -29,7 +29,8 @@ struct received {
   bool fds_lost = false;  // this process is at its limit of descriptors, unix(7)
 };
 
-/// Receives one message into `buffer`, if there is one; `message` tells what came.
+/// Receives one message into `buffer`, if there is one; `message` tells what came. Where there is no memory for it it stays
+/// where it is, as if it had not come yet: who waits for it is told of it again.
 transfer receive_message(int socket, std::span<std::byte> buffer, received& message);
 
 /// Any object as bytes.

@@ -173,10 +173,15 @@ task<> use_memory() {
     require(*guard == 4, "a wrong value");
   }
   auto memory = shared_memory::create(10'000);
-  auto same = shared_memory::attach(memory.name());
-  same.data()[5] = std::byte{9};
-  require(memory.data()[5] == std::byte{9}, "named memory is another");
-  memory.unlink();
+  try {
+    auto same = shared_memory::attach(memory.name());
+    same.data()[5] = std::byte{9};
+    require(memory.data()[5] == std::byte{9}, "named memory is another");
+    memory.unlink();
+  } catch (...) {
+    memory.unlink();  // one error is not the end of the name
+    throw;
+  }
 }
 
 task<> come_and_go(std::string address) {
