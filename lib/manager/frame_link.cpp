@@ -71,7 +71,7 @@ void frame_link::flush() noexcept {
   } catch (
       const std::exception&) {  // nobody will tell when it is ready: from the next turn it is found broken
     broken_ = true;
-    ::shutdown(socket_.get(), SHUT_RDWR);
+    sys::shutdown(socket_.get(), SHUT_RDWR);
   }
 }
 
