@@ -68,10 +68,13 @@ void frame_link::flush() noexcept {
   }
   try {
     rearm();
-  } catch (
-      const std::exception&) {  // nobody will tell when it is ready: from the next turn it is found broken
+  } catch (const std::exception&) {
+    // Nobody would tell when it is ready: its end is read in the next turn of the ready queue.
     broken_ = true;
     sys::shutdown(socket_.get(), SHUT_RDWR);
+    out_.clear();
+    sent_ = 0;
+    if (resumer_.previous == nullptr) loop_.post(resumer_);
   }
 }
 
