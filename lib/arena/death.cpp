@@ -1,21 +1,21 @@
-// The clean-up after a dead process.
+// The clean-up after a dead process, by its parent.
 //
 // A sequence of steps of which each can be repeated: repair what the dead one was in the middle of (intents),
-// take its entries out of the wait lists, give back what its cells name, free its chunks and its slot. A
-// process killed while it cleans up has the dead one's slot in a cell of its own, so that whoever cleans up
-// after it does the rest. The cost is that of what the dead one held; nobody else's memory is looked at, unless
-// it owed wakes: then two words of every slot are.
+// take its entries out of the wait lists, take over its children, give back what its cells name, free its chunks and
+// its slot. It allocates nothing and throws nothing, as it has to work when memory is full. Until the last step,
+// which is one transaction, the slot stays in its parent's list: if that one is killed while it cleans up, whoever
+// cleans up after it takes the slot over with the others, finds it dead, and does the rest. The cost is that of what
+// the dead one held; nobody else's memory is looked at, unless it owed wakes: then two words of every slot are.
 #include <algorithm>
-#include <utility>
 
 #include "arena/late_rings.hpp"
 #include "arena/slot_words.hpp"
 #include "brood/arena/arena.hpp"
 #include "brood/arena/detail/wait_list.hpp"
-#include "system/pidfd.hpp"
 
 namespace brood {
 
+using detail::generation_in;
 using detail::held;
 using detail::kill_point;
 using detail::make_state;
@@ -27,45 +27,28 @@ using detail::state_of;
 using detail::wait_entry;
 using detail::word;
 
-void arena::on_death(std::uint32_t slot) {
-  if (slot == 0 || slot >= header().slots) return;
-  require_slot();
-  process_slot& s = slot_at(slot);
+void arena::on_death(process_id id) noexcept {
+  if (!is_my_child(id)) return;  // done already, and the slot may be somebody else's; or not ours to do
+  process_slot& s = slot_at(id.slot);
   std::uint64_t state = s.state.load(std::memory_order_acquire);
-  while (state_of(state) == slot_state::reserved || state_of(state) == slot_state::live) {
-    if (s.state.compare_exchange_weak(state, make_state(state >> 32, slot_state::dead),
+  while (state_of(state) != slot_state::dead) {
+    if (s.state.compare_exchange_weak(state, make_state(id.generation, slot_state::dead),
                                       std::memory_order_acq_rel))
       break;
   }
-  if (state_of(s.state.load(std::memory_order_acquire)) == slot_state::dead) reclaim(slot);
-  // The cell that names the child goes last: until then a successor would do this again.
-  const auto found = children_.find(slot);
-  if (found == children_.end()) return;
-  found->second->store(0, std::memory_order_release);
-  return_cell(*found->second);
-  children_.erase(found);
-  orphans_.erase(slot);
+  kill_point();
+  reclaim(id.slot);
 }
 
 void arena::reclaim(std::uint32_t slot) {
   process_slot& s = slot_at(slot);
-  // One at a time; a reclaimer that died is followed by the next.
-  std::uint64_t other = 0;
-  if (!s.reclaimer.compare_exchange_strong(other, me_, std::memory_order_acq_rel) && other != me_) {
-    if (!is_dead(other) || !s.reclaimer.compare_exchange_strong(other, me_, std::memory_order_acq_rel))
-      return;
-  }
-  if (state_of(s.state.load(std::memory_order_acquire)) != slot_state::dead) {  // another has just finished
-    s.reclaimer.store(0, std::memory_order_release);
-    return;
-  }
-  word& cell = take_cell();
-  cell.store(detail::make_cell(held::reclaiming, slot), std::memory_order_release);
-  kill_point();
   repair_intents(s);
   leave_wait_lists(s);
-  empty_cells(slot, false);
-  empty_cells(slot, true);
+  inherit_children(s);
+  // First what refers to objects, then the references to them.
+  empty_cells(s, false);
+  empty_cells(s, true);
+  while (s.names.load(std::memory_order_acquire) != 0) give_back(s.names);
   for (unsigned chunk = 1; chunk < detail::chunk_count; ++chunk) {
     for (word* holder : {&s.wait_chunks[chunk], &s.cell_chunks[chunk]}) {
       const auto block = detail::cell_reference(holder->load(std::memory_order_acquire));
@@ -74,8 +57,6 @@ void arena::reclaim(std::uint32_t slot) {
   }
   free_slot(slot);
   kill_point();
-  cell.store(0, std::memory_order_release);
-  return_cell(cell);
 }
 
 void arena::repair_intents(process_slot& dead) {
@@ -140,98 +121,64 @@ void arena::leave_wait_lists(process_slot& dead) {
   }
 }
 
-/// First what refers to objects, then the references to them.
-void arena::empty_cells(std::uint32_t slot, bool objects) {
-  process_slot& s = slot_at(slot);
+void arena::empty_cells(process_slot& dead, bool objects) {
   for (unsigned chunk = 0; chunk < detail::chunk_count; ++chunk) {
-    if (chunk > 0 && s.cell_chunks[chunk].load(std::memory_order_acquire) == 0) continue;
+    if (chunk > 0 && dead.cell_chunks[chunk].load(std::memory_order_acquire) == 0) continue;
     for (std::uint32_t i = 0; i < detail::cells_in_chunk(chunk); ++i) {
-      word& cell = cell_at(s, chunk, i);
+      word& cell = cell_at(dead, chunk, i);
       const held kind = detail::cell_kind(cell.load(std::memory_order_acquire));
       if (kind == held::nothing || objects != (kind == held::object || kind == held::dying)) continue;
       kill_point();
-      empty_cell(slot, cell);
+      give_back(cell);
     }
   }
 }
 
-void arena::empty_cell(std::uint32_t slot, word& cell) {
-  const std::uint64_t value = cell.load(std::memory_order_acquire);
-  const reference what = detail::cell_reference(value);
-  switch (detail::cell_kind(value)) {
-    case held::child:
-    case held::orphan:
-      inherit(what);
-      break;
-    case held::reclaiming:
-      if (what != slot && what < header().slots && state_of(slot_at(what).state.load()) == slot_state::dead) {
-        reclaim(what);
-      }
-      break;
-    default:
-      if (checked_header(what) != nullptr) return give_back(cell);
-      break;  // only a process gone wild writes such a cell
+/// They are ours from now on, to be watched; those that it was cleaning up after too.
+void arena::inherit_children(process_slot& dead) {
+  for (word* list : {&dead.children, &dead.orphans}) {
+    while (const auto slot = static_cast<std::uint32_t>(list->load(std::memory_order_acquire))) {
+      section_guard g(*this, header().heap_section);
+      leave_family(g, slot, dead);
+      add_to_family(g, slot, my_slot_->orphans);
+      g.commit();
+    }
   }
-  cell.store(0, std::memory_order_release);
 }
 
-/// The slot of a dead process's child: ours from now on. Named twice for a moment, which is harmless:
-/// cleaning up twice is.
-void arena::inherit(std::uint32_t slot) {
-  word& mine = take_cell();
-  mine.store(detail::make_cell(held::orphan, slot), std::memory_order_release);
-  kill_point();
-  children_.emplace(slot, &mine);
-  orphans_.insert(slot);
-  new_orphans_.push_back(slot);
-}
-
-/// Empties a cell that names a block.
+/// Empties a cell.
 void arena::give_back(word& cell) {
   const std::uint64_t value = cell.load(std::memory_order_acquire);
   const reference what = detail::cell_reference(value);
+  const auto* header_of = checked_header(what);
+  if (header_of == nullptr)
+    return cell.store(0, std::memory_order_release);  // written by a process gone wild
   const held kind = detail::cell_kind(value);
   if (kind == held::block) return release(what, cell);
   if (kind == held::object || kind == held::dying) return drop(what, cell);
-  const auto tag = checked_header(what)->tag.load(std::memory_order_relaxed);
+  const auto tag = header_of->tag.load(std::memory_order_relaxed);
   const auto* object = detail::find_object_kind(static_cast<std::uint8_t>(tag & 0xff));
-  if (object != nullptr && object->give_back != nullptr) object->give_back(*this, cell);
-  cell.store(0, std::memory_order_release);
+  const bool known = object != nullptr && object->give_back != nullptr;
+  if (known) object->give_back(*this, cell);
+  // A kind that left it as it is has nothing to give back.
+  if (cell.load(std::memory_order_relaxed) == value) cell.store(0, std::memory_order_release);
 }
 
 void arena::free_slot(std::uint32_t slot) {
   auto& h = header();
   process_slot& s = slot_at(slot);
-  for (word* w :
-       {&s.pid, &s.parent, &s.port_name[0], &s.port_name[1], &s.sleeping, &s.woken, &s.woken_inline}) {
+  for (word* w : {&s.port_name[0], &s.port_name[1], &s.sleeping, &s.woken, &s.woken_inline}) {
     w->store(0, std::memory_order_relaxed);
   }
+  const std::uint32_t generation = generation_in(s.state.load(std::memory_order_relaxed));
   section_guard g(*this, h.heap_section);
+  leave_family(g, slot, *my_slot_);
+  g.set(s.parent, 0);
+  g.set(s.pid, 0);
   g.set(s.next_free, g.get(h.free_slots));
-  g.set(s.reclaimer, 0);
-  g.set(s.state, make_state(s.state.load(std::memory_order_relaxed) >> 32, slot_state::free));
+  g.set(s.state, make_state(generation, slot_state::free));
   g.set(h.free_slots, slot);
   g.commit();
-}
-
-std::vector<std::pair<std::uint32_t, int>> arena::take_orphans() {
-  std::vector<std::pair<std::uint32_t, int>> taken;
-  for (const std::uint32_t slot : std::exchange(new_orphans_, {})) {
-    if (orphans_.contains(slot)) taken.emplace_back(slot, static_cast<int>(slot_at(slot).pid.load()));
-  }
-  return taken;
-}
-
-std::size_t arena::sweep_orphans() {
-  std::size_t swept = 0;
-  const std::vector<std::uint32_t> all(orphans_.begin(), orphans_.end());
-  for (const std::uint32_t slot : all) {
-    const int pid = static_cast<int>(slot_at(slot).pid.load());
-    if (pid == 0 || !sys::is_gone(pid)) continue;
-    on_death(slot);
-    ++swept;
-  }
-  return swept;
 }
 
 }  // namespace brood

@@ -59,35 +59,42 @@ arena& family_memory::get() {
   return *memory;
 }
 
-std::uint32_t family_memory::reserve_slot() { return get().reserve_slot(); }
+process_id family_memory::reserve_slot() { return get().reserve_slot(); }
 
-void family_memory::adopt_slot(std::uint32_t slot) {
-  get().adopt_slot(slot);
+void family_memory::adopt_slot(process_id id) {
+  get().adopt_slot(id);
   detail::adopt_objects();
 }
 
-[[gnu::hot]] void family_memory::adopt_slot_when_needed(std::uint32_t slot) {
+[[gnu::hot]] void family_memory::adopt_slot_when_needed(process_id id) {
   if (detail::has_objects()) {
-    adopt_slot(slot);
+    adopt_slot(id);
   } else {
-    get().adopt_slot_when_needed(slot);
+    get().adopt_slot_when_needed(id);
   }
+}
+
+bool family_memory::note_pid(process_id id, int pid) noexcept {
+  return memory != nullptr && memory->note_pid(id, pid);
 }
 
 void family_memory::disown() noexcept {
   if (memory != nullptr) memory->disown();
 }
 
-std::uint32_t family_memory::slot() noexcept { return memory != nullptr ? memory->self() : 0; }
-void family_memory::on_death(std::uint32_t slot) { get().on_death(slot); }
+int family_memory::pid_of(process_id id) noexcept { return memory != nullptr ? memory->pid_of(id) : 0; }
 
-std::vector<orphan> family_memory::take_orphans() {
-  std::vector<orphan> orphans;
-  for (const auto& [slot, pid] : get().take_orphans()) orphans.push_back({slot, pid});
-  return orphans;
+process_id family_memory::self() noexcept { return memory != nullptr ? memory->self() : process_id(); }
+
+void family_memory::on_death(process_id id) noexcept {
+  if (memory != nullptr) memory->on_death(id);
 }
 
-std::size_t family_memory::sweep_orphans() { return get().sweep_orphans(); }
+std::optional<orphan> family_memory::next_orphan() noexcept {
+  return memory != nullptr ? memory->next_orphan() : std::nullopt;
+}
+
+void family_memory::watch_orphan(process_id id) noexcept { memory->watch_orphan(id); }
 
 void family_memory::attach_loop(runtime& loop) { loop.use<detail::wake_port>(); }
 

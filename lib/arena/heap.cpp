@@ -270,7 +270,7 @@ reference arena::allocate(std::uint64_t bytes, std::uint8_t block_kind, word& ho
   return block;
 }
 
-void arena::free_block(reference block, word& holder) {
+void arena::free_block(reference block, word& holder, std::uint64_t then) {
   auto& h = header();
   auto& header_of = at<block_header>(block);
   const std::uint64_t tag = header_of.tag.load(std::memory_order_relaxed);
@@ -286,7 +286,7 @@ void arena::free_block(reference block, word& holder) {
   section_guard g(*this, h.heap_section);
   const auto next = static_cast<reference>(header_of.next_dying.load(std::memory_order_relaxed));
   g.set(header_of.tag, 0);
-  g.set(holder, next != 0 ? detail::make_cell(detail::held::dying, next) : 0);
+  g.set(holder, next != 0 ? detail::make_cell(detail::held::dying, next) : then);
   g.add(h.blocks, -std::uint64_t{1});
   if (large) {
     g.add(h.bytes_used, -order_bytes(number));
@@ -317,9 +317,9 @@ void arena::free_block(reference block, word& holder) {
   if (!keep) merge(g, index, 0);
 }
 
-void arena::release(reference block, word& holder) {
+void arena::release(reference block, word& holder, std::uint64_t then) {
   release_attached(block);
-  free_block(block, holder);
+  free_block(block, holder, then);
 }
 
 void arena::release_attached(reference block) {

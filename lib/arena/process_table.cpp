@@ -12,8 +12,10 @@
 
 namespace brood {
 
+using detail::generation_in;
 using detail::held;
 using detail::make_owner;
+using detail::make_pid;
 using detail::make_state;
 using detail::process_slot;
 using detail::reference;
@@ -29,7 +31,7 @@ process_slot& arena::slot_at(std::uint32_t slot) const noexcept {
 }
 
 void arena::require_slot() {
-  if (slot_to_adopt_ != 0) adopt_slot(std::exchange(slot_to_adopt_, 0));
+  if (to_adopt_) adopt_slot(std::exchange(to_adopt_, {}));
   if (my_slot_ == nullptr) {
     throw std::logic_error(
         "brood: this process has no place in the family's memory; call brood::init first thing in main");
@@ -42,84 +44,89 @@ bool arena::is_dead(std::uint64_t owner) noexcept {
   process_slot& s = slot_at(slot);
   const std::uint64_t state = s.state.load(std::memory_order_acquire);
   if (make_owner(state, slot) != owner || state_of(state) != slot_state::live) return true;
-  const int pid = static_cast<int>(s.pid.load(std::memory_order_relaxed));
-  return pid != ::getpid() && sys::is_gone(pid);
+  return owner != me_ && sys::is_gone(detail::pid_in(s.pid.load(std::memory_order_relaxed)));
 }
 
 // ---- birth ----
 
-std::uint32_t arena::reserve_slot() {
+process_id arena::reserve_slot() {
   auto& h = header();
-  // Only the first process of a family has no slot yet, and so no cell to name the child in; it holds the section in
-  // the name of the slot it is about to get, which nobody else can have.
-  const bool first = h.slots_cut.load() == 1;
-  if (!first) require_slot();
-  if (first) {
+  // Only the first process of a family has no slot yet, and so nobody to clean up after it.
+  if (h.slots_cut.load() == 1) {
     h.slots_cut.store(2);
-    slot_at(1).state.store(make_state(1, slot_state::reserved), std::memory_order_release);
-    return 1;
+    process_slot& first = slot_at(1);
+    first.pid.store(make_pid(1, 0), std::memory_order_relaxed);
+    first.state.store(make_state(1, slot_state::reserved), std::memory_order_release);
+    return {1, 1};
   }
+  require_slot();
   prepare_to_ring();
-  word& cell = take_cell();
-  try {
-    section_guard g(*this, h.heap_section);
-    std::uint64_t slot = g.get(h.free_slots);
-    if (slot != 0) {
-      g.set(h.free_slots,
-            slot_at(static_cast<std::uint32_t>(slot)).next_free.load(std::memory_order_relaxed));
-    } else {
-      slot = g.get(h.slots_cut);
-      if (slot >= h.slots)
-        throw arena_full("the table of processes is full; give brood::options a larger arena");
-      g.set(h.slots_cut, slot + 1);
+  section_guard g(*this, h.heap_section);
+  auto slot = static_cast<std::uint32_t>(g.get(h.free_slots));
+  if (slot != 0) {
+    g.set(h.free_slots, slot_at(slot).next_free.load(std::memory_order_relaxed));
+  } else {
+    slot = static_cast<std::uint32_t>(g.get(h.slots_cut));
+    if (slot >= h.slots) {
+      throw arena_full("the table of processes is full; give brood::options a larger arena");
     }
-    process_slot& s = slot_at(static_cast<std::uint32_t>(slot));
-    const std::uint64_t generation = (s.state.load(std::memory_order_relaxed) >> 32) + 1;
-    s.pid.store(0, std::memory_order_relaxed);
-    g.set(s.state, make_state(generation & 0xffffffff, slot_state::reserved));
-    g.set(s.parent, me_);
-    g.set(cell, detail::make_cell(held::child, static_cast<reference>(slot)));
-    g.commit();
-    children_.emplace(static_cast<std::uint32_t>(slot), &cell);
-    return static_cast<std::uint32_t>(slot);
-  } catch (...) {
-    return_cell(cell);
-    throw;
+    g.set(h.slots_cut, slot + 1);
   }
+  process_slot& s = slot_at(slot);
+  const std::uint32_t generation = generation_in(s.state.load(std::memory_order_relaxed)) + 1;
+  g.set(s.pid, make_pid(generation, 0));
+  g.set(s.state, make_state(generation, slot_state::reserved));
+  add_to_family(g, slot, my_slot_->children);
+  g.commit();
+  return {slot, generation};
 }
 
-void arena::adopt_slot(std::uint32_t slot) {
-  if (slot == 0 || slot >= header().slots)
+void arena::adopt_slot(process_id id) {
+  if (id.slot == 0 || id.slot >= header().slots)
     throw std::logic_error("brood: no such slot in the family's memory");
-  process_slot& s = slot_at(slot);
-  std::uint64_t state = s.state.load(std::memory_order_acquire);
-  const bool reserved = state_of(state) == slot_state::reserved;
-  if (reserved) s.pid.store(static_cast<std::uint64_t>(::getpid()), std::memory_order_relaxed);
-  if (!reserved || !s.state.compare_exchange_strong(
-                       state, (state & 0xffffffff00000000) | static_cast<std::uint64_t>(slot_state::live),
-                       std::memory_order_acq_rel)) {
-    throw std::logic_error("brood: this slot of the family's memory was not reserved for a new process");
+  process_slot& s = slot_at(id.slot);
+  std::uint64_t reserved = make_state(id.generation, slot_state::reserved);
+  // The pid first: a process that is live can be asked whether it still is.
+  if (!note_pid(id, ::getpid()) ||
+      !s.state.compare_exchange_strong(reserved, make_state(id.generation, slot_state::live),
+                                       std::memory_order_acq_rel)) {
+    throw std::logic_error("brood: this slot of the family's memory was not reserved for this process");
   }
-  me_ = make_owner(state, slot);
-  reset_local(slot);
+  me_ = id.word();
+  my_slot_ = &s;
+  reset_local();
+}
+
+int arena::pid_of(process_id id) const noexcept {
+  if (id.slot == 0 || id.slot >= header().slots) return 0;
+  const std::uint64_t known = slot_at(id.slot).pid.load(std::memory_order_acquire);
+  return generation_in(known) == id.generation ? detail::pid_in(known) : 0;
+}
+
+/// By the fork server that is about to make the process, by the process itself and by its parent. Whoever comes too
+/// late, when the slot was taken back or given out anew, changes nothing.
+bool arena::note_pid(process_id id, int pid) noexcept {
+  word& known = slot_at(id.slot).pid;
+  std::uint64_t now = known.load(std::memory_order_acquire);
+  while (generation_in(now) == id.generation) {
+    if (known.compare_exchange_weak(now, make_pid(id.generation, pid), std::memory_order_acq_rel))
+      return true;
+  }
+  return false;
 }
 
 void arena::disown() noexcept {
   me_ = 0;
   my_slot_ = nullptr;
   doorbell_.forget();
-  slot_to_adopt_ = 0;
+  to_adopt_ = {};
 }
 
-void arena::reset_local(std::uint32_t slot) {
-  my_slot_ = &slot_at(slot);
+void arena::reset_local() {
   free_cells_.clear();
   free_waits_.clear();
   waits_total_ = 0;
   waiters_.clear();
-  children_.clear();
-  orphans_.clear();
-  new_orphans_.clear();
   cell_chunks_ = wait_chunks_ = 1;
   for (unsigned i = detail::inline_cells; i-- > 0;) free_cells_.push_back(&my_slot_->cells[i]);
   for (unsigned i = detail::inline_waits; i-- > 0;) {
@@ -161,18 +168,55 @@ word& arena::take_cell() {
 
 void arena::return_cell(word& cell) noexcept { free_cells_.push_back(&cell); }
 
-void arena::for_each_cell(const std::function<void(std::uint64_t)>& look) const {
-  const auto slots = std::min(header().slots, header().slots_cut.load(std::memory_order_acquire));
-  for (std::uint32_t slot = 1; slot < slots; ++slot) {
-    process_slot& s = slot_at(slot);
-    if (state_of(s.state.load(std::memory_order_acquire)) == slot_state::free) continue;
-    for (unsigned chunk = 0; chunk < detail::chunk_count; ++chunk) {
-      if (chunk > 0 && s.cell_chunks[chunk].load(std::memory_order_acquire) == 0) continue;
-      for (std::uint32_t i = 0; i < detail::cells_in_chunk(chunk); ++i) {
-        look(cell_at(s, chunk, i).load(std::memory_order_acquire));
-      }
-    }
-  }
+// ---- the family ----
+
+bool arena::is_my_child(process_id id) const noexcept {
+  if (my_slot_ == nullptr || id.slot == 0 || id.slot >= header().slots) return false;
+  const process_slot& s = slot_at(id.slot);
+  return generation_in(s.state.load(std::memory_order_acquire)) == id.generation &&
+         s.parent.load(std::memory_order_acquire) == me_;
+}
+
+void arena::add_to_family(section_guard& g, std::uint32_t slot, word& list) {
+  process_slot& s = slot_at(slot);
+  const std::uint64_t first = g.get(list);
+  g.set(s.parent, me_);
+  g.set(s.next_sibling, first);
+  g.set(s.previous_sibling, 0);
+  if (first != 0) g.set(slot_at(static_cast<std::uint32_t>(first)).previous_sibling, slot);
+  g.set(list, slot);
+}
+
+/// Out of whichever list of its parent's it is in.
+void arena::leave_family(section_guard& g, std::uint32_t slot, process_slot& parent) {
+  process_slot& s = slot_at(slot);
+  const std::uint64_t next = g.get(s.next_sibling);
+  const std::uint64_t previous = g.get(s.previous_sibling);
+  word& first = g.get(parent.children) == slot ? parent.children : parent.orphans;
+  g.set(previous != 0 ? slot_at(static_cast<std::uint32_t>(previous)).next_sibling : first, next);
+  if (next != 0) g.set(slot_at(static_cast<std::uint32_t>(next)).previous_sibling, previous);
+}
+
+/// Where no pid is known yet nobody can enter one from now on: that process is not made any more, or finds, if its
+/// fork server has just made it, that it has no place.
+std::optional<orphan> arena::next_orphan() noexcept {
+  const auto slot = my_slot_ == nullptr ? 0 : static_cast<std::uint32_t>(my_slot_->orphans.load());
+  if (slot == 0) return std::nullopt;
+  process_slot& s = slot_at(slot);
+  const std::uint64_t state = s.state.load(std::memory_order_acquire);
+  const std::uint32_t generation = generation_in(state);
+  std::uint64_t pid = make_pid(generation, 0);
+  s.pid.compare_exchange_strong(pid, make_pid(generation + 1, 0), std::memory_order_acq_rel);
+  const bool known = generation_in(pid) == generation;
+  return orphan{{slot, generation}, known ? detail::pid_in(pid) : 0, state_of(state) == slot_state::dead};
+}
+
+void arena::watch_orphan(process_id id) noexcept {
+  if (!is_my_child(id)) return;
+  section_guard g(*this, header().heap_section);
+  leave_family(g, id.slot, *my_slot_);
+  add_to_family(g, id.slot, my_slot_->children);
+  g.commit();
 }
 
 // ---- wait entries ----

@@ -9,6 +9,11 @@ constexpr std::uint64_t make_state(std::uint64_t generation, slot_state state) {
   return generation << 32 | static_cast<std::uint64_t>(state);
 }
 constexpr slot_state state_of(std::uint64_t w) { return static_cast<slot_state>(w & 0xffffffff); }
+constexpr std::uint32_t generation_in(std::uint64_t w) { return static_cast<std::uint32_t>(w >> 32); }
+constexpr std::uint64_t make_pid(std::uint32_t generation, int pid) {
+  return std::uint64_t{generation} << 32 | static_cast<std::uint32_t>(pid);
+}
+constexpr int pid_in(std::uint64_t w) { return static_cast<int>(w & 0xffffffff); }
 constexpr std::uint64_t make_owner(std::uint64_t state_word, std::uint32_t slot) {
   return (state_word & 0xffffffff00000000) | slot;
 }

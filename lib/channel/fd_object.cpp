@@ -52,7 +52,7 @@ void destroy_fd(arena& memory, reference block) {
   try {
     ask_to_forget(state);
     kill_point();
-  } catch (const std::system_error&) {
+  } catch (...) {
   }
 }
 

@@ -41,7 +41,7 @@ class child {
  public:
   std::uint64_t id = 0;
   std::uint32_t slot = 0;
-  std::uint32_t memory_slot = 0;  // its place in the family's memory
+  process_id in_memory;  // its place in the family's memory
   launch_kind kind = launch_kind::function;
   std::string name;
   bool daemon = false;

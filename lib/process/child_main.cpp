@@ -157,7 +157,7 @@ void report_with_objects(int results, const launch_request& request, std::span<c
   self.daemon = request.daemon;
   self.authkey = request.authkey;
   self.last_name = 0;
-  family_memory::adopt_slot_when_needed(request.memory_slot);
+  family_memory::adopt_slot_when_needed(request.in_memory);
   if (request.traced) trace_file::join(decode<launch_details>(self.encoded_details).trace);
   const auto arguments = body.subspan(request.details_size);
   if (request.confirm) report(results.get(), request, child_report::what::ready, {});

@@ -13,8 +13,8 @@
 
 namespace brood::detail {
 
-/// Who is watched: one of the parent's children, by its id; a child of a dead child, by its slot in the
-/// family's memory; a fork server, by its pid.
+/// Who is watched: one of the parent's children, by its id; a child of a dead child, by its id in
+/// the family's memory; a fork server, by its pid.
 struct mortal {
   enum class kind : std::uint8_t { child, orphan, server };
   kind what;

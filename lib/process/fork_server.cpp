@@ -189,6 +189,11 @@ class fork_server {
     how.wait_for_exec = request_.kind == launch_kind::exec_function;
     how.pidfd = &pidfd;
     how.pid_slot = &slot.pid;
+    // One that outlives its parent has to be known to the family, also if its parent dies before it hears of it.
+    const bool announced = request_.detached && request_.in_memory;
+    if (announced && !family_memory::note_pid(request_.in_memory, getpid())) {
+      sys::throw_errno("the parent is dead", ESRCH);
+    }
     if (request_.kind == launch_kind::program) {
       reply.pid = start_program(setup, how);
     } else {
@@ -198,6 +203,7 @@ class fork_server {
         begin_child(setup);
       }
     }
+    if (announced && reply.pid > 0) family_memory::note_pid(request_.in_memory, reply.pid);
     if (reply.pid < 0) {
       reply.failed = errno == EBADMSG ? stage::decode : stage::clone;
       reply.error = errno;

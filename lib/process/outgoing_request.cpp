@@ -75,7 +75,8 @@ outgoing_request::outgoing_request(std::shared_ptr<child> child, launch_plan pla
   request.confirm = target->confirm;
   request.function = what.function;
   request.acknowledge = !target->argument_objects.empty();
-  request.memory_slot = target->memory_slot;
+  request.in_memory = target->in_memory;
+  request.detached = target->detached;
   request.daemon = target->daemon;
   request.parent = getpid();
   request.authkey = family::get().authkey;

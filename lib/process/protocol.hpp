@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "brood/arena/detail/shared_object.hpp"
+#include "brood/arena/process_id.hpp"
 #include "brood/process/detail/function_entry.hpp"
 #include "brood/process/launch.hpp"
 #include "runtime/trace_file.hpp"
@@ -55,9 +56,10 @@ struct launch_request {
   bool own_group = true;      // not for a program that reads the terminal
   bool plain = true;          // nothing but the names was set: the child need not look at the details
   bool daemon = false;
-  bool traced = false;            // the details say where the child is to write its trace
-  bool acknowledge = false;       // the child says when it has its arguments: they hold handles
-  std::uint32_t memory_slot = 0;  // the child's place in the family's memory
+  bool traced = false;       // the details say where the child is to write its trace
+  bool acknowledge = false;  // the child says when it has its arguments: they hold handles
+  bool detached = false;     // may outlive its parent
+  process_id in_memory;      // the child's place in the family's memory
   pid_t parent = 0;
   std::array<stream_source, 3> streams{};
   std::uint32_t details_size = 0;

@@ -73,6 +73,12 @@ server_connection& connection_for_spawning() {
 
 mortal mortal_of(const child& child) { return {mortal::kind::child, child.id}; }
 
+/// An orphan's number for the watch, below 2^56.
+constexpr std::uint64_t number_of(process_id id) { return std::uint64_t{id.generation} << 24 | id.slot; }
+constexpr process_id id_of(std::uint64_t number) {
+  return {static_cast<std::uint32_t>(number & 0xffffff), static_cast<std::uint32_t>(number >> 24)};
+}
+
 }  // namespace
 
 // --- beginning and end ---
@@ -83,7 +89,8 @@ supervisor::supervisor(runtime& loop)
       report_buffer_(largest_message),
       deaths_(loop, [this](std::span<const mortal> dead) { on_deaths(dead); }),
       results_watch_(loop, connection_.results.get(), [this](int) { read_reports(batch); }),
-      servers_(loop, deaths_, *this) {
+      servers_(loop, deaths_, *this),
+      orphans_retry_(loop, [this] { return !adopt_orphans(); }) {
   sys::set_nonblocking(connection_.results.get(), true);
   results_watch_.background();
   results_watch_.watch(fd_watch::readable);
@@ -177,9 +184,7 @@ std::shared_ptr<child> supervisor::make_child(const launch_plan& plan, const lau
   family& self = family::get();
   auto made = std::make_shared<child>();
   made->id = ++self.last_id;
-  made->slot = take_slot();
   made->kind = target.kind;
-  if (target.kind != launch_kind::program) made->memory_slot = family_memory::reserve_slot();
   made->name = plan.options.name;
   if (made->name.empty()) {
     made->name =
@@ -190,7 +195,20 @@ std::shared_ptr<child> supervisor::make_child(const launch_plan& plan, const lau
   made->confirm = target.kind != launch_kind::program && can_fail_in_child(plan);
   made->relayed = !connection_.siblings;
   made->time_limit = plan.deadline;
+  take_places(*made);
   return made;
+}
+
+/// In the spawn table and in the family's memory: both or none.
+void supervisor::take_places(child& child) {
+  child.slot = take_slot();
+  if (child.kind == launch_kind::program) return;
+  try {
+    child.in_memory = family_memory::reserve_slot();
+  } catch (...) {
+    free_slots_.push_back(child.slot);
+    throw;
+  }
 }
 
 std::uint32_t supervisor::take_slot() {
@@ -217,11 +235,10 @@ outgoing_request supervisor::make_request(const std::shared_ptr<child>& child, l
   }
 }
 
-/// In the spawn table and in the family's memory.
 void supervisor::give_back_places(const child& child) {
   connection_.table.clear(child.slot);
   free_slots_.push_back(child.slot);
-  if (child.memory_slot != 0) end_in_memory(child.memory_slot);
+  if (child.in_memory) end_in_memory(child.in_memory);
 }
 
 void supervisor::flush() {
@@ -274,6 +291,7 @@ void supervisor::handle_reply(launch_reply reply, unique_fd pidfd) {
 void supervisor::launched(child& child, pid_t pid, unique_fd pidfd) {
   child.pid = pid;
   child.pidfd = std::move(pidfd);
+  if (child.in_memory) family_memory::note_pid(child.in_memory, pid);
   note_start(child);
   if (!child.pidfd) return launched_without_descriptor(child);
   if (!child.relayed && !deaths_.add(child.pidfd.get(), mortal_of(child))) {
@@ -337,28 +355,55 @@ void supervisor::forget(child& child) {
   child.ended.set();
 }
 
-/// Gives back what a process held in the family's memory, and what children of its own did that died with it.
-void supervisor::end_in_memory(std::uint32_t slot) {
-  family_memory::on_death(slot);
-  for (const orphan& left : family_memory::take_orphans()) await_orphan(left);
+/// Gives back what a process held in the family's memory.
+void supervisor::end_in_memory(process_id id) {
+  family_memory::on_death(id);
+  if (family_memory::next_orphan() && !adopt_orphans()) orphans_retry_.start();
 }
 
-/// What it holds is given back when it is dead, not before: it could still be at it.
-void supervisor::await_orphan(const orphan& left) {
-  if (left.pid == 0) return end_in_memory(left.slot);
-  const mortal who{mortal::kind::orphan, left.slot};
+/// Children of dead processes. What one holds is given back when it is dead, not before: it could still be at it.
+/// Those that cannot be watched now, for want of memory, stay where they are.
+bool supervisor::adopt_orphans() noexcept {
+  while (const auto left = family_memory::next_orphan()) {
+    if (left->ended || left->pid == 0) {
+      family_memory::on_death(left->id);
+    } else if (!await_orphan(*left)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+bool supervisor::await_orphan(const orphan& left) noexcept {
+  const mortal who{mortal::kind::orphan, number_of(left.id)};
   unique_fd pidfd = sys::open_process(left.pid);
-  if (!pidfd && errno == ESRCH) return end_in_memory(left.slot);
-  if (!pidfd || !deaths_.add(pidfd.get(), who)) deaths_.add_without_descriptor(left.pid, who);
-  orphans_.insert_or_assign(left.slot, std::move(pidfd));
+  if (!pidfd && errno == ESRCH) {
+    family_memory::on_death(left.id);
+    return true;
+  }
+  try {
+    watched_orphan& kept = orphans_[who.number] = {left.pid, std::move(pidfd)};
+    if (!kept.pidfd || !deaths_.add(kept.pidfd.get(), who)) {
+      kept.pidfd.reset();
+      deaths_.add_without_descriptor(left.pid, who);
+    }
+  } catch (const std::bad_alloc&) {
+    orphans_.erase(who.number);
+    return false;
+  }
+  family_memory::watch_orphan(left.id);
+  return true;
 }
 
-void supervisor::bury_orphan(std::uint32_t slot) {
-  const auto buried = orphans_.extract(slot);
+void supervisor::bury_orphan(std::uint64_t number) {
+  const auto buried = orphans_.extract(number);
   if (!buried) return;
-  if (const unique_fd& pidfd = buried.mapped()) deaths_.remove(pidfd.get());
-  deaths_.remove_without_descriptor({mortal::kind::orphan, slot});
-  end_in_memory(slot);
+  if (const unique_fd& pidfd = buried.mapped().pidfd) deaths_.remove(pidfd.get());
+  deaths_.remove_without_descriptor({mortal::kind::orphan, number});
+  const orphan now{id_of(number), family_memory::pid_of(id_of(number)), false};
+  // A fork server had announced that it makes this process, and has ended since.
+  if (now.pid != buried.mapped().pid && await_orphan(now)) return;
+  end_in_memory(now.id);
 }
 
 // --- reports ---
@@ -405,7 +450,12 @@ void supervisor::hold_objects(child& child, std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) {
     object_in_result object;
     std::memcpy(&object, body.data() + i * sizeof object, sizeof object);
-    child.result_objects.emplace_back(object.name, object.kind);
+    try {
+      child.result_objects.emplace_back(object.name, object.kind);
+    } catch (const error&) {  // the arena is full
+      if (!child.failure) child.failure = std::current_exception();
+      return;
+    }
   }
   child.report_begin = count * sizeof(object_in_result);
 }
@@ -431,7 +481,7 @@ void supervisor::on_deaths(std::span<const mortal> dead) {
         reap(who.number);
         break;
       case mortal::kind::orphan:
-        bury_orphan(static_cast<std::uint32_t>(who.number));
+        bury_orphan(who.number);
         break;
       case mortal::kind::server:
         servers_.on_death(static_cast<pid_t>(who.number));

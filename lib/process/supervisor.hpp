@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "brood/arena/arena.hpp"
 #include "brood/arena/family_memory.hpp"
 #include "brood/process/launch.hpp"
 #include "brood/process/process.hpp"
@@ -19,6 +20,7 @@
 #include "process/family.hpp"
 #include "process/outgoing_request.hpp"
 #include "process/succession.hpp"
+#include "runtime/retry_timer.hpp"
 
 namespace brood::detail {
 
@@ -48,6 +50,7 @@ class supervisor final : public runtime_service, private succession::user {
  private:
   std::shared_ptr<child> make_child(const launch_plan& plan, const launch_target& target);
   outgoing_request make_request(const std::shared_ptr<child>& child, launch_plan plan, launch_target target);
+  void take_places(child& child);
   void give_back_places(const child& child);
   void withdraw(child& child);
 
@@ -65,9 +68,10 @@ class supervisor final : public runtime_service, private succession::user {
   void handle_report(std::span<const std::byte> message, std::vector<unique_fd> fds);
 
   void hold_objects(child& child, std::size_t count);
-  void end_in_memory(std::uint32_t slot);
-  void await_orphan(const orphan& left);
-  void bury_orphan(std::uint32_t slot);
+  void end_in_memory(process_id id);
+  bool adopt_orphans() noexcept;
+  bool await_orphan(const orphan& left) noexcept;
+  void bury_orphan(std::uint64_t number);
 
   void on_deaths(std::span<const mortal> dead);
   void reap(std::uint64_t id);
@@ -93,14 +97,18 @@ class supervisor final : public runtime_service, private succession::user {
   std::map<std::uint64_t, outgoing_request> unsent_;
   std::map<std::uint64_t, outgoing_request> in_flight_;  // sent, without a reply
 
-  std::unordered_map<std::uint32_t, unique_fd>
-      orphans_;  // by slot: children of dead children, dying themselves
+  struct watched_orphan {
+    pid_t pid = 0;
+    unique_fd pidfd;  // empty if none could be had
+  };
+  std::unordered_map<std::uint64_t, watched_orphan> orphans_;  // by the number that the watch knows them by
 
   std::vector<std::byte> reply_buffer_;
   std::vector<std::byte> report_buffer_;  // another one, as a reply may have to wait for reports
   death_watch deaths_;
   fd_watch results_watch_;
   succession servers_;
+  retry_timer orphans_retry_;
 };
 
 /// Ends one child: SIGTERM, a grace period, SIGKILL to its tree; waits for its end. Cannot be cancelled.

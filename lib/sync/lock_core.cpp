@@ -45,7 +45,7 @@ bool lock_core::acquire(claim& taken, bool in_turn) {
   if (!is_free(owner)) return false;
   if (!in_turn && must_queue(s.turns, s.waiters)) return false;
   word& cell = m.take_cell();
-  cell.store(make_cell(held::custom, name().block, m.self()), std::memory_order_release);
+  cell.store(make_cell(held::custom, name().block, m.self().slot), std::memory_order_release);
   kill_point();
   if (!s.owner.compare_exchange_strong(owner, m.me(), std::memory_order_acquire)) {
     cell.store(0, std::memory_order_release);

@@ -1,7 +1,7 @@
 // Named memory, and the register of names that are to go with the family.
 //
-// A name is registered in a block of the arena that a cell of its creator's slot names. Who cleans up after
-// the creator takes the block over, so that at last the process the family began with has them all. The
+// A name is registered in a block of the arena, in a list that begins in its creator's slot. Who cleans up after
+// the creator takes the blocks over, so that at last the process the family began with has them all. The
 // object is made without a name (O_TMPFILE) and registered with its inode before it is given one: at no
 // instruction is there a name that is not registered, and a name that is somebody else's has another inode.
 #include "brood/sync/shared_memory.hpp"
@@ -18,7 +18,6 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
-#include <map>
 #include <stdexcept>
 #include <system_error>
 
@@ -78,47 +77,45 @@ registered_name copy_of(const registered_name& entry) noexcept {
   return copy;
 }
 
-/// The names this process is to take away in the end, by path: the cell that names the block.
-struct name_register {
-  std::uint64_t owner = 0;  // whose cells these are: a fork has none
-  std::map<std::string, word*> cells;
-
-  static name_register& get() {
-    static name_register all;
-    return all;
+/// At the end of a process by `exit`: that of the first one is the end of the family.
+struct end_of_family {
+  ~end_of_family() {
+    if (::getpid() == process && family_memory::self().slot == 1) unlink_names_of_family();
   }
-  /// Of this process.
-  std::map<std::string, word*>& mine(arena& memory) {
-    if (owner != memory.me()) cells.clear();
-    owner = memory.me();
-    return cells;
-  }
-  /// At the end of a process by `exit`: that of the first one is the end of the family.
-  ~name_register() {
-    if (::getpid() == process && family_memory::slot() == 1) unlink_names_of_family();
-  }
-
   const pid_t process = ::getpid();
 };
 
+/// Takes one off the list of this process.
 void forget(arena& memory, const std::string& path) noexcept {
-  auto& names = name_register::get().mine(memory);
-  const auto found = names.find(path);
-  if (found == names.end()) return;
-  memory.release(cell_reference(found->second->load(std::memory_order_relaxed)), *found->second);
-  memory.return_cell(*found->second);
-  names.erase(found);
+  for (word* link = &memory.my_slot().names; link->load(std::memory_order_relaxed) != 0;) {
+    const reference block = cell_reference(link->load(std::memory_order_relaxed));
+    word& next = memory.at<block_header>(block).next_name;
+    const registered_name* entry = name_at(memory, block);
+    if (entry == nullptr || path == copy_of(*entry).path) {
+      return memory.release(block, *link, next.load(std::memory_order_relaxed));
+    }
+    link = &next;
+  }
+}
+
+/// From here on a clean-up does not free it but takes it over.
+void put_in_list(arena& memory, reference block, word& holder, std::uint64_t then) {
+  word& names = memory.my_slot().names;
+  section_guard g(memory, memory.header().heap_section);
+  g.set(memory.at<block_header>(block).next_name, g.get(names));
+  g.set(names, make_cell(held::custom, block));
+  g.set(holder, then);
+  g.commit();
 }
 
 void enter(arena& memory, const std::string& path, const struct stat& status) {
+  memory.require_slot();
   forget(memory, path);  // of one that somebody else has unlinked
   word& cell = memory.take_cell();
   reference block = 0;
   try {
     block = memory.allocate(sizeof(registered_name), name_block, cell, held::block, true);
-    name_register::get().mine(memory)[path] = &cell;
   } catch (...) {
-    if (block != 0) memory.release(block, cell);
     memory.return_cell(cell);
     throw;
   }
@@ -127,32 +124,24 @@ void enter(arena& memory, const std::string& path, const struct stat& status) {
   entry.device = status.st_dev;
   std::memcpy(entry.path, path.c_str(), path.size() + 1);
   kill_point();
-  // From here on a clean-up does not free it but takes it over.
-  cell.store(make_cell(held::custom, block), std::memory_order_release);
-  kill_point();
+  put_in_list(memory, block, cell, 0);
+  memory.return_cell(cell);
 }
 
-/// Takes a dead process's name over. In one transaction, as a block is freed by the one who has it.
-void inherit_name(arena& memory, word& cell) {
-  const reference block = cell_reference(cell.load(std::memory_order_acquire));
-  const registered_name* found = name_at(memory, block);
-  if (found == nullptr) return;
-  const registered_name entry = copy_of(*found);
-  if (!is_in_use(entry)) return memory.release(block, cell);  // unlinked by another
-  const std::string path = entry.path;
-  forget(memory, path);
-  word& mine = memory.take_cell();
-  name_register::get().mine(memory)[path] = &mine;
-  section_guard g(memory, memory.header().heap_section);
-  g.set(mine, make_cell(held::custom, block));
-  g.set(cell, 0);
-  g.commit();
+/// Takes a dead process's first name over; `names` then begins with its next.
+void inherit_name(arena& memory, word& names) {
+  const reference block = cell_reference(names.load(std::memory_order_acquire));
+  const std::uint64_t next = memory.at<block_header>(block).next_name.load(std::memory_order_relaxed);
+  const registered_name* entry = name_at(memory, block);
+  if (entry == nullptr) return names.store(0, std::memory_order_release);
+  if (!is_in_use(copy_of(*entry))) return memory.release(block, names, next);  // unlinked by another
+  put_in_list(memory, block, names, next);
 }
 
 const object_kind name_functions{nullptr, nullptr, inherit_name};
 const bool registered = [] {
   register_object_kind(name_block, name_functions);
-  name_register::get();  // destroyed after whatever uses it
+  static end_of_family at_exit;  // destroyed after whatever uses it
   return true;
 }();
 
@@ -161,16 +150,21 @@ const bool registered = [] {
 void unlink_names_of_family() noexcept {
   if (!family_memory::exists()) return;
   arena& memory = family_memory::get();
-  memory.for_each_cell([&](std::uint64_t cell) {
-    if (cell_kind(cell) != held::custom) return;
-    if (const registered_name* entry = name_at(memory, cell_reference(cell)); entry != nullptr) {
+  const auto slots =
+      std::min(memory.header().slots, memory.header().slots_cut.load(std::memory_order_acquire));
+  for (std::uint32_t slot = 1; slot < slots; ++slot) {
+    reference block = cell_reference(memory.slot_at(slot).names.load(std::memory_order_acquire));
+    while (const registered_name* entry = name_at(memory, block)) {
       const registered_name copy = copy_of(*entry);
       if (is_in_use(copy)) sys::unlink(copy.path);
+      block = cell_reference(memory.at<block_header>(block).next_name.load(std::memory_order_acquire));
     }
-  });
+  }
   if (memory.me() == 0) return;
-  auto& mine = name_register::get().mine(memory);
-  while (!mine.empty()) forget(memory, std::string(mine.begin()->first));
+  word& mine = memory.my_slot().names;
+  while (const reference block = cell_reference(mine.load(std::memory_order_relaxed))) {
+    memory.release(block, mine, memory.at<block_header>(block).next_name.load(std::memory_order_relaxed));
+  }
 }
 
 class named_mapping {
@@ -263,11 +257,11 @@ void shared_memory::unlink(std::string_view wanted) {
   const std::string name = detail::checked(wanted);
   const std::string path = detail::path_of(name);
   if (sys::unlink(path.c_str()) != 0) detail::fail(errno, "unlink", name);
-  if (family_memory::slot() != 0) detail::forget(family_memory::get(), path);
+  if (family_memory::self()) detail::forget(family_memory::get(), path);
 }
 
 void shared_memory::persist() const {
-  if (mapping_ != nullptr && family_memory::slot() != 0) {
+  if (mapping_ != nullptr && family_memory::self()) {
     detail::forget(family_memory::get(), detail::path_of(name()));
   }
 }

@@ -158,8 +158,8 @@ TEST_CASE("what a dead process held comes back, and its slot is used again") {
       for (int n = 0; n < 300; ++n) take(family_memory::get(), n % 10 == 0 ? 100'000 : 500);
       ::kill(::getpid(), SIGKILL);
     });
-    if (first == 0) first = c.slot();
-    CHECK(c.slot() == first);
+    if (first == 0) first = c.id().slot;
+    CHECK(c.id().slot == first);
     CHECK(c.join() == -SIGKILL);
     const auto after = m->statistics();
     REQUIRE(after.blocks == before.blocks);
@@ -170,14 +170,29 @@ TEST_CASE("what a dead process held comes back, and its slot is used again") {
 
 TEST_CASE("a child that never began, and a report that comes twice") {
   memory m;
-  const std::uint32_t slot = family_memory::reserve_slot();
+  const process_id never = family_memory::reserve_slot();
   CHECK(m->statistics().processes == 2);
-  family_memory::on_death(slot);
-  family_memory::on_death(slot);
-  family_memory::on_death(0);
-  family_memory::on_death(1'000'000);
+  family_memory::on_death(never);
+  family_memory::on_death(never);
+  family_memory::on_death({});
+  family_memory::on_death({1'000'000, 1});
   CHECK(m->statistics().processes == 1);
-  CHECK_THROWS_AS(family_memory::adopt_slot(slot), std::logic_error);
+  CHECK_THROWS_AS(family_memory::adopt_slot(never), std::logic_error);
+}
+
+TEST_CASE("a slot that was given out again is not its first process's any more") {
+  memory m;
+  const process_id gone = family_memory::reserve_slot();
+  family_memory::on_death(gone);
+  const process_id next = family_memory::reserve_slot();
+  REQUIRE(next.slot == gone.slot);
+  CHECK_THROWS_AS(family_memory::adopt_slot(gone), std::logic_error);
+  CHECK_FALSE(family_memory::note_pid(gone, ::getpid()));
+  CHECK(family_memory::pid_of(next) == 0);
+  family_memory::on_death(gone);
+  CHECK(m->statistics().processes == 2);
+  family_memory::on_death(next);
+  CHECK(m->statistics().processes == 1);
 }
 
 TEST_CASE("grandchildren whose parent died are handed to the one who cleans up") {
@@ -193,12 +208,14 @@ TEST_CASE("grandchildren whose parent died are handed to the one who cleans up")
   pid_t grandchild = 0;
   REQUIRE(::read(link[0], &grandchild, sizeof grandchild) == sizeof grandchild);
   CHECK(middle.join() == -SIGKILL);
-  const auto orphans = family_memory::take_orphans();
-  REQUIRE(orphans.size() == 1);
-  if (orphans[0].pid != 0) CHECK(orphans[0].pid == grandchild);
-  CHECK(family_memory::take_orphans().empty());
+  const auto left = family_memory::next_orphan();
+  REQUIRE(left);
+  CHECK_FALSE(left->ended);
+  if (left->pid != 0) CHECK(left->pid == grandchild);
+  family_memory::watch_orphan(left->id);
+  CHECK_FALSE(family_memory::next_orphan());
   ::kill(grandchild, SIGKILL);
-  family_memory::on_death(orphans[0].slot);
+  family_memory::on_death(left->id);
   CHECK(m->statistics().processes == 1);
   ::close(link[0]);
   ::close(link[1]);

@@ -48,7 +48,7 @@ void in_loop(F body) {
 
 /// A fork with a place in the family's memory that runs `body`; killed after `steps` kill points, unless 0.
 template <class F>
-pid_t start(std::uint32_t slot, std::uint64_t steps, F body) {
+pid_t start(brood::process_id slot, std::uint64_t steps, F body) {
   std::fflush(nullptr);
   const pid_t pid = ::fork();
   if (pid != 0) return pid;

@@ -160,7 +160,7 @@ task<> look_into(Item& item) {
 // ---- workers ----
 
 struct worker {
-  std::uint32_t slot;
+  process_id slot;
   int producer;  // or -1
   bool armed;
 };
@@ -219,7 +219,7 @@ void run_queue(const char* name, bool leased, std::uint64_t capacity) {
     std::uint64_t left = 12 + pick(20);  // kills in this round
     const auto spawn = [&](int producer) {
       const std::uint64_t steps = left > 0 ? draw_steps() : 0;
-      const std::uint32_t slot = family_memory::reserve_slot();
+      const process_id slot = family_memory::reserve_slot();
       const pid_t pid = start(slot, steps, [&] {
         in_loop([&] {
           return producer >= 0 ? produce(q, producer) : leased ? consume_leased(q) : consume(q);
@@ -320,7 +320,7 @@ void run_pipe(const char* name) {
       boxes[1].try_put(b);
     }
     pid_t pids[2];
-    std::uint32_t slots[2];
+    process_id slots[2];
     for (int side = 0; side < 2; ++side) {
       const auto at = static_cast<std::size_t>(side);
       slots[side] = family_memory::reserve_slot();
@@ -355,7 +355,7 @@ void run_arena() {
   const accounts before;
   ::alarm(round_seconds);
   for (int i = 0; i < 10; ++i) {
-    const std::uint32_t slot = family_memory::reserve_slot();
+    const process_id slot = family_memory::reserve_slot();
     const std::uint64_t worker_seed = chance();
     const pid_t pid = start(slot, draw_steps(), [&] {
       std::mt19937_64 random(worker_seed);
@@ -397,10 +397,10 @@ void run_successors() {
       const auto item = text_item::make(0, n);
       q.try_put(item);
     }
-    const std::uint32_t slot = family_memory::reserve_slot();
+    const process_id slot = family_memory::reserve_slot();
     const std::uint64_t steps = 1 + pick(std::uint64_t{1} << (3 + pick(9)));
     const pid_t middle = start(slot, 0, [&] {
-      const std::uint32_t inner_slot = family_memory::reserve_slot();
+      const process_id inner_slot = family_memory::reserve_slot();
       const pid_t inner = start(inner_slot, 0, [&] {
         in_loop([&]() -> task<> {
           auto a = co_await q.get_leased();
@@ -424,7 +424,7 @@ void run_successors() {
     ::waitpid(middle, &status, 0);
     if (WIFSIGNALED(status)) ++kills;
     family_memory::on_death(slot);
-    for (const orphan& o : family_memory::take_orphans()) family_memory::on_death(o.slot);
+    while (const auto left = family_memory::next_orphan()) family_memory::on_death(left->id);
     if (q.size() != 5) fail("a lease was not given back");
     const auto end = ends.try_get();
     if (!end || end->try_recv() != 77u) fail("what was sent is lost");
@@ -494,7 +494,7 @@ void run_lane(bool texts) {
       lane->wake_worker();
     };
     for (std::uint32_t number = 0; number < 10; ++number) give(number);
-    const std::uint32_t slot = family_memory::reserve_slot();
+    const process_id slot = family_memory::reserve_slot();
     const pid_t pid = start(slot, draw_steps(), [&] {
       detail::pool_worker(detail::pool_handle(lane), detail::pool_handle(hub), 0, {});
     });

@@ -66,7 +66,7 @@ int run_workers(int count, const std::function<void(int)>& body,
                 const std::function<void(int)>& reaped = {}) {
   struct worker {
     pid_t pid;
-    std::uint32_t slot;
+    process_id slot;
     int number;
   };
   std::vector<worker> running;
@@ -74,7 +74,7 @@ int run_workers(int count, const std::function<void(int)>& body,
   int killed = 0;
   const auto spawn = [&](int number) {
     const std::uint64_t steps = left > 0 ? draw_steps() : 0;
-    const std::uint32_t slot = family_memory::reserve_slot();
+    const process_id slot = family_memory::reserve_slot();
     running.push_back({start(slot, steps, [&] { body(number); }), slot, number});
   };
   for (int i = 0; i < count; ++i) spawn(i);
@@ -383,10 +383,10 @@ void run_successors() {
     const semaphore s = made(semaphore(3));
     const barrier b = made(barrier(2));
     const condition c = made(condition());
-    const std::uint32_t slot = family_memory::reserve_slot();
+    const process_id slot = family_memory::reserve_slot();
     const std::uint64_t steps = 1 + pick(std::uint64_t{1} << (3 + pick(7)));
     const pid_t middle = start(slot, 0, [&] {
-      const std::uint32_t inner_slot = family_memory::reserve_slot();
+      const process_id inner_slot = family_memory::reserve_slot();
       const pid_t inner = start(inner_slot, 0, [&] {
         in_loop([&]() -> task<> {
           const auto g = co_await l.acquire();
@@ -420,7 +420,7 @@ void run_successors() {
     ::waitpid(middle, &status, 0);
     if (WIFSIGNALED(status)) ++kills;
     family_memory::on_death(slot);
-    for (const orphan& o : family_memory::take_orphans()) family_memory::on_death(o.slot);
+    while (const auto left = family_memory::next_orphan()) family_memory::on_death(left->id);
     const auto g = l.try_acquire();
     if (!g || !g->abandoned()) fail("the lock did not come back, or nobody was told");
     const auto h = r.try_acquire();

@@ -19,12 +19,12 @@ namespace brood::test {
 class child {
  public:
   template <class F>
-  explicit child(F body) : slot_(family_memory::reserve_slot()) {
+  explicit child(F body) : id_(family_memory::reserve_slot()) {
     std::fflush(nullptr);
     pid_ = ::fork();
     if (pid_ == 0) run(body);
   }
-  child(child&& other) noexcept : slot_(other.slot_), pid_(std::exchange(other.pid_, 0)) {}
+  child(child&& other) noexcept : id_(other.id_), pid_(std::exchange(other.pid_, 0)) {}
   child& operator=(child&&) = delete;
   ~child() {
     if (pid_ == 0) return;
@@ -33,14 +33,14 @@ class child {
   }
 
   pid_t pid() const noexcept { return pid_; }
-  std::uint32_t slot() const noexcept { return slot_; }
+  process_id id() const noexcept { return id_; }
   void kill() noexcept { ::kill(pid_, SIGKILL); }
 
   /// Exit code, or minus the signal.
   int join() {
     int status = 0;
     ::waitpid(std::exchange(pid_, 0), &status, 0);
-    family_memory::on_death(slot_);
+    family_memory::on_death(id_);
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
   }
 
@@ -49,7 +49,7 @@ class child {
   [[noreturn]] void run(F& body) {
     int code = 0;
     try {
-      family_memory::adopt_slot(slot_);
+      family_memory::adopt_slot(id_);
       body();
     } catch (const std::exception& e) {
       std::fprintf(stderr, "child: %s\n", e.what());
@@ -59,7 +59,7 @@ class child {
     ::_exit(code);
   }
 
-  std::uint32_t slot_;
+  process_id id_;
   pid_t pid_ = 0;
 };
 

@@ -3,15 +3,14 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
+#include <optional>
 #include <span>
-#include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 #include "brood/arena/detail/doorbell.hpp"
 #include "brood/arena/detail/layout.hpp"
+#include "brood/arena/process_id.hpp"
 #include "brood/coroutine/error.hpp"
 #include "brood/export.hpp"
 
@@ -32,6 +31,13 @@ struct arena_statistics {
   std::uint64_t processes = 0;  // slots in use
   std::vector<std::pair<std::uint64_t, std::uint64_t>>
       classes;  // size of a block with its header, blocks in use
+};
+
+/// A process whose parent died, to be watched by the one who cleaned up after that.
+struct orphan {
+  process_id id;
+  int pid;     // 0: it was never made, and will not be
+  bool ended;  // it has been reaped; the clean-up after it was interrupted
 };
 
 namespace detail {
@@ -67,8 +73,8 @@ class BROOD_API arena {
   /// for checks. Throws `arena_full`.
   detail::reference allocate(std::uint64_t size, std::uint8_t block_kind, detail::word& holder,
                              detail::held as, bool zero = false);
-  /// Frees a block, first the references attached to it, and clears `holder` in the same step.
-  void release(detail::reference block, detail::word& holder);
+  /// Frees a block, first the references attached to it, and sets `holder` to `then` in the same step.
+  void release(detail::reference block, detail::word& holder, std::uint64_t then = 0);
   /// Payload of an allocated block of this kind; empty if `block` is not one (a hostile or stale reference).
   std::span<std::byte> payload(detail::reference block, std::uint8_t block_kind) noexcept;
   std::uint32_t generation_of(detail::reference block) const noexcept;
@@ -89,25 +95,27 @@ class BROOD_API arena {
   detail::word& take_cell();
   /// Gives an empty cell back.
   void return_cell(detail::word& cell) noexcept;
-  /// What every cell of every process says at this moment. For the end of the family, when few change any more.
-  void for_each_cell(const std::function<void(std::uint64_t)>& look) const;
 
   // ---- processes ----
 
-  std::uint32_t reserve_slot();
-  void adopt_slot(std::uint32_t slot);
-  /// Adopts `slot` when this process first needs one: most children never touch shared memory, and its pages would cost
+  // Documented at `family_memory`, which passes them on.
+
+  process_id reserve_slot();
+  void adopt_slot(process_id id);
+  /// Adopts it when this process first needs one: most children never touch shared memory, and its pages would cost
   /// them more than the rest of their start. Only for a process without handles.
-  void adopt_slot_when_needed(std::uint32_t slot) noexcept { slot_to_adopt_ = slot; }
+  void adopt_slot_when_needed(process_id id) noexcept { to_adopt_ = id; }
+  bool note_pid(process_id id, int pid) noexcept;
+  int pid_of(process_id id) const noexcept;
   /// In a clone: forgets the slot and the descriptors of the process it was cloned from, which it does not own.
   void disown() noexcept;
-  void on_death(std::uint32_t slot);
-  std::uint32_t self() const noexcept { return static_cast<std::uint32_t>(me_); }
-  /// generation << 32 | slot, or 0 without a slot.
+  void on_death(process_id id) noexcept;
+  process_id self() const noexcept { return process_id::of_word(me_); }
+  /// The word of `self`, or 0 without a slot.
   std::uint64_t me() const noexcept { return me_; }
   bool is_dead(std::uint64_t owner) noexcept;
-  std::vector<std::pair<std::uint32_t, int>> take_orphans();
-  std::size_t sweep_orphans();
+  std::optional<orphan> next_orphan() noexcept;
+  void watch_orphan(process_id id) noexcept;
 
   // ---- wait entries ----
 
@@ -210,7 +218,7 @@ class BROOD_API arena {
                                    std::uint64_t kind, detail::word& holder, detail::held as);
   detail::reference allocate_large(detail::section_guard& g, std::uint64_t size, std::uint64_t kind,
                                    detail::word& holder, detail::held as);
-  void free_block(detail::reference block, detail::word& holder);
+  void free_block(detail::reference block, detail::word& holder, std::uint64_t then);
   void release_attached(detail::reference block);
   void take_apart(detail::word& holder);
   void punch(std::uint64_t offset, std::uint64_t size) noexcept;
@@ -220,13 +228,15 @@ class BROOD_API arena {
   void add_cell_chunk();
   void add_wait_chunk();
   void tell(unsigned chunk, std::uint32_t index) noexcept;
-  void reset_local(std::uint32_t slot);
+  void reset_local();
+  bool is_my_child(process_id id) const noexcept;
+  void add_to_family(detail::section_guard& g, std::uint32_t slot, detail::word& list);
+  void leave_family(detail::section_guard& g, std::uint32_t slot, detail::process_slot& parent);
   void reclaim(std::uint32_t slot);
   void repair_intents(detail::process_slot& dead);
   void leave_wait_lists(detail::process_slot& dead);
-  void empty_cells(std::uint32_t slot, bool objects);
-  void empty_cell(std::uint32_t slot, detail::word& cell);
-  void inherit(std::uint32_t slot);
+  void empty_cells(detail::process_slot& dead, bool objects);
+  void inherit_children(detail::process_slot& dead);
   void give_back(detail::word& cell);
   void free_slot(std::uint32_t slot);
 
@@ -240,7 +250,7 @@ class BROOD_API arena {
   std::uint64_t calls_ = 0;        // of time_to_yield, since it was
   std::uint64_t rings_at_yield_ = 0;
   detail::doorbell doorbell_;
-  std::uint32_t slot_to_adopt_ = 0;
+  process_id to_adopt_;
 
   // What is free in this process's own part; nobody else needs to know.
   std::vector<detail::word*> free_cells_;
@@ -249,9 +259,6 @@ class BROOD_API arena {
   std::vector<detail::waiter*> waiters_;  // by index of the entry
   unsigned cell_chunks_ = 0;
   unsigned wait_chunks_ = 0;
-  std::unordered_map<std::uint32_t, detail::word*> children_;  // by slot: the cell that names it
-  std::unordered_set<std::uint32_t> orphans_;
-  std::vector<std::uint32_t> new_orphans_;  // not taken yet; some of them may have ended
 };
 
 struct snapshot;

@@ -4,25 +4,20 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <vector>
 
+#include "brood/arena/process_id.hpp"
 #include "brood/export.hpp"
 
 namespace brood {
 
 class arena;
 class runtime;
-
-/// A process that lost its parent while that was being cleaned up after; see `family_memory::take_orphans`.
-struct orphan {
-  std::uint32_t slot;
-  int pid;  // 0 if it was not yet running
-};
+struct orphan;
 
 /// The family's memory, the library's single process-wide object besides the fork server. Every process of a family
 /// has the same memfd and a slot of its own in its table.
 /// Life of a slot: free --reserve_slot--> reserved --adopt_slot--> live --on_death--> dead --> free. The process that
-/// reserved it calls `on_death`; if that one dies first, whoever cleans up after it inherits the duty (`take_orphans`).
+/// reserved it calls `on_death`; if that one dies first, whoever cleans up after it inherits the duty (`next_orphan`).
 /// Thread: the functions that change anything belong to the thread that runs the loop; a process has one such thread.
 class BROOD_API family_memory {
  public:
@@ -42,25 +37,28 @@ class BROOD_API family_memory {
   static arena& get();
 
   /// A slot for a child that is about to be started. Throws `arena_full` when the table is full.
-  static std::uint32_t reserve_slot();
-  /// Called first thing in the child: makes `slot` this process's own. Handles copied by fork are counted anew, so the
-  /// parent must keep its own until this returned. Throws `std::logic_error` if the slot was not reserved.
-  static void adopt_slot(std::uint32_t slot);
+  static process_id reserve_slot();
+  /// Called first thing in the child: makes the slot this process's own. Handles copied by fork are counted anew, so the
+  /// parent must keep its own until this returned. Throws `std::logic_error` if it was not reserved, or was taken back.
+  static void adopt_slot(process_id id);
   /// The same, at the first use of shared memory if the process has no handles yet, as most children never use it.
-  static void adopt_slot_when_needed(std::uint32_t slot);
+  static void adopt_slot_when_needed(process_id id);
+  /// Says which process has the slot, before that process itself does. False if the slot was taken back.
+  static bool note_pid(process_id id, int pid) noexcept;
+  /// 0 if no process is known.
+  static int pid_of(process_id id) noexcept;
   /// In a clone of a process that will not use shared memory itself, such as the fork server: forgets the slot and the
   /// descriptors that are not its own. The memory stays mapped, for its clones.
   static void disown() noexcept;
-  /// This process's slot; 0 if it has none.
-  static std::uint32_t slot() noexcept;
-  /// Called once the process of `slot` is reaped (or was never started): takes it out of every wait list, hands back
-  /// what it held, wakes who waited for that, frees the slot. May be called again after a crash; unknown slots are ignored.
-  static void on_death(std::uint32_t slot);
-  /// Children of processes that `on_death` cleaned up after, reserved by them and not reported dead yet. The caller is
-  /// now the one to watch them (by pidfd) and to call `on_death`.
-  static std::vector<orphan> take_orphans();
-  /// Calls `on_death` for every taken orphan whose process is gone; gives how many. O(orphans).
-  static std::size_t sweep_orphans();
+  /// This process; nobody if it has no slot.
+  static process_id self() noexcept;
+  /// Called by its parent once the process is reaped (or will never be made): takes it out of every wait list, hands back
+  /// what it held, wakes who waited for that, frees the slot. Nothing happens if that was done before, or is another's.
+  static void on_death(process_id id) noexcept;
+  /// A process that lost its parent while that was being cleaned up after, if there is one: this process is now the one
+  /// to watch it by its pid, which it says by `watch_orphan`, and to call `on_death`. The same again until it does either.
+  static std::optional<orphan> next_orphan() noexcept;
+  static void watch_orphan(process_id id) noexcept;
 
   /// Makes the loop of this process wakeable: opens the wake port, watches it and guards the loop's sleep. Called by
   /// the first wait; calling it again does nothing.

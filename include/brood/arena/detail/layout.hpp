@@ -44,7 +44,8 @@ struct block_header {
   word attached;    // messages: how many references to objects the payload begins with
   word next_free;   // block index + 1 in its slab
   word next_dying;  // objects: another one to be taken apart after this one, see arena::drop
-  word spare[2];
+  word next_name;   // names: the next in the list of the process that has this one, a cell
+  word spare;
 };
 static_assert(sizeof(block_header) == granule);
 
@@ -79,16 +80,22 @@ constexpr std::uint32_t bitmap_words(unsigned chunk) {
 enum class slot_state : std::uint32_t { free = 0, reserved = 1, live = 2, dead = 3 };
 
 /// One process. Four fit in a page, so a child that only waits touches one page here.
-/// `state`: generation << 32 | slot_state. free->reserved and dead->free in transactions of the heap section; reserved->live by
-/// the child (compare-and-swap), reserved|live->dead by the one who reaped it (compare-and-swap).
+/// `state`: generation << 32 | slot_state.
+///
+///   free --reserve: a transaction--> reserved --adopt: the process itself, compare-and-swap--> live
+///   reserved or live --its parent, once it is gone: compare-and-swap--> dead --cleaned up: a transaction--> free
+///
+/// `parent` is the one process that may take the last two steps, so they need no lock, and whose list of children the
+/// slot is in from reserved to free. If that one dies, whoever cleans up after it becomes the parent of each of its
+/// children, one transaction for each; so a clean-up that was interrupted by a kill is done by the next.
 struct process_slot {
   word state;
-  word pid;
-  word parent;        // owner id of the process that reserved it
-  word reclaimer;     // owner id of the process that is cleaning up after it
+  word pid;     // generation << 32 | pid; 0 in place of the pid while nobody knows of a process
+  word parent;  // id of the process that cleans up after it
+  word spare0;
   word port_name[2];  // random; 0 while it has no wake port
   word next_free;     // free list of the table
-  word spare0;
+  word names;         // first of the names it is to take away in the end, see shared_memory.cpp; a cell
   // What wakers write.
   word sleeping;  // 1 while the loop sleeps or is about to; whoever changes 1 to 0 sends the datagram
   word woken;     // chunks of wait entries that have a bit set
@@ -99,7 +106,11 @@ struct process_slot {
   word intent_list;    // reference of a wait list it is waking
   word intent_ring;    // owner id of a process it is about to ring
   word owes_rings;     // 1 while it could not ring some who have a bit set; see late_rings.hpp
-  word spare2[4];
+  // Its family. Changed in transactions of the heap section.
+  word children;          // first of those it watches
+  word orphans;           // first of those it inherited and does not watch yet
+  word next_sibling;      // in the list of its parent that it is in
+  word previous_sibling;  // 0 for the first
   // What it waits for and holds.
   word wait_chunks[chunk_count];  // references; [0] unused
   word cell_chunks[chunk_count];
@@ -118,10 +129,7 @@ enum class held : std::uint8_t {
   dying = 3,    // an object whose last reference went, and those after it in `next_dying`: being taken apart
   leased = 4,   // an item of a queue, to be given back
   settled = 5,  // the same after `done`: to be freed
-  child = 6,    // a slot reserved for a child (in place of the reference)
-  orphan = 7,   // the same, inherited
-  reclaiming = 8,  // a slot it is cleaning up after
-  custom = 16,     // and above: kinds of the primitives, see object_kind
+  custom = 16,  // and above: kinds of the primitives, see object_kind
 };
 constexpr std::uint64_t make_cell(held kind, reference r, std::uint32_t extra = 0) {
   return std::uint64_t{static_cast<std::uint8_t>(kind)} << 56 | std::uint64_t{extra & 0xffffff} << 32 | r;
@@ -134,7 +142,7 @@ constexpr std::uint32_t cell_extra(std::uint64_t cell) {
 
 // ---- the header ----
 
-inline constexpr std::uint64_t arena_magic = 0x62726f6f64'0001;  // "brood" and the version of this layout
+inline constexpr std::uint64_t arena_magic = 0x62726f6f64'0002;  // "brood" and the version of this layout
 
 struct arena_header {
   std::uint64_t magic;
