@@ -98,7 +98,7 @@ bool arena::ring_all_woken() noexcept {
     const process_slot& s = slot_at(slot);
     const std::uint64_t state = s.state.load(std::memory_order_acquire);
     if (state_of(state) != slot_state::live || s.woken.load(std::memory_order_seq_cst) == 0) continue;
-    if (slot != self() && !press_doorbell(slot)) return false;
+    if (slot != self().slot && !press_doorbell(slot)) return false;
   }
   return true;
 }
