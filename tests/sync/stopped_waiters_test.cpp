@@ -25,7 +25,6 @@ namespace {
 
 // More than fit in the buffer of one socket, which holds 278 datagrams of one byte.
 constexpr int processes = 500;
-constexpr std::uint64_t chunks = 3;  // blocks in which this process names so many children
 
 /// Processes that wait for an event and are stopped.
 class stopped_waiters {
@@ -82,8 +81,7 @@ class descriptor_limit {
 
 /// Sets the event for stopped waiters while there are no more than `most` descriptors.
 void set_without_descriptors(bool below_those_in_use) {
-  memory m;
-  m.chunks = chunks;
+  const memory m;
   const event e = made<event>();
   stopped_waiters waiters(e);
   in_loop([&]() -> task<> {
@@ -106,8 +104,7 @@ TEST_CASE("not even the doorbell's own number can be had again: those that are l
 }
 
 TEST_CASE("who is killed while it owes wakes is followed by those who clean up after it") {
-  memory m;
-  m.chunks = chunks;
+  const memory m;
   const event e = made<event>();
   stopped_waiters waiters(e);
   const test::shared_page<std::atomic<bool>> done;
