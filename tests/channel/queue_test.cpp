@@ -459,8 +459,7 @@ TEST_CASE("a killed waiter is not woken in place of a living one") {
 }
 
 TEST_CASE("a thousand waiting consumers: one put wakes one process") {
-  memory m;
-  m.chunks = 4;  // cells that name a thousand children
+  const memory m;
   queue<int> q(10);
   queue<std::uint64_t> wakes(2000);
   queue<int> got(10);
@@ -495,8 +494,7 @@ TEST_CASE("a thousand waiting consumers: one put wakes one process") {
 }
 
 TEST_CASE("close wakes a thousand processes of which not one comes round to read its datagram") {
-  memory m;
-  m.chunks = 4;
+  const memory m;
   queue<int> q(10);
   constexpr int count = 1000;
   std::vector<test::child> consumers;

@@ -62,15 +62,6 @@ std::vector<test::child> start(counters& c, F body) {
   return children;
 }
 
-/// Blocks in which this process names so many children.
-std::uint64_t chunks_for(int children) {
-  std::uint64_t chunks = 0;
-  for (int room = static_cast<int>(detail::inline_cells) - 4; room < children; ++chunks) {
-    room += static_cast<int>(detail::cells_in_chunk(static_cast<unsigned>(chunks) + 1));
-  }
-  return chunks;
-}
-
 template <class Waited>
 void wait_for_all(const Waited& waited, int how_many) {
   while (waited.waiting() < static_cast<std::uint64_t>(how_many)) ::usleep(2000);
@@ -85,8 +76,7 @@ void join_all(std::vector<test::child>& children) {
 }  // namespace
 
 TEST_CASE("a thousand processes through one lock") {
-  memory m;
-  m.chunks = chunks_for(processes);
+  const memory m;
   const shared_page<counters> c;
   const lock l = made<lock>();
   auto g = l.try_acquire();
@@ -106,8 +96,7 @@ TEST_CASE("a thousand processes through one lock") {
 }
 
 TEST_CASE("a thousand processes through one semaphore, three at a time") {
-  memory m;
-  m.chunks = chunks_for(processes);
+  const memory m;
   const shared_page<counters> c;
   const semaphore s = [] {
     const semaphore first(3);
@@ -126,8 +115,7 @@ TEST_CASE("a thousand processes through one semaphore, three at a time") {
 }
 
 TEST_CASE("an event wakes a thousand processes, each once") {
-  memory m;
-  m.chunks = chunks_for(processes);
+  const memory m;
   const shared_page<counters> c;
   const event e = made<event>();
   auto children = start(*c, [&]() -> task<> { co_await e.wait(); });
@@ -139,8 +127,7 @@ TEST_CASE("an event wakes a thousand processes, each once") {
 }
 
 TEST_CASE("notify_all wakes a thousand processes, each once, and each then waits for the lock at most once") {
-  memory m;
-  m.chunks = chunks_for(processes);
+  const memory m;
   const shared_page<counters> c;
   const condition on = made<condition>();
   auto children = start(*c, [&]() -> task<> {
@@ -158,8 +145,7 @@ TEST_CASE("notify_all wakes a thousand processes, each once, and each then waits
 }
 
 TEST_CASE("a barrier of a thousand processes: in lockstep, every index once, each woken once a pass") {
-  memory m;
-  m.chunks = chunks_for(processes);
+  const memory m;
   constexpr int passes = 3;
   const shared_page<counters> c;
   const barrier b = [] {
