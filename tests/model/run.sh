@@ -1,7 +1,8 @@
 #!/bin/sh
-# Checks the model with spin: it must hold, and must fail with each of the safeguards taken out. Less than a minute.
+# Checks the models with spin: each must hold, and must fail with each of its safeguards taken out. Less than a minute.
 set -eu
-model=$(cd "$(dirname "$0")" && pwd)/wait_list.pml
+models=$(cd "$(dirname "$0")" && pwd)
+model=$models/wait_list.pml
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
@@ -27,3 +28,9 @@ check fails -DNO_RECHECK_ITEM
 check fails -DNO_RECHECK_WOKEN
 check fails -DPRODUCERS=1 -DONE_EACH -DITEMS=2 -DNO_BATON
 check fails -DKILL -DNO_REPAIR
+
+model=$models/clean_up.pml
+check holds
+check fails -DNO_GENERATION
+check fails -DNO_REVOKE
+check fails -DNO_INHERIT
