@@ -24,6 +24,7 @@
 #include "brood/channel/shared_fd.hpp"
 #include "brood/coroutine/nursery.hpp"
 #include "brood/pool/detail/job.hpp"
+#include "brood/pool/detail/pool_function.hpp"
 #include "brood/pool/detail/worker.hpp"
 #include "brood/process/run.hpp"
 #include "brood/runtime/sync_wait.hpp"
