@@ -28,11 +28,11 @@ DESCRIPTORS = 20_000
 
 
 class Missing(Exception):
-    """The contestant is not installed or not built."""
+    """The contestant is not installed."""
 
 
 class Failed(Exception):
-    """The contestant ended with an error, printed no figure, or took too long."""
+    """The contestant is not built, ended with an error, printed no figure, or took too long."""
 
 
 class Runner:
@@ -48,7 +48,7 @@ class Runner:
         if interpreter is None:
             words[0] = str(self.programs / words[0])
             if not os.access(words[0], os.X_OK):
-                raise Missing("not built")
+                raise Failed("not built; `./dev bench` installs and builds what it needs")
             return words
         found = shutil.which(interpreter)
         if found is None:

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Runs the tests of a build folder and counts their cases.
 
-usage: run_tests.py BUILD [--filter TEXT]
+usage: run_tests.py BUILD [--filter TEXT] [--suite NAME] [--under COMMAND]
 
-With a filter it first builds what those tests need. Prints what failed with its output, and as its last line
+With a filter or a suite it first builds what those tests need. Prints what failed with its output, and as its last line
 `N passed, N failed`. A program's Catch2 test cases count one by one; what is no Catch2 program counts as one. Its exit code
 is 0 if nothing failed.
 """
@@ -18,10 +18,11 @@ import sys
 PASSED, SKIPPED = ("OK", "EXPECTEDFAIL"), ("SKIP",)
 
 
-def names(build):
+def names(build, suite):
     subprocess.run(["ninja", "-C", build, "build.ninja"], stdout=subprocess.DEVNULL, check=True)
     listed = subprocess.run(["meson", "introspect", "--tests", build], capture_output=True, text=True, check=True).stdout
-    return [test["name"] for test in json.loads(listed)]
+    tests = json.loads(listed)
+    return [test["name"] for test in tests if not suite or any(each.split(":")[-1] == suite for each in test["suite"])]
 
 
 def cases(result):
@@ -41,11 +42,13 @@ def cases(result):
     return passed, max(failed, 1)
 
 
-def run(build, chosen):
+def run(build, chosen, under):
     log = pathlib.Path(build, "meson-logs", "testlog.json")
     log.unlink(missing_ok=True)
     # Meson builds what the named tests need.
     what = chosen or ["--no-rebuild"]
+    if under:  # tools are slow
+        what = ["--wrap", under, "--timeout-multiplier", "10", *what]
     subprocess.run(["meson", "test", "-C", build, "--num-processes", str(os.cpu_count()), *what], check=False)
     if not log.exists():
         return []
@@ -56,12 +59,14 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("build")
     parser.add_argument("--filter", default="", help="a part of the names of the tests to run")
+    parser.add_argument("--suite", default="", help="the suite of the tests to run")
+    parser.add_argument("--under", default="", help="a command that runs each of them, such as valgrind")
     given = parser.parse_args()
-    chosen = [name for name in names(given.build) if given.filter in name]
+    chosen = [name for name in names(given.build, given.suite) if given.filter in name]
     if not chosen:
         sys.exit(f"no test's name contains `{given.filter}`")
 
-    results = run(given.build, chosen if given.filter else [])
+    results = run(given.build, chosen if given.filter or given.suite else [], given.under)
     passed = 0
     failed = len(chosen) - len(results)  # those that could not even be run
     for result in results:
