@@ -17,6 +17,7 @@
 #include "catch.hpp"
 #include "child.hpp"
 #include "memory.hpp"
+#include "scale.hpp"
 
 using namespace brood;
 using namespace std::chrono_literals;
@@ -463,10 +464,10 @@ TEST_CASE("a thousand waiting consumers: one put wakes one process") {
   queue<int> q(10);
   queue<std::uint64_t> wakes(2000);
   queue<int> got(10);
-  constexpr int count = 1000;
+  const auto count = static_cast<std::size_t>(as_many_as_allowed(1000));
   std::vector<test::child> consumers;
   consumers.reserve(count);
-  for (int i = 0; i < count; ++i) {
+  for (std::size_t i = 0; i < count; ++i) {
     consumers.emplace_back([=] {
       in_loop([=]() -> task<> {
         if (auto item = co_await q.next()) {
@@ -487,7 +488,7 @@ TEST_CASE("a thousand waiting consumers: one put wakes one process") {
     CHECK(family_memory::get().rings_sent - before <= 1);
     q.close();
     std::uint64_t all = 0;
-    for (int i = 0; i < count; ++i) all += co_await wakes.get();
+    for (std::size_t i = 0; i < count; ++i) all += co_await wakes.get();
     CHECK(all <= count + 1);
   });
   for (auto& c : consumers) CHECK(c.join() == 0);
@@ -496,10 +497,10 @@ TEST_CASE("a thousand waiting consumers: one put wakes one process") {
 TEST_CASE("close wakes a thousand processes of which not one comes round to read its datagram") {
   const memory m;
   queue<int> q(10);
-  constexpr int count = 1000;
+  const auto count = static_cast<std::size_t>(as_many_as_allowed(1000));
   std::vector<test::child> consumers;
   consumers.reserve(count);
-  for (int i = 0; i < count; ++i) {
+  for (std::size_t i = 0; i < count; ++i) {
     consumers.emplace_back([=] { in_loop([=]() -> task<> { co_await q.next(); }); });
   }
   in_loop([&]() -> task<> {
@@ -519,7 +520,7 @@ TEST_CASE("a closed queue with a lease out wakes who waits when the lease is set
   constexpr int count = 8;
   std::vector<test::child> consumers;
   consumers.reserve(count);
-  for (int i = 0; i < count; ++i) {
+  for (std::size_t i = 0; i < count; ++i) {
     consumers.emplace_back([=] {
       in_loop([=]() -> task<> {
         co_await start.next();
@@ -536,7 +537,7 @@ TEST_CASE("a closed queue with a lease out wakes who waits when the lease is set
     q.close();
     CHECK(q.waiting_consumers() == count);
     lease.done();
-    for (int i = 0; i < count; ++i) {
+    for (std::size_t i = 0; i < count; ++i) {
       const int had_item = co_await ended.get();
       CHECK(had_item == 0);
     }

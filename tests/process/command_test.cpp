@@ -270,7 +270,7 @@ TEST_CASE("closing the handles of a running program does not kill it") {
 TEST_CASE("many programs at once") {
   run_clean([]() -> brood::task<> {
     std::vector<brood::task<brood::command_output>> all;
-    const int count = sanitized ? 50 : 200;
+    const int count = as_many_as_allowed(sanitized ? 50 : 200);
     for (int i = 0; i < count; ++i) all.push_back(brood::command("echo", std::to_string(i)).output());
     const auto results = co_await brood::when_all(std::move(all));
     for (int i = 0; i < count; ++i)

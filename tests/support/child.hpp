@@ -5,9 +5,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <exception>
 #include <stdexcept>
+#include <system_error>
 #include <utility>
 
 #include "brood/arena/family_memory.hpp"
@@ -23,6 +25,10 @@ class child {
     std::fflush(nullptr);
     pid_ = ::fork();
     if (pid_ == 0) run(body);
+    if (pid_ > 0) return;
+    const int error = errno;  // and not -1 as a pid: that is everybody to kill(2)
+    family_memory::on_death(id_);
+    throw std::system_error(error, std::system_category(), "fork");
   }
   child(child&& other) noexcept : id_(other.id_), pid_(std::exchange(other.pid_, 0)) {}
   child& operator=(child&&) = delete;

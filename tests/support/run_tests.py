@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the tests of a build folder and counts their cases.
 
-usage: run_tests.py BUILD [--filter TEXT] [--suite NAME] [--under COMMAND]
+usage: run_tests.py BUILD [--filter TEXT] [--suite NAME] [--under COMMAND] [--jobs N]
 
 With a filter or a suite it first builds what those tests need. Prints what failed with its output, and as its last line
 `N passed, N failed`. A program's Catch2 test cases count one by one; what is no Catch2 program counts as one. Its exit code
@@ -42,14 +42,14 @@ def cases(result):
     return passed, max(failed, 1)
 
 
-def run(build, chosen, under):
+def run(build, chosen, under, jobs):
     log = pathlib.Path(build, "meson-logs", "testlog.json")
     log.unlink(missing_ok=True)
     # Meson builds what the named tests need.
     what = chosen or ["--no-rebuild"]
     if under:  # tools are slow
         what = ["--wrap", under, "--timeout-multiplier", "10", *what]
-    subprocess.run(["meson", "test", "-C", build, "--num-processes", str(os.cpu_count()), *what], check=False)
+    subprocess.run(["meson", "test", "-C", build, "--num-processes", str(jobs), *what], check=False)
     if not log.exists():
         return []
     return [json.loads(line) for line in log.read_text(errors="replace").splitlines() if line]
@@ -61,12 +61,13 @@ def main():
     parser.add_argument("--filter", default="", help="a part of the names of the tests to run")
     parser.add_argument("--suite", default="", help="the suite of the tests to run")
     parser.add_argument("--under", default="", help="a command that runs each of them, such as valgrind")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many of them run at once")
     given = parser.parse_args()
     chosen = [name for name in names(given.build, given.suite) if given.filter in name]
     if not chosen:
         sys.exit(f"no test's name contains `{given.filter}`")
 
-    results = run(given.build, chosen if given.filter or given.suite else [], given.under)
+    results = run(given.build, chosen if given.filter or given.suite else [], given.under, given.jobs)
     passed = 0
     failed = len(chosen) - len(results)  # those that could not even be run
     for result in results:
