@@ -43,7 +43,9 @@ def cases(result):
 
 
 def run(build, chosen, under, jobs):
-    log = pathlib.Path(build, "meson-logs", "testlog.json")
+    # Meson names it after the wrapper.
+    name = f"testlog-{pathlib.Path(under.split()[0]).name}.json" if under else "testlog.json"
+    log = pathlib.Path(build, "meson-logs", name)
     log.unlink(missing_ok=True)
     # Meson builds what the named tests need.
     what = chosen or ["--no-rebuild"]
