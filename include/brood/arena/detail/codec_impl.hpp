@@ -28,6 +28,19 @@ std::size_t size_hint(const T& value) {
   }
 }
 
+/// While it lives, a reader or writer has an archive for the classes that ask for one.
+template <class Stream, class Archive>
+class archive_of {
+ public:
+  archive_of(Stream& stream, std::optional<Archive>& archive) : stream_(stream) { stream.archive = &archive; }
+  ~archive_of() { stream_.archive = nullptr; }
+  archive_of(const archive_of&) = delete;
+  archive_of& operator=(const archive_of&) = delete;
+
+ private:
+  Stream& stream_;
+};
+
 template <class... T>
 std::size_t encode_values(byte_writer& out, const T&... values) {
   if constexpr ((flat<T>() && ...)) {
@@ -35,7 +48,7 @@ std::size_t encode_values(byte_writer& out, const T&... values) {
     return out.finish();
   } else {
     std::optional<output_archive> archive;
-    out.archive = &archive;
+    const archive_of uses(out, archive);
     (write_value(out, values), ...);
     return out.finish();
   }
@@ -46,7 +59,7 @@ template <class Read>
 auto decode_whole(std::span<const std::byte> from, Read read) {
   byte_reader in(from);
   std::optional<input_archive> archive;
-  in.archive = &archive;
+  const archive_of uses(in, archive);
   try {
     auto result = read(in);
     in.expect_end();
