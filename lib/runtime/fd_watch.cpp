@@ -8,6 +8,7 @@ namespace brood {
 
 struct fd_watch::handle : detail::loop_handle<uv_poll_t, std::function<void(int)>> {
   int watched = 0;  // events
+  runtime::state* loop = nullptr;
 };
 
 namespace {
@@ -29,6 +30,7 @@ fd_watch::fd_watch(runtime& loop, int fd, std::function<void(int)> on_ready) {
   runtime::state& state = *loop.state_;
   handle_ = handle::open<handle>(std::move(on_ready), state.handles, "uv_poll_init",
                                  [&](uv_poll_t* uv) { return uv_poll_init(state.loop, uv, fd); });
+  handle_->loop = &state;
   handle_->keep_alive(true);
 }
 
@@ -50,7 +52,7 @@ void fd_watch::watch(int events) {
   uv_poll_start(&handle_->uv, to_uv(events), [](uv_poll_t* h, int status, int ready) {
     auto& self = static_cast<handle&>(handle::of(h));
     if (status < 0) self.watched = 0;  // libuv has stopped it
-    if (!self.closing) self.payload(from_uv(status, ready));
+    if (!self.closing) self.loop->guarded([&] { self.payload(from_uv(status, ready)); });
   });
 }
 

@@ -203,14 +203,12 @@ void runtime::state::run_posted_functions() noexcept {
     std::lock_guard guarded(posted_mutex);
     functions.swap(posted);
   }
-  const bool outer = std::exchange(in_callback, true);
-  for (auto& function : functions) function();
-  in_callback = outer;
+  for (auto& function : functions) guarded(function);
 }
 
 void runtime::state::turn() {
   inside = true;
-  if (!uv_is_closing(reinterpret_cast<uv_handle_t*>(&wake->uv))) wake->keep_alive(true);
+  wake->keep_alive(true);
   uv_run(loop, UV_RUN_ONCE);
   inside = false;
 }
@@ -225,6 +223,23 @@ void runtime::state::run_until_empty(const detail::task_group& group) {
   awaited = &group;
   while (group.running() > 0) turn();
   awaited = nullptr;
+}
+
+std::exception_ptr runtime::state::run_until_empty_or_failed(const detail::task_group& group) {
+  awaited = &group;
+  fails = true;
+  while (group.running() > 0 && !failure) turn();
+  fails = false;
+  awaited = nullptr;
+  return std::exchange(failure, nullptr);
+}
+
+void runtime::state::callback_failed(std::exception_ptr why) noexcept {
+  try {
+    if (!fails || failure) return detail::log_error("a callback failed: {}", detail::describe(why));
+    failure = std::move(why);
+  } catch (...) {  // no memory for the text
+  }
 }
 
 // --- runtime ---
@@ -274,7 +289,7 @@ void runtime::require_own_thread() const {
 void runtime::run() {
   require_own_thread();
   state_->require_outside();
-  state_->run_until_empty(state_->tasks);
+  if (const auto failure = state_->run_until_empty_or_failed(state_->tasks)) std::rethrow_exception(failure);
 }
 
 void runtime::run_task_to_end(task<> body) {
@@ -282,7 +297,11 @@ void runtime::run_task_to_end(task<> body) {
   state_->require_outside();  // before anything starts: a refused task must not be in the ready queue
   detail::task_group only(nullptr);
   only.start(std::move(body));
+  const auto failure = state_->run_until_empty_or_failed(only);
+  if (!failure) return;
+  only.request_stop();
   state_->run_until_empty(only);
+  std::rethrow_exception(failure);
 }
 
 void runtime::cancel_all() noexcept { state_->tasks.request_stop(); }
@@ -293,10 +312,14 @@ void runtime::shut_down() {
   cancel_all();
   state_->run_until_empty(state_->tasks);
   while (!state_->services.empty()) {
-    insist([&] { state_->closing.start(report_end(state_->services.back().service->shut_down(), nullptr)); });
+    const auto ending = state_->services.back().service.get();  // which may make another one while it ends
+    insist([&] { state_->closing.start(report_end(ending->shut_down(), nullptr)); });
     state_->run_until_empty(state_->closing);
     state_->run_until_empty(state_->tasks);  // which the service may have started while it ended
-    state_->services.pop_back();
+    const auto place = std::find_if(state_->services.begin(), state_->services.end(),
+                                    [ending](const auto& entry) { return entry.service.get() == ending; });
+    const auto ended = std::move(*place);
+    state_->services.erase(place);
   }
   if (std::exchange(state_->traces, false)) end_trace();
 }

@@ -40,6 +40,20 @@ struct runtime::state {
   /// One turn of the loop, which sleeps if nothing is ready.
   void turn();
   void run_until_empty(const detail::task_group& group);
+  /// The same, but ends at the first exception of a callback, and gives it.
+  std::exception_ptr run_until_empty_or_failed(const detail::task_group& group);
+  /// What libuv's callbacks call the user's functions with, as no exception may cross its C frames.
+  template <class Function>
+  void guarded(Function&& function) noexcept {
+    const bool outer = std::exchange(in_callback, true);
+    try {
+      std::forward<Function>(function)();
+    } catch (...) {
+      callback_failed(std::current_exception());
+    }
+    in_callback = outer;
+  }
+  void callback_failed(std::exception_ptr why) noexcept;
   /// Throws `std::logic_error` from inside the loop, which must not be run again there.
   void require_outside() const;
 
@@ -66,6 +80,8 @@ struct runtime::state {
   bool inside = false;                          // `turn` is running the loop
   bool in_callback = false;                     // so is a host, and a coroutine or a posted function runs now
   const detail::task_group* awaited = nullptr;  // what `run_until_empty` waits for
+  bool fails = false;                           // `run` is told of what callbacks throw
+  std::exception_ptr failure;                   // the first of them
   bool closed = false;
   bool traces = false;  // this runtime began the process's trace
 

@@ -2,8 +2,10 @@
 #include "brood/runtime/runtime.hpp"
 
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <csignal>
 #include <memory>
 #include <stdexcept>
 #include <thread>
@@ -13,6 +15,8 @@
 #include "brood/coroutine/sleep.hpp"
 #include "brood/coroutine/with_timeout.hpp"
 #include "brood/runtime/detail/local_event.hpp"
+#include "brood/runtime/fd_watch.hpp"
+#include "brood/runtime/signal_watch.hpp"
 #include "counted.hpp"
 #include "run_clean.hpp"
 
@@ -349,4 +353,78 @@ TEST_CASE("the sleep guard is asked before the loop sleeps and told when it wake
   loop.set_sleep_guard(nullptr);
   CHECK(asked_guard.asked >= 2);
   CHECK(asked_guard.balanced);
+}
+
+TEST_CASE("what a posted function throws leaves run, and the runtime can be run again") {
+  runtime loop;
+  bool after = false;
+  int cancelled_count = 0;
+  loop.post([] { throw std::runtime_error("posted"); });
+  loop.post([&] { after = true; });
+  CHECK_THROWS_WITH(loop.run_until_complete(for_ever(cancelled_count)), "posted");
+  CHECK(cancelled_count == 1);
+  CHECK(after);
+  bool ended = false;
+  const auto tell = [](bool& told) -> task<> {
+    co_await brood::sleep_for(1ms);
+    told = true;
+  };
+  loop.start(tell(ended));
+  loop.post([] { throw std::runtime_error("again"); });
+  CHECK_THROWS_WITH(loop.run(), "again");
+  loop.run();
+  CHECK(ended);
+}
+
+TEST_CASE("what the callback of a watch throws leaves run") {
+  runtime loop;
+  int cancelled_count = 0;
+  int ends[2];
+  REQUIRE(pipe(ends) == 0);
+  {
+    brood::fd_watch watch(loop, ends[1], [](int) { throw std::runtime_error("ready"); });
+    watch.watch(brood::fd_watch::writable);
+    CHECK_THROWS_WITH(loop.run_until_complete(brood::sleep_for(1h)), "ready");
+    watch.watch(0);
+  }
+  close(ends[0]);
+  close(ends[1]);
+  brood::signal_watch signals(loop, SIGUSR1, [] { throw std::runtime_error("signal"); });
+  raise(SIGUSR1);
+  CHECK_THROWS_WITH(loop.run_until_complete(for_ever(cancelled_count)), "signal");
+  CHECK(cancelled_count == 1);
+  loop.run_until_complete(brood::yield());
+}
+
+namespace {
+
+int shut_down_calls = 0;
+
+struct late_service final : brood::runtime_service {
+  explicit late_service(runtime&) {}
+  task<> shut_down() override {
+    ++shut_down_calls;
+    co_return;
+  }
+};
+
+struct service_that_makes_another final : brood::runtime_service {
+  explicit service_that_makes_another(runtime& r) : loop(r) {}
+  task<> shut_down() override {
+    ++shut_down_calls;
+    loop.use<late_service>();
+    co_return;
+  }
+  runtime& loop;
+};
+
+}  // namespace
+
+TEST_CASE("a service that is made while another one shuts down is shut down too, and each once") {
+  shut_down_calls = 0;
+  {
+    runtime loop;
+    loop.use<service_that_makes_another>();
+  }
+  CHECK(shut_down_calls == 2);
 }

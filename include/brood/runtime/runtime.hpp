@@ -112,7 +112,9 @@ class BROOD_API runtime final : public executor {
   void cancel_all() noexcept;
 
   using executor::post;
-  /// Calls `function` on the loop thread soon. From any thread, while the runtime lives.
+  /// Calls `function` on the loop thread soon. From any thread, while the runtime lives. What it throws, as what the
+  /// callback of an fd_watch or a signal_watch throws, ends `run` or `run_until_complete`, which cancels its operation
+  /// first and throws it; it is logged where neither runs. The runtime can be run again.
   void post(std::function<void()> function);
 
   /// This runtime's object of type `Service`, made with `Service(runtime&)` at its first use.
