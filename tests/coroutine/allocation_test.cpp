@@ -3,7 +3,12 @@
 #include <new>
 #include <vector>
 
+#include "brood/coroutine/async_event.hpp"
+#include "brood/coroutine/async_mutex.hpp"
+#include "brood/coroutine/async_semaphore.hpp"
+#include "brood/coroutine/channel.hpp"
 #include "brood/coroutine/nursery.hpp"
+#include "brood/coroutine/oneshot.hpp"
 #include "brood/coroutine/sleep.hpp"
 #include "brood/coroutine/when_all.hpp"
 #include "brood/coroutine/with_timeout.hpp"
@@ -97,4 +102,59 @@ TEST_CASE("a timeout takes one frame beside the operation's own") {
     const std::size_t taken = allocations - before;
     CHECK(taken == 1);
   }());
+}
+
+TEST_CASE("what works within one loop allocates nothing, but a channel its room") {
+  test_loop loop;
+  loop.run([]() -> task<> {
+    const std::size_t before = allocations;
+    brood::async_event event;
+    brood::async_mutex mutex;
+    brood::async_semaphore semaphore(2);
+    brood::oneshot<int> value;
+    for (int i = 0; i < 10; ++i) {
+      event.set();
+      co_await event.wait();
+      const auto held = co_await mutex.acquire();
+      const auto permit = co_await semaphore.acquire(2);
+    }
+    value.set(1);
+    static_cast<void>(co_await value.get());
+    const std::size_t taken = allocations - before;
+    CHECK(taken == 0);
+
+    brood::channel<int> channel(4);
+    const std::size_t with_room = allocations;
+    for (int i = 0; i < 10; ++i) {
+      co_await channel.put(i);
+      static_cast<void>(co_await channel.get());
+    }
+    const std::size_t for_items = allocations - with_room;
+    CHECK(for_items == 0);
+  }());
+}
+
+TEST_CASE("to wait for what another coroutine has allocates nothing either") {
+  test_loop loop;
+  brood::async_mutex mutex;
+  brood::channel<int> channel(1);
+  const auto take_turns = [&]() -> task<> {
+    for (int i = 0; i < 10; ++i) {
+      const auto held = co_await mutex.acquire();
+      co_await brood::yield();
+      co_await channel.put(i);
+    }
+  };
+  const auto consume = [&]() -> task<> {
+    for (int i = 0; i < 20; ++i) static_cast<void>(co_await channel.get());
+  };
+  brood::detail::task_group group(nullptr);
+  group.start(take_turns());
+  group.start(take_turns());
+  group.start(consume());
+  const std::size_t before = allocations;
+  loop.settle();
+  const std::size_t taken = allocations - before;
+  CHECK(group.running() == 0);
+  CHECK(taken == 0);
 }

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "brood/arena/detail/wait_operation.hpp"
+#include "brood/coroutine/detail/shielded.hpp"
 #include "brood/export.hpp"
 #include "brood/sync/detail/primitive.hpp"
 #include "brood/sync/lock.hpp"
@@ -44,19 +45,6 @@ class notice_awaiter : public wait_operation<notice_awaiter> {
  private:
   condition_core& core_;
   lock_guard& held_;
-};
-
-/// Awaits what `Operation` makes, whether the task is asked to stop or not.
-template <class Operation>
-class shielded {
- public:
-  explicit shielded(Operation operation) : awaiter_(std::move(operation).operator co_await()) {}
-  bool await_ready() { return awaiter_.await_ready(); }
-  auto await_suspend(std::coroutine_handle<> h) { return awaiter_.await_suspend(h); }  // untyped: of no scope
-  decltype(auto) await_resume() { return awaiter_.await_resume(); }
-
- private:
-  decltype(std::declval<Operation>().operator co_await()) awaiter_;
 };
 
 }  // namespace brood::detail
