@@ -87,13 +87,14 @@ TEST_CASE("test_notify: exactly one is woken by each, of coroutines and of proce
 
 TEST_CASE("test_notify_all: all six are woken, and earlier timeouts leave nothing behind") {
   memory m;
-  const shared_page<std::atomic<int>> woken;
+  const shared_page<std::atomic<int>> woken, timed_out_first;
   const condition c = made<condition>();
   const auto wait_twice = [&]() -> task<> {
     lock_guard g = co_await c.lock().acquire();
     const bool late = co_await throws<timed_out>(with_timeout(10ms, c.wait(g)));
     CHECK(late);
     CHECK(g);
+    ++*timed_out_first;
     co_await c.wait(g);
     ++*woken;
   };
@@ -102,8 +103,7 @@ TEST_CASE("test_notify_all: all six are woken, and earlier timeouts leave nothin
   in_loop([&]() -> task<> {
     const auto body = [&](nursery& n) -> task<> {
       for (int i = 0; i < 3; ++i) n.start(wait_twice());
-      co_await sleep_for(50ms);  // the timeouts are over
-      while (c.waiting() < 6) co_await sleep_for(1ms);
+      while (*timed_out_first < 6 || c.waiting() < 6) co_await sleep_for(1ms);
       CHECK(*woken == 0);
       c.notify_all();
     };
