@@ -5,6 +5,7 @@
 #include "brood/cluster/detail/membership.hpp"
 #include "brood/system/unique_fd.hpp"
 #include "cluster/session.hpp"
+#include "cluster/task_table.hpp"
 #include "system/calls.hpp"
 #include "system/error.hpp"
 
@@ -13,7 +14,10 @@ namespace brood::cluster {
 namespace detail {
 
 membership::membership(std::shared_ptr<session> of) noexcept : it(std::move(of)) {}
-membership::~membership() { it->stop(); }
+membership::~membership() {
+  tasks.reset();
+  it->stop();
+}
 
 }  // namespace detail
 

@@ -276,9 +276,8 @@ local function sessions(keys, a)
 end
 
 -- Registers a wait that needs no answer: for a host to come.
-local function await_hosts(keys, a)
-  if not alive(keys[1], a[1]) then return dead(a[1]) end
-  wait_for(keys[1], 'hosts', a[1])
+local function await_hosts(P, epoch)
+  wait_for(P, 'hosts', epoch)
   return 1
 end
 
@@ -549,7 +548,6 @@ offer('attach', attach, {'allow-oom'})
 offer('join', join, {'allow-oom'})
 offer('beat', beat, {'allow-oom'})
 offer('leave', leave, {'allow-oom'})
-offer('await_hosts', await_hosts, {'allow-oom'})
 offer('take', once(take, with_bytes), {'allow-oom'})
 offer('done', once(done), {'allow-oom'})
 offer('give_back', once(give_back), {'allow-oom'})
@@ -560,6 +558,7 @@ offer('close', once(close), {'allow-oom'})
 offer('joined', once(joined), {'allow-oom'})
 offer('destroy', once(destroy), {'allow-oom'})
 offer('release', once(release), {'allow-oom'})
+offer('await_hosts', once(await_hosts), {'allow-oom'})
 offer('reconcile', once(reconcile), {'allow-oom'})
 offer('event_set', once(event_set), {'allow-oom'})
 offer('event_clear', once(event_clear), {'allow-oom'})

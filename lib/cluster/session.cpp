@@ -51,6 +51,16 @@ session::session(runtime& loop, settings chosen, role what)
 
 task<> session::live() {
   const auto self = shared_from_this();
+  struct until_end {
+    session& it;
+    ~until_end() {
+      it.tasks_ = nullptr;
+      it.stopping_.set();
+      it.membership_.notify_all();
+      for (auto* listener : std::vector(it.listeners_)) listener->on_closed();
+      it.wake_everyone();
+    }
+  } guard{*this};
   co_await with_nursery([this](nursery& n) -> task<> {
     tasks_ = &n;
     n.start(commands_.drive());

@@ -47,6 +47,8 @@ class session_listener {
   virtual void on_joined() {}
   /// The engine was restarted, and may have lost its last steps, or all.
   virtual void on_restart() {}
+  /// Nothing is to come any more.
+  virtual void on_closed() {}
 };
 
 class session : public std::enable_shared_from_this<session> {

@@ -111,6 +111,14 @@ class engine {
     return result;
   }
 
+  /// The keys that stay until somebody removes them; the answers to a lost session's requests go by themselves.
+  std::string lasting_keys() const {
+    return ask(
+        "--raw eval \"local r = {} for _, k in ipairs(redis.call('keys', '*')) do if redis.call('ttl', k) < "
+        "0 then "
+        "r[#r + 1] = k end end return r\" 0");
+  }
+
  private:
   std::vector<std::string> options_;
   std::filesystem::path folder_;

@@ -45,6 +45,11 @@ class BROOD_API client {
   }
   cluster::event event(std::string name) const { return {of_, std::move(name)}; }
 
+  /// The hosts that are there, of all builds.
+  [[nodiscard]] task<std::vector<host>> hosts() const;
+  /// Waits until there are so many hosts of this build. Throws `no_hosts`, which names those that are there.
+  [[nodiscard]] task<> require_hosts(std::size_t count, std::chrono::milliseconds deadline) const;
+
   /// Gives back whatever is held and leaves. What is under way fails with `closed`.
   [[nodiscard]] task<> close() const;
 
