@@ -160,7 +160,7 @@ task<std::vector<item_result>> agent::work(const pool& workers, const std::strin
         continue;
       }
       if (message.retries != 0 && has_died(ended[i])) {
-        const answer deaths = co_await session_->own("died", {queue_, id, std::to_string(item)});
+        const answer deaths = co_await session_->own("died", words_of(queue_, id, std::to_string(item)));
         if (deaths.number() <= static_cast<std::int64_t>(message.retries)) {
           again.push_back(item);
           continue;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "brood/coroutine/error.hpp"
@@ -54,5 +55,13 @@ struct answer {
 };
 
 using words = std::vector<std::string>;
+
+/// For `co_await` expressions, in which GCC 12 takes no braces.
+template <class... Word>
+words words_of(Word&&... each) {
+  words result;
+  (result.emplace_back(std::forward<Word>(each)), ...);
+  return result;
+}
 
 }  // namespace brood::cluster::detail

@@ -10,7 +10,7 @@ namespace brood::cluster {
 
 task<std::vector<host>> client::hosts() const {
   const auto session = of_->it;
-  detail::answer there = co_await session->ask("sessions", {"host"});
+  detail::answer there = co_await session->ask("sessions", detail::words_of("host"));
   std::vector<host> result;
   for (auto& each : there.list()) {
     host one;
@@ -30,7 +30,7 @@ task<> until_there_are(client self, std::size_t count, std::string build, std::s
   detail::session::watch hosts_come(self.place()->it, "hosts");
   for (;;) {
     hosts_come.rearm();
-    co_await self.place()->it->once("await_hosts", {"hosts"});
+    co_await self.place()->it->once("await_hosts", detail::words_of("hosts"));
     std::size_t right = 0;
     seen.clear();
     const auto there = co_await self.hosts();

@@ -16,7 +16,7 @@ struct permit_state {
 namespace {
 
 task<> release_in(std::shared_ptr<session> self, std::string name, std::string holder) {
-  co_await self->own("release", {name, holder});
+  co_await self->own("release", words_of(name, holder));
 }
 
 void give_up(session& self, const std::string& name, const std::string& holder, const std::string& epoch) {
@@ -66,8 +66,8 @@ task<std::optional<permit_hold>> acquire(membership_pointer of, std::string name
     session::permit_record& record = *state->record;
     try {
       while (!record.granted && !record.lost) {
-        answer granted =
-            co_await self->own("acquire", {name, std::to_string(permits), state->holder, wait ? "1" : "0"});
+        answer granted = co_await self->own(
+            "acquire", words_of(name, std::to_string(permits), state->holder, wait ? "1" : "0"));
         if (record.granted || record.lost) break;
         if (!granted.is_nothing()) {
           record.token = granted.at(0).string();
@@ -86,11 +86,11 @@ task<std::optional<permit_hold>> acquire(membership_pointer of, std::string name
 }
 
 task<> set_event(membership_pointer of, std::string name, bool yes) {
-  co_await of->it->once(yes ? "event_set" : "event_clear", {name});
+  co_await of->it->once(yes ? "event_set" : "event_clear", words_of(name));
 }
 
 task<bool> is_event_set(membership_pointer of, std::string name) {
-  const answer set = co_await of->it->ask("event_is_set", {name});
+  const answer set = co_await of->it->ask("event_is_set", words_of(name));
   co_return set.number() != 0;
 }
 
@@ -99,7 +99,7 @@ task<> wait_for_event(membership_pointer of, std::string name) {
   session::watch set(self, "v:" + name);
   for (;;) {
     set.rearm();
-    const answer now = co_await self->once("event_wait", {name});
+    const answer now = co_await self->once("event_wait", words_of(name));
     if (now.number() == 1) co_return;
     co_await set.changed();
   }

@@ -75,7 +75,7 @@ task<> settle_quietly(std::shared_ptr<session> self, std::string function, words
 
 task<> queue_core::declare() const {
   if (declared_) co_return;
-  co_await of_->it->once("declare", {name_, std::to_string(capacity_)});
+  co_await of_->it->once("declare", words_of(name_, std::to_string(capacity_)));
   declared_ = true;
 }
 
@@ -190,7 +190,7 @@ void queue_core::give_back_later(std::vector<std::string> ids, const std::string
 bool queue_core::is_ours(const std::string& epoch) const { return of_->it->epoch() == epoch; }
 
 task<queue_state> queue_core::state(std::shared_ptr<const queue_core> self) {
-  answer state = co_await self->of_->it->ask("state_of_queue", {self->name_});
+  answer state = co_await self->of_->it->ask("state_of_queue", words_of(self->name_));
   queue_state result;
   result.ready = static_cast<std::uint64_t>(state.at(0).number());
   result.leased = static_cast<std::uint64_t>(state.at(1).number());
@@ -200,21 +200,21 @@ task<queue_state> queue_core::state(std::shared_ptr<const queue_core> self) {
 
 task<> queue_core::close(std::shared_ptr<const queue_core> self) {
   co_await self->declare();
-  co_await self->of_->it->once("close", {self->name_});
+  co_await self->of_->it->once("close", words_of(self->name_));
 }
 
 task<> queue_core::join(std::shared_ptr<const queue_core> self) {
   session::watch settled(self->of_->it, "j:" + self->name_);
   for (;;) {
     settled.rearm();
-    const answer over = co_await self->of_->it->once("joined", {self->name_});
+    const answer over = co_await self->of_->it->once("joined", words_of(self->name_));
     if (over.number() == 1) co_return;
     co_await settled.changed();
   }
 }
 
 task<> queue_core::destroy(std::shared_ptr<const queue_core> self) {
-  co_await self->of_->it->once("destroy", {self->name_});
+  co_await self->of_->it->once("destroy", words_of(self->name_));
   self->declared_ = false;
 }
 

@@ -277,7 +277,7 @@ void session::heard_wake(const std::string& what) {
   const auto found = watches_.find(what);
   if (found == watches_.end()) {
     later([](std::shared_ptr<session> self, std::string subject) -> task<> {
-      co_await self->once("pass_on", {subject});
+      co_await self->once("pass_on", words_of(subject));
     }(shared_from_this(), what));
     return;
   }

@@ -52,7 +52,7 @@ task<> session::authenticate(redis_link& link) {
 
 task<> session::greet(redis_link& link) {
   co_await authenticate(link);
-  const answer info = co_await link.greet({"INFO", "server", "memory", "persistence", "replication"});
+  const answer info = co_await link.greet(words_of("INFO", "server", "memory", "persistence", "replication"));
   try {
     if (info.what == answer::kind::failure) {
       if (info.is_failure("LOADING")) throw error(info.text);
@@ -60,7 +60,7 @@ task<> session::greet(redis_link& link) {
     }
     check_engine(info.string());
     if (settings_.required == durability::always) {
-      answer how = co_await link.greet({"CONFIG", "GET", "appendfsync"});
+      answer how = co_await link.greet(words_of("CONFIG", "GET", "appendfsync"));
       if (how.what == answer::kind::failure) throw_failure(how);
       if (how.at(1).string() != "always") {
         throw engine_refused(
@@ -77,7 +77,7 @@ task<> session::greet(redis_link& link) {
   attaching.push_back(epoch_.empty() ? "0" : epoch_);
   answer attached = co_await link.greet(attaching);
   if (attached.text == "ERR Function not found") {
-    const answer loaded = co_await link.greet({"FUNCTION", "LOAD", function_library()});
+    const answer loaded = co_await link.greet(words_of("FUNCTION", "LOAD", function_library()));
     if (loaded.what == answer::kind::failure && loaded.text.find("already exists") == std::string::npos) {
       link.refuse(std::make_exception_ptr(
           engine_refused("brood::cluster: the engine refused to load brood's functions: " + loaded.text)));

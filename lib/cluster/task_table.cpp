@@ -234,7 +234,7 @@ void give_up(const membership_pointer& of, const job_pointer& job) noexcept {
 }
 
 task<std::uint64_t> count_workers(membership_pointer of) {
-  answer hosts = co_await of->it->ask("sessions", {"host"});
+  answer hosts = co_await of->it->ask("sessions", words_of("host"));
   std::uint64_t workers = 0;
   for (auto& each : hosts.list()) {
     if (each.at(1).string() == table_of(*of).build()) workers += std::stoull(each.at(3).string());
