@@ -54,7 +54,7 @@ void restore_descriptor_limit() {
 void set_limits(const launch_options& options) {
   for (const auto& [what, value] : options.limits) {
     // One second more to the hard limit of CPU time, so that SIGXCPU comes before SIGKILL, setrlimit(2).
-    const rlimit limit{value, what == resource::cpu_time ? value + 1 : value};
+    const rlimit limit{value, what == resource::cpu_time && value != RLIM_INFINITY ? value + 1 : value};
     require(sys::setrlimit(static_cast<__rlimit_resource>(what), &limit) == 0, stage::setrlimit);
   }
 }

@@ -35,6 +35,15 @@ unique_fd copy_of(int fd) {
   return copy;
 }
 
+[[noreturn]] void refuse(const std::string& why) {
+  sys::throw_errno("brood: cannot start a child: " + why, EINVAL);
+}
+
+void require_whole(std::string_view text, const char* what) {
+  if (text.find('\0') == std::string_view::npos) return;
+  refuse(fmt::format("{} contains a zero byte: \"{}\"...", what, text.substr(0, text.find('\0'))));
+}
+
 bool is_open(int fd) { return sys::fcntl(fd, F_GETFD) >= 0; }
 
 }  // namespace
@@ -48,22 +57,22 @@ bool can_fail_in_child(const launch_plan& plan) {
          options.detached;
 }
 
-void require_valid_names(const std::vector<std::pair<std::string, std::string>>& variables) {
-  for (const auto& [name, value] : variables) {
-    const bool valid = !name.empty() && name.find_first_of(std::string_view("=\0", 2)) == std::string::npos;
-    if (!valid) sys::throw_errno(fmt::format("brood: cannot start a child: setenv \"{}\"", name), EINVAL);
+void require_valid(const launch_plan& plan, const launch_target& target) {
+  const launch_options& options = plan.options;
+  for (const auto& [name, value] : options.env) {
+    require_whole(name, "the name of a variable");
+    require_whole(value, "the value of a variable");
+    if (name.empty() || name.find('=') != std::string::npos) refuse(fmt::format("setenv \"{}\"", name));
   }
-}
-
-void require_valid_command(const std::vector<std::string>& words) {
-  if (words.empty()) return;  // no program
-  if (words.front().empty()) sys::throw_errno("brood: cannot start a program without a name", EINVAL);
-  for (const std::string& each : words) {
-    if (each.find('\0') == std::string::npos) continue;
-    sys::throw_errno(fmt::format("brood: cannot start {}: a word of the command contains a zero byte",
-                                 words.front().c_str()),
-                     EINVAL);
+  require_whole(options.cwd, "its working directory");
+  for (const auto& stream : plan.streams) {
+    if (stream) require_whole(stream->path().native(), "the path of a standard stream");
   }
+  if (target.kind != launch_kind::program) return;
+  if (target.command.empty())
+    refuse("there is no program to run: this command was moved from, or awaited already");
+  if (target.command.front().empty()) refuse("a program without a name");
+  for (const std::string& word : target.command) require_whole(word, "a word of the command");
 }
 
 outgoing_request::outgoing_request(std::shared_ptr<child> child, launch_plan plan, launch_target what)

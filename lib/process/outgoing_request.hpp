@@ -44,9 +44,8 @@ struct outgoing_request {
 
 /// Whether a child can fail after it has been made and before its function runs.
 bool can_fail_in_child(const launch_plan& plan);
-/// Here, as a child would tell too late; setenv(3). Throws `std::system_error`.
-void require_valid_names(const std::vector<std::pair<std::string, std::string>>& variables);
-/// A name and arguments that execve(2) gets whole. Throws `std::system_error`.
-void require_valid_command(const std::vector<std::string>& words);
+/// That the kernel and the C library get every word whole: no zero bytes, a program with a name, variables that setenv(3)
+/// takes. Here, as a child would tell too late. Throws `std::system_error` (EINVAL).
+void require_valid(const launch_plan& plan, const launch_target& target);
 
 }  // namespace brood::detail

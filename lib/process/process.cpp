@@ -1,6 +1,7 @@
 #include "brood/process/process.hpp"
 
 #include <csignal>
+#include <stdexcept>
 
 #include "brood/coroutine/detail/task_group.hpp"
 #include "brood/process/spawn.hpp"
@@ -50,6 +51,10 @@ reader& process_handle::stdout_() const noexcept { return child_->outputs[0]; }
 reader& process_handle::stderr_() const noexcept { return child_->outputs[1]; }
 
 namespace detail {
+
+void throw_narrowed() {
+  throw std::out_of_range("brood::spawn: an integer argument does not fit into the function's parameter");
+}
 
 task<std::span<const std::byte>> result_bytes(const std::shared_ptr<child>& self) {
   const std::shared_ptr<child> kept = self;

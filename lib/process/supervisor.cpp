@@ -149,8 +149,7 @@ task<> end_child(std::shared_ptr<child> child) {
 // --- launching ---
 
 task<std::shared_ptr<child>> supervisor::launch(launch_plan plan, launch_target target) {
-  require_valid_names(plan.options.env);
-  require_valid_command(target.command);
+  require_valid(plan, target);
   auto child = make_child(plan, target);
   unsent_.emplace(child->id, make_request(child, std::move(plan), std::move(target)));
   children_.emplace(child->id, child);

@@ -277,3 +277,13 @@ TEST_CASE("many programs at once") {
       CHECK(results[static_cast<std::size_t>(i)].out == std::to_string(i) + "\n");
   });
 }
+
+TEST_CASE("a command that is assigned to itself while it is set up keeps what it had") {
+  run_clean([]() -> brood::task<> {
+    brood::command echo("echo", "once");
+    echo = std::move(echo).stderr_(brood::null);
+    echo = std::move(echo).arg("more");
+    const auto result = co_await std::move(echo).output();
+    CHECK(result.out == "once more\n");
+  });
+}

@@ -58,6 +58,23 @@ TEST_CASE("a child that runs longer than its deadline is killed, and its status 
   });
 }
 
+TEST_CASE("a deadline beyond all clocks is for ever, a negative one is now") {
+  run_clean([]() -> brood::task<> {
+    auto child = co_await brood::spawn<wait_for_end_of_input>()
+                     .stdin_(brood::piped)
+                     .deadline(std::chrono::hours::max());
+    const auto program = co_await brood::command("true").deadline(std::chrono::hours::max()).status();
+    CHECK(program.success());
+    child.stdin_().close();
+    const auto status = co_await child.join();
+    CHECK(status.success());
+    const auto late = co_await brood::command("sleep", "1000").deadline(-1s).status();
+    CHECK(late.deadline_passed);
+    const auto never = co_await brood::command("sleep", "1000").deadline(std::chrono::hours::min()).status();
+    CHECK(never.deadline_passed);
+  });
+}
+
 TEST_CASE("a child that ends in time does not hear of its deadline") {
   run_clean([]() -> brood::task<> {
     auto child = co_await brood::spawn<answer>().deadline(1h);

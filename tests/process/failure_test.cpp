@@ -125,6 +125,13 @@ TEST_CASE("a CPU that is none, a limit above the hard one, a variable without a 
     co_await expect_failure(brood::command("").status(), EINVAL, "without a name");
     const std::string with_zero("a\0b", 3);
     co_await expect_failure(brood::command("true", with_zero).status(), EINVAL, "zero byte");
+    co_await expect_failure(brood::command("true").env("A", with_zero).status(), EINVAL,
+                            "value of a variable");
+    co_await expect_failure(brood::spawn<square>(1).env(with_zero, "a"), EINVAL, "name of a variable");
+    co_await expect_failure(brood::spawn<square>(1).cwd(std::string("/tmp\0x", 6)), EINVAL,
+                            "working directory");
+    co_await expect_failure(brood::command("true").stdout_("/dev/null" + with_zero).status(), EINVAL,
+                            "standard stream");
   });
 }
 
@@ -255,4 +262,16 @@ TEST_CASE("thousands of children under a low limit on descriptors at the start")
   const auto result = run_helper("limited_host", {"descriptors"});
   CHECK(result.output == "survived\n");
   CHECK(result.code == 0);
+}
+
+TEST_CASE("a command that was moved from is refused, and the fork server does not hear of it") {
+  run_clean([]() -> brood::task<> {
+    const pid_t server = brood::fork_server_pid();
+    brood::command once("true");
+    brood::command other = std::move(once);
+    co_await expect_failure(std::move(once).status(), EINVAL, "moved from");
+    const auto status = co_await std::move(other).status();
+    CHECK(status.success());
+    CHECK(brood::fork_server_pid() == server);
+  });
 }

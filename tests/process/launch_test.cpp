@@ -226,6 +226,18 @@ TEST_CASE("limits become the child's") {
   });
 }
 
+TEST_CASE("no limit on CPU time is no limit: one second more does not wrap to none at all") {
+  run_clean([]() -> brood::task<> {
+    rlimit own{};
+    getrlimit(RLIMIT_CPU, &own);
+    if (own.rlim_max != RLIM_INFINITY) co_return;
+    auto child =
+        co_await brood::spawn<limit_of>(int{RLIMIT_CPU}).limit(brood::resource::cpu_time, RLIM_INFINITY);
+    const auto limits = co_await child.result();
+    CHECK(limits == std::pair<std::uint64_t, std::uint64_t>(RLIM_INFINITY, RLIM_INFINITY));
+  });
+}
+
 TEST_CASE("a function's standard input is empty unless set, all three streams are open and blocking") {
   run_clean([]() -> brood::task<> {
     auto child = co_await brood::spawn<read_input>();

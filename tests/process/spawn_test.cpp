@@ -227,3 +227,25 @@ TEST_CASE("many spawns at once each get their own result") {
     for (int i = 0; i < count; ++i) CHECK(results[static_cast<std::size_t>(i)] == i * i);
   });
 }
+
+TEST_CASE("a spawn that is assigned to itself while it is set up keeps what it had") {
+  run_clean([]() -> brood::task<> {
+    auto operation = brood::spawn<square>(7);
+    operation = std::move(operation).name("itself");
+    auto child = co_await std::move(operation);
+    const int result = co_await child.result();
+    CHECK(result == 49);
+    CHECK(child.name() == "itself");
+  });
+}
+
+TEST_CASE("an integer argument that the parameter cannot hold is refused, not cut") {
+  CHECK_THROWS_AS(brood::spawn<square>(std::int64_t{1} << 40), std::out_of_range);
+  CHECK_THROWS_AS(brood::spawn<square>(3'000'000'000u), std::out_of_range);
+  CHECK_THROWS_AS((brood::spawn<[](unsigned char c) { return c; }>(-1)), std::out_of_range);
+  run_clean([]() -> brood::task<> {
+    auto child = co_await brood::spawn<square>(std::int64_t{9});
+    const int result = co_await child.result();
+    CHECK(result == 81);
+  });
+}

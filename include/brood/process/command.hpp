@@ -38,6 +38,17 @@ class BROOD_API command : public launch_setters<command> {
   template <class... Arguments>
   explicit command(std::string program, Arguments&&... arguments)
       : words_{std::move(program), std::string(std::forward<Arguments>(arguments))...} {}
+  command(const command&) = default;
+  command(command&&) = default;
+  /// By value, as `c = std::move(c).stdout_(null)` assigns an object to itself.
+  command& operator=(command other) noexcept {
+    plan_ = std::move(other.plan_);
+    words_ = std::move(other.words_);
+    input_ = std::move(other.input_);
+    has_input_ = other.has_input_;
+    max_output_ = other.max_output_;
+    return *this;
+  }
 
   /// One more argument.
   command&& arg(std::string argument) && {

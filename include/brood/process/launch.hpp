@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "brood/coroutine/detail/saturating_time.hpp"
+
 namespace brood {
 
 /// How a child that runs a function comes to be.
@@ -20,7 +22,7 @@ enum class start_method : std::uint8_t {
 };
 
 /// A limit for the child; setrlimit(2). Soft and hard limit both become it; the hard limit of
-/// CPU time is a second more, so that SIGXCPU comes before SIGKILL.
+/// CPU time is a second more, so that SIGXCPU comes before SIGKILL. RLIM_INFINITY: none.
 enum class resource : std::uint8_t {
   cpu_time = RLIMIT_CPU,     ///< seconds
   memory = RLIMIT_DATA,      ///< bytes of private memory; shared memory does not count
@@ -153,10 +155,11 @@ class launch_setters {
   Self&& limit(int rlimit, std::uint64_t value) && {
     return std::move(*this).limit(static_cast<resource>(rlimit), value);
   }
-  /// Kills the child and its whole process tree when it has run for `d`; its status says so.
+  /// Kills the child and its whole process tree when it has run for `d`; its status says so. At once if `d` is not
+  /// positive; never if it is longer than the clock can say.
   template <class Rep, class Period>
   Self&& deadline(std::chrono::duration<Rep, Period> d) && {
-    return set([&](auto& p) { p.deadline = std::chrono::ceil<std::chrono::nanoseconds>(d); });
+    return set([&](auto& p) { p.deadline = detail::saturating_ceil<std::chrono::nanoseconds>(d); });
   }
   /// The child survives the parent and is in a session of its own; `run` does not wait for it.
   /// Without it a child never outlives the parent, not even one killed by SIGKILL.

@@ -48,6 +48,14 @@ class [[nodiscard("nothing is spawned until this is awaited")]] spawn_operation
  public:
   explicit spawn_operation(detail::function_call call, nursery* scope = nullptr) noexcept
       : call_(std::move(call)), scope_(scope) {}
+  spawn_operation(spawn_operation&&) = default;
+  /// By value, as `op = std::move(op).nice(5)` assigns an object to itself.
+  spawn_operation& operator=(spawn_operation other) noexcept {
+    this->plan_ = std::move(other.plan_);
+    call_ = std::move(other.call_);
+    scope_ = other.scope_;
+    return *this;
+  }
 
   /// `fork_server` (the default) or `exec`.
   spawn_operation&& start_method(brood::start_method how) && {

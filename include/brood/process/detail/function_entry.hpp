@@ -71,6 +71,14 @@ struct unwrap_task<task<T>> {
   static constexpr bool is_task = true;
 };
 
+template <class From, class To>
+inline constexpr bool loses_fraction = std::is_floating_point_v<From> && std::is_integral_v<To>;
+
+/// The integers that std::in_range takes: neither bool nor characters.
+template <class T>
+concept plain_integer = std::is_integral_v<T> && requires(T number) { std::in_range<T>(number); };
+[[noreturn]] BROOD_API void throw_narrowed();
+
 template <auto F>
 struct child_function {
   using pointer = std::remove_const_t<decltype(as_function_pointer<F>())>;
@@ -103,9 +111,16 @@ struct child_function {
   static decltype(auto) as_parameter(Given&& given) {
     static_assert(std::is_convertible_v<Given&&, Parameter>,
                   "brood::spawn: an argument does not convert to the function's parameter");
+    static_assert(!loses_fraction<std::remove_cvref_t<Given>, Parameter>,
+                  "brood::spawn: a floating-point argument would lose its fraction in the function's integer "
+                  "parameter: convert it yourself");
     if constexpr (std::is_same_v<std::remove_cvref_t<Given>, Parameter>) {
       return static_cast<const Parameter&>(given);
     } else {
+      // What braces ask of types: here the value is at hand.
+      if constexpr (plain_integer<std::remove_cvref_t<Given>> && plain_integer<Parameter>) {
+        if (!std::in_range<Parameter>(given)) throw_narrowed();
+      }
       return static_cast<Parameter>(std::forward<Given>(given));
     }
   }
