@@ -149,7 +149,7 @@ void scheduler::cancel(job& which, bool kill) {
         const std::uint64_t name = s.lane->running();
         if (s.lane->published() == number && s.lane->condemn(name)) {
           s.judged = verdict::cancelled;
-          s.child->kill_tree();
+          detail::kill_or_give_up(*s.child);
         }
       }
     }
@@ -198,7 +198,7 @@ void scheduler::terminate() noexcept {
   if (std::exchange(ended_, true)) return;
   fail_all(std::make_exception_ptr(closed("the pool was terminated")));
   for (seat& s : seats_) {
-    if (s.child) s.child->kill_tree();
+    if (s.child) detail::kill_or_give_up(*s.child);
   }
   if (family_memory::exists()) hub_->notify(0);
   changed_.notify_all();
@@ -210,7 +210,7 @@ void scheduler::give_up(std::exception_ptr why) noexcept {
   closed_ = ended_ = true;
   fail_all(broken_);
   for (seat& s : seats_) {
-    if (s.child) s.child->kill_tree();
+    if (s.child) detail::kill_or_give_up(*s.child);
   }
   hub_->notify(0);
   changed_.notify_all();

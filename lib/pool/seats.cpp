@@ -124,7 +124,7 @@ task<> scheduler::run_worker(seat& s) {
     start_failed(std::move(refused), start_failure::refused);
     co_return;
   }
-  if (ended_) s.child->kill_tree();
+  if (ended_) detail::kill_or_give_up(*s.child);
   harvest(s);  // it may have been ready before we knew its pid, without which nobody could end it
   refill_soon();
   bool stopped = false;
@@ -135,7 +135,7 @@ task<> scheduler::run_worker(seat& s) {
     stopped = true;
   }
   if (stopped) {
-    s.child->kill_tree();
+    detail::kill_or_give_up(*s.child);
     task_scope uncancelled;
     auto end = s.child->join();
     end.set_scope(uncancelled);
@@ -343,7 +343,7 @@ clock::time_point scheduler::check_deadline(seat& s, clock::time_point now) {
   if (!s.lane->condemn(name)) return later;
   s.judged = verdict::deadline;
   ++counts_.deadlines_passed;
-  s.child->kill_tree();
+  detail::kill_or_give_up(*s.child);
   return later;
 }
 

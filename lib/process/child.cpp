@@ -1,6 +1,7 @@
 #include "process/child.hpp"
 
 #include "process/process_tree.hpp"
+#include "process/supervisor.hpp"
 #include "runtime/log.hpp"
 
 namespace brood::detail {
@@ -13,7 +14,7 @@ void deadline_timer::start(clock::time_point when, child& owner) {
     child& late = *static_cast<deadline_timer&>(static_cast<timer_node&>(node)).owner_;
     late.deadline_passed = true;
     log_debug("the deadline of {} ({}) has passed", late.name, late.pid);
-    late.kill_tree();
+    kill_or_give_up(late);
   };
   loop_->start_timer(*this);
 }
@@ -23,13 +24,12 @@ void deadline_timer::stop() noexcept {
   loop_ = nullptr;
 }
 
-void child::send_signal(int number) noexcept {
-  if (pidfd) sys::send_signal(pidfd.get(), number);
+int child::send_signal(int number) noexcept {
+  if (!pidfd || sys::send_signal(pidfd.get(), number) || errno == ESRCH) return 0;
+  return errno;
 }
 
-void child::kill_tree() noexcept {
-  if (pidfd) detail::kill_tree(pid, pidfd.get());
-}
+int child::kill_tree() noexcept { return pidfd ? detail::kill_tree(pid, pidfd.get()) : 0; }
 
 void child::throw_if_failed() const {
   using what = decltype(child_report::kind);

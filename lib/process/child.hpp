@@ -47,6 +47,7 @@ class child {
   bool daemon = false;
   bool detached = false;
   bool confirm = false;    // launched only when its own `ready` has come
+  pid_t server = 0;        // that made it
   bool relayed = false;    // the fork server's child: it tells how this one ended
   bool orphaned = false;   // was relayed, and the fork server has died
   bool unwanted = false;   // whoever launched it has been cancelled
@@ -82,8 +83,9 @@ class child {
         large_report.data() != nullptr ? large_report.contents() : std::span<const std::byte>(report_body);
     return whole.subspan(report_begin);
   }
-  void send_signal(int number) noexcept;
-  void kill_tree() noexcept;
+  /// 0, or the errno of a refusal. Nothing happens if it has ended.
+  int send_signal(int number) noexcept;
+  int kill_tree() noexcept;
   /// Throws what its report or its status says went wrong.
   void throw_if_failed() const;
 };

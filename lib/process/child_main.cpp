@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -16,7 +17,9 @@
 #include "runtime/throw_trace.hpp"
 #include "runtime/trace_file.hpp"
 #include "system/calls.hpp"
+#include "system/execute.hpp"
 #include "system/memory_file.hpp"
+#include "system/pidfd.hpp"
 #include "system/signals.hpp"
 #include "system/socket.hpp"
 
@@ -44,7 +47,9 @@ void place_descriptors(std::initializer_list<std::pair<int, int>> wanted) {
 
 [[noreturn]] void execute_own_image(const child_setup& setup) {
   std::vector<std::byte> message(sizeof(launch_request) + setup.body.size());
-  std::memcpy(message.data(), &setup.request, sizeof(launch_request));
+  launch_request request = setup.request;
+  request.credentials = sys::credentials::of_this_thread();
+  std::memcpy(message.data(), &request, sizeof(launch_request));
   std::memcpy(message.data() + sizeof(launch_request), setup.body.data(), setup.body.size());
   const unique_fd file = sys::memory_file(message);
   place_descriptors({{file.get(), exec_fd::request},
@@ -57,7 +62,7 @@ void place_descriptors(std::initializer_list<std::pair<int, int>> wanted) {
   std::string flag = internal_flag;
   std::string role = internal_function;
   char* arguments[] = {program.data(), flag.data(), role.data(), nullptr};
-  sys::execv("/proc/self/exe", arguments);
+  sys::execv(sys::own_image(), arguments);
   throw setup_failure{stage::execve, errno};
 }
 
@@ -75,7 +80,11 @@ void place_descriptors(std::initializer_list<std::pair<int, int>> wanted) {
     message.body_in_file = true;
     const unique_fd file = sys::memory_file(body);
     const int fd = file.get();
-    sys::send_message(results, {sys::bytes_of(message)}, {&fd, 1});
+    // The parent takes them out of its socket one by one; nothing tells when there is room.
+    for (int pause = 1; sys::send_message(results, {sys::bytes_of(message)}, {&fd, 1}) ==
+                            sys::transfer::too_many_in_flight &&
+                        !sys::await_end(family::get().parent_pidfd.get(), pause);)
+      pause = std::min(2 * pause, 64);
   } catch (const std::exception& e) {
     log_error("{} could not report its result: {}", family::get().name(), e.what());
     leave_child(1);
@@ -204,8 +213,12 @@ void begin_executed_child() noexcept {
     const sys::mapped_file message = sys::map_whole(file.get());
     launch_request request;
     std::memcpy(&request, message.data(), sizeof request);
+    request.credentials.adopt();
     static const spawn_table table(exec_fd::spawn_table);
     slot = &table[request.slot];
+    // The kernel forgets it where execve has changed credentials.
+    if (request.tied && slot->detached == 0) sys::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (slot->detached == 0 && sys::has_ended(exec_fd::parent)) _exit(cannot_start);
     sys::close(exec_fd::spawn_table);
     family_memory::attach(exec_fd::arena);
     const auto body = message.contents().subspan(sizeof request);

@@ -6,6 +6,7 @@
 #include <linux/close_range.h>
 #include <sched.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <new>
@@ -51,6 +52,14 @@ void restore_descriptor_limit() {
   if (original.rlim_max != 0) sys::setrlimit(RLIMIT_NOFILE, &original);
 }
 
+/// Those of the parent that are no longer what the fork server's are.
+void adopt_limits(const launch_details& details) {
+  for (const auto& [which, soft, hard] : details.limits) {
+    const rlimit limit{soft, hard};
+    require(sys::setrlimit(static_cast<__rlimit_resource>(which), &limit) == 0, stage::setrlimit);
+  }
+}
+
 void set_limits(const launch_options& options) {
   for (const auto& [what, value] : options.limits) {
     // One second more to the hard limit of CPU time, so that SIGXCPU comes before SIGKILL, setrlimit(2).
@@ -76,7 +85,8 @@ void set_scheduling(const launch_options& options) {
 /// Ties the child's life to its parent's.
 [[gnu::hot]] void enter_family(const child_setup& setup) {
   // Raw calls: each function of the C library that a child touches costs it a page fault.
-  require(sys::prctl(PR_SET_PDEATHSIG, SIGKILL) == 0, stage::session);
+  if (setup.request.tied || setup.identity == nullptr)
+    require(sys::prctl(PR_SET_PDEATHSIG, SIGKILL) == 0, stage::session);
   // The parent may have died before the line above. Its pidfd tells for certain, which getppid() does not.
   if (sys::has_ended(setup.parent)) _exit(cannot_start);
   // A group of its own: the whole of what the child starts can be killed together, and a terminal's Ctrl-C reaches
@@ -92,10 +102,12 @@ void apply(const child_setup& setup, const launch_details& details) {
   } else {
     enter_family(setup);
   }
+  if (details.umask) ::umask(*details.umask);
   make_streams(setup, details);
   if (!details.options.cwd.empty()) require(sys::chdir(details.options.cwd.c_str()) == 0, stage::chdir);
   set_scheduling(details.options);
   if (setup.request.kind == launch_kind::program) restore_descriptor_limit();
+  adopt_limits(details);
   set_limits(details.options);
 }
 

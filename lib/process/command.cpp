@@ -52,7 +52,7 @@ task<std::string> collect(std::shared_ptr<child> running, reader from, std::size
   try {
     co_return co_await from.read_all(most);
   } catch (const std::length_error&) {
-    running->kill_tree();
+    detail::kill_or_give_up(*running);
     throw std::length_error(running->name + " wrote more than its limit");
   }
 }

@@ -1,13 +1,10 @@
 #include "brood/process/current.hpp"
 
-#include <sched.h>
 #include <unistd.h>
 #include <ext/stdio_sync_filebuf.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdlib>
-#include <fstream>
 #include <iostream>
 #include <stdexcept>
 #include <typeinfo>
@@ -19,23 +16,13 @@
 #include "runtime/trace_file.hpp"
 #include "system/calls.hpp"
 #include "system/pidfd.hpp"
+#include "system/processors.hpp"
 #include "system/stdio.hpp"
 
 namespace brood {
 namespace {
 
 using detail::family;
-
-/// "200000 100000" of cgroup v2, or the two files of v1: CPUs this cgroup may use at a time; nothing if unlimited.
-std::optional<double> cgroup_quota() {
-  double quota = 0;
-  double period = 0;
-  if (std::ifstream v2("/sys/fs/cgroup/cpu.max"); v2 >> quota >> period && period > 0) return quota / period;
-  std::ifstream v1_quota("/sys/fs/cgroup/cpu/cpu.cfs_quota_us");
-  std::ifstream v1_period("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
-  if (v1_quota >> quota && v1_period >> period && quota > 0 && period > 0) return quota / period;
-  return std::nullopt;
-}
 
 [[gnu::hot]] void run_exit_hooks() noexcept {
   auto& hooks = family::get().exit_hooks;
@@ -93,15 +80,7 @@ std::vector<process_handle> active_children() {
   return result;
 }
 
-int cpu_count() {
-  cpu_set_t usable;
-  CPU_ZERO(&usable);
-  const double by_affinity = sys::sched_getaffinity(0, sizeof usable, &usable) == 0
-                                 ? CPU_COUNT(&usable)
-                                 : static_cast<double>(sysconf(_SC_NPROCESSORS_ONLN));
-  const double usable_count = std::min(by_affinity, std::ceil(cgroup_quota().value_or(by_affinity)));
-  return std::max(1, static_cast<int>(usable_count));
-}
+int cpu_count() { return sys::processor_capacity(); }
 
 void exit(int code) {
   if (!family::get().is_child) std::exit(code);

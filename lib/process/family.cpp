@@ -1,9 +1,10 @@
 #include "process/family.hpp"
 
 #include <fcntl.h>
+#include <fmt/core.h>
 #include <poll.h>
-#include <spawn.h>
 #include <sys/random.h>
+#include <sys/single_threaded.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,6 +23,7 @@
 #include "system/calls.hpp"
 #include "system/clone.hpp"
 #include "system/error.hpp"
+#include "system/execute.hpp"
 #include "system/signals.hpp"
 #include "system/socket.hpp"
 
@@ -32,6 +34,7 @@ namespace {
 
 /// A clone of a process with more threads could hold locks that nobody is left to release.
 bool has_one_thread() {
+  if (__libc_single_threaded) return true;  // true is certain, and needs no /proc
   std::error_code error;
   auto tasks = std::filesystem::directory_iterator("/proc/self/task", error);
   return !error && std::distance(begin(tasks), end(tasks)) == 1;
@@ -79,36 +82,29 @@ pid_t execute_server(server_connection& connection, const server_ends& ends) {
   const unique_fd parent = duplicate(ends.parent.get(), exec_fd::end);
   const unique_fd table = duplicate(connection.table_file.get(), exec_fd::end);
   const unique_fd arena = duplicate(family_memory::fd(), exec_fd::end);
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_adddup2(&actions, control.get(), exec_fd::request);
-  posix_spawn_file_actions_adddup2(&actions, results.get(), exec_fd::results);
-  posix_spawn_file_actions_adddup2(&actions, parent.get(), exec_fd::parent);
-  posix_spawn_file_actions_adddup2(&actions, table.get(), exec_fd::spawn_table);
-  posix_spawn_file_actions_adddup2(&actions, arena.get(), exec_fd::arena);
-  // In the world as it was when the family began: what has changed since goes with each launch.
+  const auto own = sys::credentials::of_this_thread();
+  std::string credentials = fmt::format("{:x},{:x}", own.saved_user, own.saved_group);
+  for (const std::uint32_t word : own.capabilities) credentials += fmt::format(",{:x}", word);
+  const std::pair<int, int> descriptors[] = {{control.get(), exec_fd::request},
+                                             {results.get(), exec_fd::results},
+                                             {parent.get(), exec_fd::parent},
+                                             {table.get(), exec_fd::spawn_table},
+                                             {arena.get(), exec_fd::arena}};
   family& self = family::get();
-  posix_spawn_file_actions_addchdir_np(&actions, self.directory.c_str());
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
-  posix_spawnattr_setsigmask(&attributes, &self.signal_mask);
-  std::string program = self.command_line.at(0);
-  std::string flag = internal_flag;
-  std::string role = internal_server;
-  std::string descriptors = std::to_string(self.descriptor_limit.rlim_cur);
-  char* arguments[] = {program.data(), flag.data(), role.data(), descriptors.data(), nullptr};
+  std::string words[] = {self.command_line.at(0), internal_flag, internal_server,
+                         std::to_string(self.descriptor_limit.rlim_cur), credentials};
+  std::vector<char*> arguments;
+  for (std::string& word : words) arguments.push_back(word.data());
+  arguments.push_back(nullptr);
   std::vector<char*> environment;
   for (std::string& entry : self.environment) environment.push_back(entry.data());
   environment.push_back(nullptr);
-  pid_t server = 0;
-  const int error =
-      posix_spawn(&server, "/proc/self/exe", &actions, &attributes, arguments, environment.data());
-  posix_spawnattr_destroy(&attributes);
-  posix_spawn_file_actions_destroy(&actions);
-  if (error != 0) {
-    sys::throw_errno(
-        "brood: cannot start the fork server: posix_spawn of /proc/self/exe in " + self.directory, error);
+  // In the world as it was when the family began: what has changed since goes with each launch.
+  const pid_t server = sys::execute({sys::own_image(), arguments.data(), environment.data(),
+                                     self.directory.c_str(), descriptors, self.signal_mask});
+  if (server < 0) {
+    sys::throw_errno(fmt::format("brood: cannot start the fork server: execute {} in {}", sys::own_image(),
+                                 self.directory));
   }
   return server;
 }
@@ -130,6 +126,10 @@ void open_channels(server_connection& connection) {
   auto [results, results_of_children] = sys::socket_pair();
   connection.results = std::move(results);
   connection.results_of_children = std::move(results_of_children);
+  struct stat status{};
+  if (sys::fstat(connection.results.get(), &status) != 0) sys::throw_errno("fstat");
+  connection.results_file = status.st_ino;
+  sys::standing_reader().read(connection.standing);
   connection.table_file = spawn_table::make_file();
   connection.table = spawn_table(connection.table_file.get());
 }
@@ -180,7 +180,29 @@ void accept_hello(server_connection& connection, std::span<const std::byte> mess
         hello.error, std::system_category(),
         "brood: the process model `siblings` was asked for and clone3 with CLONE_PARENT fails");
   }
+  // From a fresh image. One of root, for example, has capabilities again that this process has given up.
+  const auto standing = message.subspan(sizeof hello);
+  if (!standing.empty() && std::string_view(reinterpret_cast<const char*>(standing.data()),
+                                            standing.size()) != connection.standing.identity) {
+    throw error(
+        "brood: cannot start a child: this process's credentials, namespaces or filters have changed since "
+        "its fork "
+        "server was started, and a new one from a fresh image of the program does not get the same");
+  }
   connection.siblings = hello.siblings;
+}
+
+void require_descriptors(server_connection& connection) {
+  struct stat status{};
+  if (sys::fstat(connection.results.get(), &status) == 0 && status.st_ino == connection.results_file) return;
+  for (unique_fd* each : {&connection.control, &connection.results, &connection.results_of_children,
+                          &connection.table_file, &connection.server_pidfd}) {
+    static_cast<void>(each->release());  // somebody else's by now
+  }
+  throw std::logic_error(
+      "brood: this process's descriptors have been closed since it began its family (closefrom, "
+      "close_range?): close "
+      "them before brood::init, or spare those that are close-on-exec");
 }
 
 void start_server(server_connection& connection, bool by_clone) {
@@ -188,6 +210,7 @@ void start_server(server_connection& connection, bool by_clone) {
   server_ends ends{std::move(control_of_server), sys::open_process(getpid())};
   if (!ends.parent) sys::throw_errno("pidfd_open");
   connection.control = std::move(control);
+  connection.by_first_thread = getpid() == gettid();
   if (by_clone) note_world(family::get());
   connection.server = by_clone ? clone_server(connection, std::move(ends)) : execute_server(connection, ends);
   connection.server_pidfd = sys::open_process(connection.server);
@@ -203,7 +226,7 @@ void ensure_server(family& self) {
         "brood: spawning needs the fork server: call brood::init(argc, argv) first thing in main, or use "
         "brood::run");
   }
-  if (self.server) return;
+  if (self.server) return require_descriptors(*self.server);
   auto connection = std::make_unique<server_connection>();
   open_channels(*connection);
   try {

@@ -16,6 +16,7 @@
 #include "brood/system/unique_fd.hpp"
 #include "process/protocol.hpp"
 #include "process/spawn_table.hpp"
+#include "system/standing.hpp"
 
 namespace brood::detail {
 
@@ -26,7 +27,13 @@ struct server_connection {
   unique_fd results_of_children;  // the other end, kept for a new server
   unique_fd table_file;
   spawn_table table;
-  bool siblings = false;  // children are this process's own
+  ino_t results_file = 0;       // to find out whether somebody has closed all descriptors
+  bool siblings = false;        // children are this process's own
+  bool heir_asked_for = false;  // of the server of now
+  bool by_first_thread =
+      true;  // as the server's children notice the end of the thread that started it, prctl(2)
+  std::uint64_t generation = 1;  // see succession
+  sys::standing standing;        // of this process when the server was started, and so of its children
   pid_t server = 0;
   unique_fd server_pidfd;
 
@@ -37,6 +44,7 @@ struct server_connection {
     pid_t pid = 0;
   };
   std::optional<standby> heir;
+  std::vector<std::pair<pid_t, unique_fd>> unreaped;  // servers that were told to end and did not in time
 };
 
 /// The call that a child was made for.
@@ -88,6 +96,8 @@ class alignas(1024) family {
 
 static_assert(sizeof(family) == 1024);
 
+/// Throws `std::logic_error` if somebody has closed the descriptors of this process (closefrom(3), close_range(2)).
+void require_descriptors(server_connection& connection);
 /// Starts this process's fork server if it has none, by cloning this process while it has one thread, else from a
 /// fresh image of the program. Waits until it serves: `preload` and a fraction of a millisecond.
 void ensure_server(family& self);

@@ -25,11 +25,13 @@
 #include "runtime/trace_file.hpp"
 #include "system/calls.hpp"
 #include "system/clone.hpp"
+#include "system/descriptor.hpp"
 #include "system/error.hpp"
 #include "system/memory_file.hpp"
 #include "system/pidfd.hpp"
 #include "system/signals.hpp"
 #include "system/socket.hpp"
+#include "system/standing.hpp"
 
 namespace brood::detail {
 namespace {
@@ -67,7 +69,13 @@ class fork_server {
       raise_descriptor_limit();
     }
     rehearse();
-    std::vector<std::byte> failure;
+    std::vector<std::byte> more;  // what failed, or where this process stands
+    if (setup_.fresh) {
+      sys::standing own;
+      sys::standing_reader().read(own);
+      const auto text = std::as_bytes(std::span(own.identity));
+      more.assign(text.begin(), text.end());
+    }
     // A clone of a child has what its own server loaded already.
     if (auto* preload = family::get().is_child ? nullptr : family::get().settings.preload) {
       try {
@@ -76,10 +84,10 @@ class fork_server {
         hello.failed = stage::decode;
         const std::string text = describe(std::current_exception());
         const auto bytes = std::as_bytes(std::span(text));
-        failure.assign(bytes.begin(), bytes.end());
+        more.assign(bytes.begin(), bytes.end());
       }
     }
-    sys::send_message(setup_.control.get(), {sys::bytes_of(hello), failure});
+    sys::send_message(setup_.control.get(), {sys::bytes_of(hello), more});
   }
 
   /// The parent's death ends the control socket, unless somebody it forked by itself still holds the other end: so its
@@ -107,8 +115,10 @@ class fork_server {
 
   [[gnu::hot]] void handle_request() {
     std::memcpy(&request_, buffer_.data(), sizeof request_);
+    if (request_.kind == launch_kind::farewell) _exit(0);
     if (request_.kind == launch_kind::heir) return make_heir();
     launch_reply reply;
+    reply.siblings = siblings_;
     reply.id = request_.id;
     unique_fd child;
     if (message_.fds_lost) {
@@ -136,7 +146,7 @@ class fork_server {
     how.identity = &identity_;
     how.sibling = true;
     how.pidfd = &pidfd;
-    how.pid_slot = &table_[request_.slot].pid;
+    how.pid_slot = &table_.heir(request_.id);
     launch_reply reply;
     reply.kind = launch_reply::what::heir;
     reply.pid = sys::clone_process(how);
@@ -148,10 +158,14 @@ class fork_server {
       return;
     }
     const unique_fd heir(pidfd);
-    if (!heir) return;  // no process to be had: the server will be started over again if it comes to that
+    if (reply.pid < 0)
+      return;  // no process to be had: the server will be started over again if it comes to that
     send_replies();
     const int fds[] = {heir.get(), control.get()};
-    sys::send_message(setup_.control.get(), {sys::bytes_of(reply)}, fds);
+    const auto passed = heir ? std::span<const int>(fds) : std::span<const int>();
+    if (sys::send_message(setup_.control.get(), {sys::bytes_of(reply)}, passed) ==
+        sys::transfer::too_many_in_flight)
+      sys::send_message(setup_.control.get(), {sys::bytes_of(reply)});  // the parent buries it
   }
 
   /// Called before each wait, so no reply waits longer than the requests that are there already take.
@@ -159,7 +173,12 @@ class fork_server {
     if (replies_.empty()) return;
     std::vector<int> fds;
     for (const unique_fd& pidfd : pidfds_) fds.push_back(pidfd.get());
-    sys::send_message(setup_.control.get(), {std::as_bytes(std::span(replies_))}, fds);
+    if (sys::send_message(setup_.control.get(), {std::as_bytes(std::span(replies_))}, fds) ==
+        sys::transfer::too_many_in_flight) {
+      // The parent opens them itself, by the numbers of children that it has not reaped.
+      for (launch_reply& reply : replies_) reply.has_pidfd = false;
+      sys::send_message(setup_.control.get(), {std::as_bytes(std::span(replies_))});
+    }
     replies_.clear();
     pidfds_.clear();
   }
@@ -358,13 +377,6 @@ void close_all_but(std::vector<int> kept) {
   sys::close_range(from, ~0u, 0);
 }
 
-/// Descriptors 0, 1 and 2 are always open, so that none of ours ever gets such a number.
-void fill_standard_streams() {
-  int fd = sys::open("/dev/null", O_RDWR | O_CLOEXEC);
-  while (fd >= 0 && fd < 3) fd = sys::fcntl(fd, F_DUPFD, fd + 1);
-  if (fd >= 0) sys::close(fd);
-}
-
 }  // namespace
 
 void serve(server_setup setup) noexcept {
@@ -378,7 +390,7 @@ void serve(server_setup setup) noexcept {
   close_all_but({setup.control.get(), setup.results.get(), setup.parent.get(), setup.table_file.get(),
                  family_memory::fd()});
   // Standard input is nobody's to share: children read /dev/null unless told otherwise.
-  fill_standard_streams();
+  sys::fill_standard_streams();
   const unique_fd nothing(sys::open("/dev/null", O_RDONLY | O_CLOEXEC));
   if (nothing) sys::dup2(nothing.get(), 0);
   sys::prctl(PR_SET_NAME, "brood-server");

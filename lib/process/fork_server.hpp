@@ -14,6 +14,8 @@ struct server_setup {
   unique_fd parent;   // pidfd of the parent
   unique_fd table_file;
   sigset_t child_mask;  // the signal mask children start with
+  bool fresh =
+      false;  // from a fresh image of the program, whose standing is to be compared with the parent's
 };
 
 /// Becomes the fork server, in a fresh clone or image. Ends with the parent: by the end of the control socket or the

@@ -44,6 +44,22 @@ void require_whole(std::string_view text, const char* what) {
   refuse(fmt::format("{} contains a zero byte: \"{}\"...", what, text.substr(0, text.find('\0'))));
 }
 
+/// Where this process stands now and its server did not when it was started, as far as that can be given to a clone of the
+/// server. The limit on descriptors is compared with the one at the start: the runtime has raised it.
+void add_changes_of_standing(const sys::standing& now, launch_details& details) {
+  const family& self = family::get();
+  const sys::standing& of_server = self.server->standing;
+  if (now.umask != of_server.umask) details.umask = now.umask;
+  for (std::size_t i = 0; i < now.limits.size(); ++i) {
+    const bool descriptors = i == RLIMIT_NOFILE;
+    const rlimit& own = now.limits[i];
+    const rlimit& before = descriptors ? self.descriptor_limit : of_server.limits[i];
+    if (own.rlim_cur == before.rlim_cur && own.rlim_max == before.rlim_max) continue;
+    if (descriptors && own.rlim_cur == own.rlim_max && own.rlim_max == before.rlim_max) continue;
+    details.limits.push_back({static_cast<std::int32_t>(i), own.rlim_cur, own.rlim_max});
+  }
+}
+
 bool is_open(int fd) { return sys::fcntl(fd, F_GETFD) >= 0; }
 
 }  // namespace
@@ -72,11 +88,12 @@ void require_valid(const launch_plan& plan, const launch_target& target) {
   if (target.command.empty())
     refuse("there is no program to run: this command was moved from, or awaited already");
   if (target.command.front().empty()) refuse("a program without a name");
-  for (const std::string& word : target.command) require_whole(word, "a word of the command");
+  for (const std::string& each : target.command) require_whole(each, "a word of the command");
 }
 
-outgoing_request::outgoing_request(std::shared_ptr<child> child, launch_plan plan, launch_target what)
-    : target(std::move(child)) {
+outgoing_request::outgoing_request(std::shared_ptr<child> child, launch_plan plan, launch_target what,
+                                   const sys::standing& now)
+    : target(std::move(child)), generation(family::get().server->generation) {
   launch_request request;
   request.id = target->id;
   request.slot = target->slot;
@@ -103,7 +120,10 @@ outgoing_request::outgoing_request(std::shared_ptr<child> child, launch_plan pla
     details.trace = trace->target();
   }
   add_changes_since_start(family::get(), details.options);
-  request.plain = fds.empty() && is_plain(details.options, request.streams);
+  add_changes_of_standing(now, details);
+  request.tied = family::get().server->by_first_thread;
+  request.plain =
+      fds.empty() && is_plain(details.options, request.streams) && !details.umask && details.limits.empty();
   put_together(request, encode(details), what.arguments);
 }
 

@@ -9,6 +9,7 @@
 #include "brood/process/launch.hpp"
 #include "brood/system/unique_fd.hpp"
 #include "process/child.hpp"
+#include "system/standing.hpp"
 
 namespace brood::detail {
 
@@ -26,10 +27,12 @@ struct launch_target {
 struct outgoing_request {
   /// Also makes the pipes between `target` and this process. Throws `std::system_error` if the descriptors do
   /// not suffice.
-  outgoing_request(std::shared_ptr<child> target, launch_plan plan, launch_target what);
+  outgoing_request(std::shared_ptr<child> target, launch_plan plan, launch_target what,
+                   const sys::standing& now);
 
   std::shared_ptr<child> target;
-  pid_t server = 0;  // which one was asked
+  std::uint64_t generation;  // of the servers that can carry it out, see succession
+  pid_t server = 0;          // which one was asked
   std::vector<std::byte> message;
   std::vector<int> fds;          // to pass, in this order
   std::vector<unique_fd> owned;  // those of them to be closed afterwards

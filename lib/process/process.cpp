@@ -1,17 +1,25 @@
 #include "brood/process/process.hpp"
 
+#include <fmt/core.h>
+
 #include <csignal>
 #include <stdexcept>
 
 #include "brood/coroutine/detail/task_group.hpp"
 #include "brood/process/spawn.hpp"
 #include "process/supervisor.hpp"
+#include "system/error.hpp"
 
 namespace brood {
 namespace {
 
 bool ends_a_process(int signal) {
   return signal != 0 && signal != SIGCONT && signal != SIGSTOP && signal != SIGCHLD;
+}
+
+void require_sent(int error, const detail::child& child) {
+  if (error == 0) return;
+  sys::throw_errno(fmt::format("brood: cannot send a signal to {} ({})", child.name, child.pid), error);
 }
 
 }  // namespace
@@ -38,12 +46,12 @@ void process_handle::interrupt() const { send_signal(SIGINT); }
 
 void process_handle::send_signal(int signal) const {
   if (ends_a_process(signal)) child_->signalled = true;
-  child_->send_signal(signal);
+  require_sent(child_->send_signal(signal), *child_);
 }
 
 void process_handle::kill_tree() const {
   child_->signalled = true;
-  child_->kill_tree();
+  require_sent(child_->kill_tree(), *child_);
 }
 
 writer& process_handle::stdin_() const noexcept { return child_->input; }
@@ -51,6 +59,11 @@ reader& process_handle::stdout_() const noexcept { return child_->outputs[0]; }
 reader& process_handle::stderr_() const noexcept { return child_->outputs[1]; }
 
 namespace detail {
+
+void kill_or_give_up(const process_handle& handle) {
+  handle.child_->signalled = true;
+  kill_or_give_up(*handle.child_);
+}
 
 void throw_narrowed() {
   throw std::out_of_range("brood::spawn: an integer argument does not fit into the function's parameter");

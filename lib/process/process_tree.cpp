@@ -30,7 +30,7 @@ std::vector<pid_t> children_of(pid_t pid) {
 
 }  // namespace
 
-void kill_tree(pid_t root, int pidfd) noexcept {
+int kill_tree(pid_t root, int pidfd) noexcept {
   try {
     sys::send_signal(pidfd, SIGSTOP);
     std::vector<pid_t> found{root};
@@ -45,7 +45,8 @@ void kill_tree(pid_t root, int pidfd) noexcept {
     // Out of memory: the group below is killed all the same.
   }
   if (sys::getpgid(root) == root) sys::kill(-root, SIGKILL);
-  sys::send_signal(pidfd, SIGKILL);
+  if (sys::send_signal(pidfd, SIGKILL) || errno == ESRCH) return 0;
+  return errno;
 }
 
 }  // namespace brood::detail

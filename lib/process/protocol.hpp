@@ -10,6 +10,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,7 @@
 #include "brood/process/launch.hpp"
 #include "runtime/trace_file.hpp"
 #include "system/pidfd.hpp"
+#include "system/standing.hpp"
 
 namespace brood::detail {
 
@@ -40,8 +42,9 @@ enum class stage : std::int32_t {
 };
 const char* name_of(stage s) noexcept;
 
-/// `heir` asks the fork server for a second one, a clone of itself that waits on a control socket of its own.
-enum class launch_kind : std::uint8_t { function, exec_function, program, heir };
+/// `heir` asks the fork server for a second one, a clone of itself that waits on a control socket of its own; `id` is its
+/// generation. `farewell` ends it.
+enum class launch_kind : std::uint8_t { function, exec_function, program, heir, farewell };
 
 /// How a standard stream is to be made, in the order of the descriptors 0, 1, 2.
 enum class stream_source : std::uint8_t { keep, null, passed, file, append };
@@ -56,6 +59,7 @@ struct launch_request {
   bool own_group = true;      // not for a program that reads the terminal
   bool plain = true;          // nothing but the names was set: the child need not look at the details
   bool daemon = false;
+  bool tied = true;          // the kernel may kill it when the thread ends that started the server: the first one
   bool traced = false;       // the details say where the child is to write its trace
   bool acknowledge = false;  // the child says when it has its arguments: they hold handles
   bool detached = false;     // may outlive its parent
@@ -65,8 +69,16 @@ struct launch_request {
   std::uint32_t details_size = 0;
   function_token function;
   std::array<std::byte, 32> authkey{};  // of the family: a fresh image has drawn another
+  sys::credentials credentials;         // exec_function: what it had before execve
 };
 static_assert(std::is_trivially_copyable_v<launch_request>);
+
+/// One of setrlimit(2)'s.
+struct own_limit {
+  std::int32_t which = 0;
+  std::uint64_t soft = 0;
+  std::uint64_t hard = 0;
+};
 
 /// The variable part.
 struct launch_details {
@@ -75,6 +87,9 @@ struct launch_details {
   std::vector<std::string> command;         // program and arguments
   std::string parent_name;
   trace_target trace;  // if `traced`
+  // Where this process stands now and its fork server does not, see sys::standing.
+  std::optional<std::uint32_t> umask;
+  std::vector<own_limit> limits;
 };
 
 /// From the fork server; several may come in one message, with the pidfds of those that have one.
@@ -85,7 +100,7 @@ struct launch_reply {
   pid_t pid = 0;
   stage failed = stage::none;
   int error = 0;
-  bool siblings = false;  // hello: children are the parent's own; otherwise `ended` follows for each
+  bool siblings = false;  // children are the parent's own; otherwise `ended` follows for each
   sys::ending ending;     // ended
 };
 static_assert(std::is_trivially_copyable_v<launch_reply>);

@@ -2,10 +2,12 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <sys/auxv.h>
 #include <sys/random.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 #include <csignal>
 #include <cstdlib>
 #include <string_view>
@@ -19,8 +21,11 @@
 #include "process/supervisor.hpp"
 #include "runtime/log.hpp"
 #include "system/calls.hpp"
+#include "system/descriptor.hpp"
 #include "system/error.hpp"
+#include "system/execute.hpp"
 #include "system/signals.hpp"
+#include "system/standing.hpp"
 
 namespace brood {
 namespace {
@@ -44,23 +49,54 @@ void remember_start(family& self, int argc, char** argv, options settings) {
   }
 }
 
+/// Whether a program with more rights than whoever started it (AT_SECURE: set-user-ID, capabilities) was started by its own
+/// family all the same. Its user could give it descriptors and a request of his own, and with them call any function in it. What
+/// he cannot make is a socket pair with the rights that the program has: so the results socket must have been made by this
+/// process's parent, under the ids that this process has.
+bool is_started_by_family() {
+  if (getauxval(AT_SECURE) == 0 || getuid() == 0) return true;
+  ucred maker{};
+  socklen_t size = sizeof maker;
+  if (sys::getsockopt(detail::exec_fd::results, SOL_SOCKET, SO_PEERCRED, &maker, &size) != 0) return false;
+  const bool same = maker.pid == getppid() && maker.uid == geteuid() && maker.gid == getegid();
+  return same && (geteuid() == 0 || sys::credentials::of_this_thread().no_capability());
+}
+
+void refuse_strangers() {
+  if (is_started_by_family()) return;
+  fmt::print(stderr,
+             "brood: {} is for the program's own children: it was started by somebody with fewer rights\n",
+             detail::internal_flag);
+  _exit(detail::cannot_start);
+}
+
 /// The signal mask of children is the one it was executed with. The limit on descriptors is not, as the runtime of whoever
 /// executed it has raised it.
-[[noreturn]] void serve_as_fresh_image(rlim_t descriptors) {
+[[noreturn]] void serve_as_fresh_image(rlim_t descriptors, std::string_view credentials) {
   family& self = family::get();
   self.descriptor_limit.rlim_cur = std::min(descriptors, self.descriptor_limit.rlim_max);
   sys::setrlimit(RLIMIT_NOFILE, &self.descriptor_limit);
+  sys::credentials of_parent;
+  const auto next = [&](std::uint32_t& word) {
+    const std::size_t comma = std::min(credentials.find(','), credentials.size());
+    std::from_chars(credentials.data(), credentials.data() + comma, word, 16);
+    credentials.remove_prefix(std::min(credentials.size(), comma + 1));
+  };
+  next(of_parent.saved_user);
+  next(of_parent.saved_group);
+  for (auto& word : of_parent.capabilities) next(word);
+  of_parent.adopt();  // which execve has changed; the parent looks at the outcome
   for (int fd = detail::exec_fd::first; fd < detail::exec_fd::end; ++fd) sys::fcntl(fd, F_SETFD, FD_CLOEXEC);
   sys::block_all_signals();
   family_memory::attach(detail::exec_fd::arena);
   detail::serve({unique_fd(detail::exec_fd::request), unique_fd(detail::exec_fd::results),
                  unique_fd(detail::exec_fd::parent), unique_fd(detail::exec_fd::spawn_table),
-                 self.signal_mask});
+                 self.signal_mask, true});
 }
 
 /// What BROOD_TRACE names. Only this family's: a program that it starts would write over the file.
 std::string take_trace_path() {
-  const char* variable = std::getenv("BROOD_TRACE");
+  const char* variable = secure_getenv("BROOD_TRACE");  // not for a program with more rights than its user
   std::string path = variable != nullptr ? variable : "";
   unsetenv("BROOD_TRACE");
   return path;
@@ -121,11 +157,14 @@ class cancellable_application {
 void init(int argc, char** argv, options settings) {
   family& self = family::get();
   if (self.initialized) throw std::logic_error("brood::init was called twice");
+  sys::fill_standard_streams();
+  sys::remember_own_image();
   remember_start(self, argc, argv, settings);
   if (argc >= 3 && argv[1] == std::string_view(detail::internal_flag)) {
+    refuse_strangers();
     if (argv[2] == std::string_view(detail::internal_function)) detail::begin_executed_child();
-    if (argc >= 4 && argv[2] == std::string_view(detail::internal_server))
-      serve_as_fresh_image(std::stoull(argv[3]));
+    if (argc >= 5 && argv[2] == std::string_view(detail::internal_server))
+      serve_as_fresh_image(std::stoull(argv[3]), argv[4]);
   }
   family_memory::create(settings.arena_size);
   const auto begin = clock::now();

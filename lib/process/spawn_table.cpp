@@ -7,7 +7,7 @@
 namespace brood::detail {
 namespace {
 
-constexpr std::size_t header_size = sizeof(spawn_slot);  // keeps the slots aligned
+constexpr std::size_t header_size = 64;  // a cache line
 constexpr std::size_t table_size = header_size + std::size_t{spawn_table::slots} * sizeof(spawn_slot);
 
 }  // namespace

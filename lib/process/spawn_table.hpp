@@ -49,13 +49,17 @@ class spawn_table {
   /// Where the kernel writes the pid of the fork server's canary, see clones_are_sound; to be reaped by the parent, also
   /// if the server is killed before it can say so.
   pid_t& canary() const noexcept { return head().canary; }
+  /// Where the kernel writes the pid of a server's heir, for the same reason.
+  pid_t& heir(std::uint64_t generation) const noexcept { return head().heirs[generation % most_heirs]; }
   /// Announces that slots below `count` may be in use, for `kill_groups`.
   void note_used(std::uint32_t count) const noexcept;
 
  private:
+  static constexpr std::size_t most_heirs = 8;  // of as many generations at a time, see succession
   struct header {
     std::atomic<std::uint32_t> used;
     pid_t canary;
+    pid_t heirs[most_heirs];
   };
   header& head() const noexcept;
   sys::mapped_file file_;

@@ -1,6 +1,8 @@
 #include "process/succession.hpp"
 
+#include <algorithm>
 #include <csignal>
+#include <system_error>
 #include <utility>
 
 #include "brood/process/current.hpp"
@@ -20,6 +22,21 @@ constexpr int most_deaths_in_a_row = 3;
 /// gain nothing.
 bool waits_for_exec(const outgoing_request& request) { return request.target->kind != launch_kind::function; }
 
+/// A server that is told so ends at once; one whose socket only ends looks first whether its parent has died. This process may
+/// have lost the right to kill it.
+void say_farewell(int control) noexcept {
+  launch_request request;
+  request.kind = launch_kind::farewell;
+  try {
+    sys::send_message(control, {sys::bytes_of(request)});
+  } catch (const std::system_error&) {
+    // It sees the end of the socket.
+  }
+}
+
+// How long the end of a runtime waits for a server that it may not kill, which has been told to end.
+constexpr int farewell_patience = 1000;  // ms
+
 mortal server_of(pid_t pid) { return {mortal::kind::server, static_cast<std::uint64_t>(pid)}; }
 
 }  // namespace
@@ -32,11 +49,104 @@ succession::succession(runtime& loop, death_watch& deaths, user& served)
     listen(to_heir_, heir->control.get(), heir->pid);
     deaths_.add(heir->pidfd.get(), server_of(heir->pid));
   }
-  ask_for_heir();
+  for (auto& [pid, pidfd] : std::exchange(connection().unreaped, {})) bury(pid, std::move(pidfd));
+  if (!connection().heir_asked_for) ask_for_heir();
 }
 
 succession::~succession() {
-  for (const auto& [pid, pidfd] : dying_) sys::await_and_reap(pid, pidfd.get());
+  for (auto& [pid, old] : std::exchange(retired_, {})) {  // what is left of their children is detached
+    say_farewell(old.control.get());
+    bury(pid, std::move(old.pidfd));
+  }
+  for (auto& [pid, pidfd] : dying_) {
+    if (sys::await_and_reap(pid, pidfd.get(), farewell_patience)) continue;
+    connection().unreaped.emplace_back(pid, std::move(pidfd));  // stopped, and not ours to kill
+  }
+}
+
+// --- generations ---
+
+const sys::standing& succession::note_standing() {
+  standing_reader_.read(standing_);
+  if (standing_.identity != connection().standing.identity) retire();
+  return standing_;
+}
+
+/// The server of now and its heir carry out what they were asked for. What comes next is for another.
+void succession::retire() {
+  log_debug("this process is not what it was when the fork server {} was started: another follows it",
+            connection().server);
+  const std::uint64_t generation = connection().generation++;
+  if (auto heir = std::exchange(connection().heir, std::nullopt)) {
+    deaths_.remove(heir->pidfd.get());
+    retired_.try_emplace(heir->pid, std::move(heir->control), std::move(heir->pidfd), generation,
+                         std::exchange(to_heir_, {}));
+  }
+  if (connection().control) {
+    retired_.try_emplace(std::exchange(connection().server, 0), std::move(connection().control),
+                         std::move(connection().server_pidfd), generation, std::exchange(to_server_, {}));
+  }
+  serving_ = false;
+  connection().heir_asked_for = false;
+  connection().standing = standing_;
+  note_world(family::get());
+  dismiss_idle();
+}
+
+bool succession::can_serve(const outgoing_request& request) const {
+  return request.generation == connection().generation ||
+         std::any_of(retired_.begin(), retired_.end(),
+                     [&](const auto& each) { return each.second.generation == request.generation; });
+}
+
+bool succession::serves(const outgoing_request& request) const {
+  return serving_ || request.generation != connection().generation;
+}
+
+void succession::dismiss_idle() {
+  for (auto next = retired_.begin(); next != retired_.end();) {
+    const auto each = next++;
+    retired_server& old = each->second;
+    if (old.to.requests > 0 || old.to.children > 0 || user_.has_requests_up_to(old.generation)) continue;
+    say_farewell(old.control.get());
+    bury(each->first, std::move(old.pidfd));
+    retired_.erase(each);
+  }
+}
+
+void succession::lose_retired(pid_t server) {
+  auto lost = std::move(retired_.extract(server).mapped());
+  bury(server, std::move(lost.pidfd));
+  bury_unknown_heir(lost.generation);
+  user_.on_server_death(server);
+  user_.on_server_ready(connection().server);
+}
+
+void succession::end_silent_ones() noexcept {
+  if (to_heir_.requests > 0 && connection().heir) {
+    auto heir = std::move(*connection().heir);
+    connection().heir.reset();
+    deaths_.remove(heir.pidfd.get());
+    bury(heir.pid, std::move(heir.pidfd));
+  }
+  if (to_server_.requests > 0 && connection().control) {
+    connection().control.reset();
+    connection().heir_asked_for = false;
+    bury(std::exchange(connection().server, 0), std::move(connection().server_pidfd));
+  }
+  for (auto& [pid, old] : std::exchange(retired_, {})) {
+    say_farewell(old.control.get());
+    bury(pid, std::move(old.pidfd));
+  }
+  for (const auto& [pid, pidfd] : dying_) sys::await_end(pidfd.get(), farewell_patience);
+}
+
+// --- the servers ---
+
+succession::line* succession::line_to(pid_t server) noexcept {
+  if (is_heir(server)) return &to_heir_;
+  if (const auto old = retired_.find(server); old != retired_.end()) return &old->second.to;
+  return server != 0 && server == connection().server ? &to_server_ : nullptr;
 }
 
 void succession::listen(line& to, int control, pid_t server) {
@@ -56,6 +166,12 @@ sys::transfer succession::send(outgoing_request& request) {
     ++to.requests;
     return sent;
   };
+  if (request.generation != connection().generation) {
+    for (auto& [pid, old] : retired_) {
+      if (old.generation == request.generation) return try_to_send(old.to, old.control.get(), pid);
+    }
+    return sys::transfer::gone;
+  }
   const auto& heir = connection().heir;
   if (share_ && heir && waits_for_exec(request) && to_heir_.requests < to_server_.requests) {
     const auto sent = try_to_send(to_heir_, heir->control.get(), heir->pid);
@@ -64,15 +180,27 @@ sys::transfer succession::send(outgoing_request& request) {
   return try_to_send(to_server_, connection().control.get(), connection().server);
 }
 
-void succession::note_reply(const outgoing_request& request) {
+void succession::note_reply(const outgoing_request& request, bool relayed) {
   deaths_in_a_row_ = 0;  // a server that has made a child is worth another if it dies
-  --(is_heir(request.server) ? to_heir_ : to_server_).requests;
-  if (!heir_asked_for_) ask_for_heir();
+  if (line* to = line_to(request.server)) {
+    --to->requests;
+    if (relayed) ++to->children;
+  }
+  if (!connection().heir_asked_for) ask_for_heir();
+  dismiss_idle();
+}
+
+void succession::note_end(pid_t server) {
+  if (line* to = line_to(server)) --to->children;
+  dismiss_idle();
 }
 
 sys::transfer succession::receive(pid_t server, std::span<std::byte> buffer, sys::received& message) {
-  if (!is_heir(server) && (server == 0 || server != connection().server)) return sys::transfer::gone;
-  const unique_fd& control = is_heir(server) ? connection().heir->control : connection().control;
+  if (line_to(server) == nullptr) return sys::transfer::gone;
+  const auto old = retired_.find(server);
+  const unique_fd& control = is_heir(server)         ? connection().heir->control
+                             : old != retired_.end() ? old->second.control
+                                                     : connection().control;
   const auto got = sys::receive_message(control.get(), buffer, message);
   if (got == sys::transfer::gone) lose(server);
   return got;
@@ -85,11 +213,13 @@ void succession::await_room(bool wanted) {
   for (line* to : {&to_server_, &to_heir_}) {
     if (to->watch) to->watch->watch(events);
   }
+  for (auto& [pid, old] : retired_) old.to.watch->watch(events);
 }
 
 void succession::begin() {
   if (connection().control) return;
   try {
+    note_standing();  // of which it will be
     start_server(connection(), false);
     listen(to_server_, connection().control.get(), connection().server);
   } catch (...) {
@@ -101,7 +231,8 @@ void succession::begin() {
   }
 }
 
-void succession::hear_hello(std::span<const std::byte> message) {
+void succession::hear_hello(pid_t server, std::span<const std::byte> message) {
+  if (server != connection().server) return;  // retired before it could serve
   try {
     accept_hello(connection(), message);
     serving_ = true;
@@ -116,7 +247,10 @@ bool succession::is_heir(pid_t server) const noexcept {
   return connection().heir && connection().heir->pid == server;
 }
 
-void succession::lose(pid_t server) { is_heir(server) ? lose_heir() : lose_server(); }
+void succession::lose(pid_t server) {
+  if (retired_.contains(server)) return lose_retired(server);
+  is_heir(server) ? lose_heir() : lose_server();
+}
 
 void succession::lose_server() {
   log_debug("the fork server {} has died; {}", connection().server,
@@ -128,7 +262,8 @@ void succession::lose_server() {
   if (lost != 0)
     bury(lost, std::move(connection().server_pidfd));  // killed in case it has only closed its socket
   bury_canary();
-  if (!connection().heir) bury_unknown_heir();
+  if (!connection().heir) bury_unknown_heir(connection().generation);
+  connection().heir_asked_for = false;
   user_.on_server_death(lost);
   count_death();
   if (connection().heir) {
@@ -163,23 +298,27 @@ void succession::count_death() {
 /// Without an heir the server is started over again from a fresh image.
 void succession::ask_for_heir() {
   if (!serving_ || connection().heir || !connection().siblings || family::get().is_child) return;
-  if (!heir_slot_) heir_slot_ = user_.take_slot();
-  connection().table.clear(*heir_slot_);
-  connection().table[*heir_slot_].detached = 1;  // the one that kills what is left must not begin with itself
+  connection().table.heir(connection().generation) = 0;
   launch_request request;
   request.kind = launch_kind::heir;
-  request.slot = *heir_slot_;
+  request.id = connection().generation;
   // If there is no room for it now, it is asked for after the next reply.
-  heir_asked_for_ =
+  connection().heir_asked_for =
       sys::send_message(connection().control.get(), {sys::bytes_of(request)}) == sys::transfer::done;
 }
 
-void succession::accept_heir(pid_t pid, std::vector<unique_fd> fds) {
-  if (fds.size() != 2) return bury_unknown_heir();  // at the limit of descriptors
-  connection().table.release_pid(*heir_slot_);
-  connection().heir = {std::move(fds[1]), std::move(fds[0]), pid};
-  listen(to_heir_, connection().heir->control.get(), pid);
-  deaths_.add(connection().heir->pidfd.get(), server_of(pid));
+void succession::accept_heir(pid_t server, pid_t heir, std::vector<unique_fd> fds) {
+  const auto old = retired_.find(server);
+  const std::uint64_t generation = old != retired_.end() ? old->second.generation : connection().generation;
+  if (fds.size() != 2) return bury_unknown_heir(generation);  // at the limit of descriptors
+  connection().table.heir(generation) = 0;
+  if (server != connection().server || connection().heir) {  // too late, or one too many
+    say_farewell(fds[1].get());
+    return bury(heir, std::move(fds[0]));
+  }
+  connection().heir = {std::move(fds[1]), std::move(fds[0]), heir};
+  listen(to_heir_, connection().heir->control.get(), heir);
+  deaths_.add(connection().heir->pidfd.get(), server_of(heir));
 }
 
 void succession::promote_heir() {
@@ -199,10 +338,9 @@ void succession::promote_heir() {
 
 /// An heir that was made but could not be handed over, as the server died or a descriptor was wanting. It is
 /// ours to reap; as nobody knows it, it does nothing but wait for its end.
-void succession::bury_unknown_heir() {
-  const pid_t pid = heir_slot_ ? connection().table.pid(*heir_slot_) : 0;
-  if (pid == 0) return;
-  connection().table.release_pid(*heir_slot_);
+void succession::bury_unknown_heir(std::uint64_t generation) {
+  const pid_t pid = std::exchange(connection().table.heir(generation), 0);
+  if (pid <= 0) return;
   bury(pid, sys::open_process(pid));
 }
 

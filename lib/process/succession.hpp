@@ -1,12 +1,12 @@
-// succession: the fork server of now, the one that is to follow it and helps it meanwhile, and those that
-// have died.
+// succession: the fork server of now, the one that is to follow it and helps it meanwhile, those that still owe
+// something, and those that have died.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <map>
 #include <memory>
-#include <optional>
 #include <span>
 #include <unordered_map>
 #include <vector>
@@ -17,6 +17,7 @@
 #include "process/family.hpp"
 #include "process/outgoing_request.hpp"
 #include "system/socket.hpp"
+#include "system/standing.hpp"
 
 namespace brood::detail {
 
@@ -26,6 +27,10 @@ namespace brood::detail {
 ///   absent --begin--> starting --hello--> serving --its socket ends--> absent
 ///                         \--its socket ends, its hello says that it cannot serve--> absent
 ///   serving --its socket ends, and there is an heir--> serving
+///   serving --this process is no longer what it was (credentials, ...)--> retired --owes nothing--> dismissed
+///
+/// Generations: servers of one generation, a server and its heirs, stand where this process stood when they were started,
+/// and so do their children. A request is carried out by a server of its generation or not at all.
 ///
 /// The user is told of each death before a successor serves, so that it asks for nothing twice.
 class succession {
@@ -39,8 +44,8 @@ class succession {
     /// No server can be had now; the next request tries again.
     virtual void on_no_server(const std::exception_ptr& why) = 0;
     virtual bool has_requests() const = 0;
-    /// A slot of the spawn table for the heir.
-    virtual std::uint32_t take_slot() = 0;
+    /// Of this generation or an older one.
+    virtual bool has_requests_up_to(std::uint64_t generation) const = 0;
 
    protected:
     ~user() = default;
@@ -50,37 +55,57 @@ class succession {
   /// Reaps those that have been killed, which takes no time worth mentioning.
   ~succession();
 
-  bool serving() const noexcept { return serving_; }
+  /// To be called before each request is made: where this process stands now. If that cannot be given to children of the
+  /// server of now, it is retired, and the request is the next generation's.
+  const sys::standing& note_standing();
+  /// Whether a server of the request's generation is there or can be started.
+  bool can_serve(const outgoing_request& request) const;
+  bool serves(const outgoing_request& request) const;
   /// Sends a request to the server that has less to do, and notes which in it. `gone`: one of them has died;
   /// try again.
   sys::transfer send(outgoing_request& request);
-  /// A request has been answered.
-  void note_reply(const outgoing_request& request);
+  /// A request has been answered. A relayed child keeps its server.
+  void note_reply(const outgoing_request& request, bool relayed);
+  /// A relayed child of this server has ended.
+  void note_end(pid_t server);
   /// The next message of this server, if it has sent one; `gone` if it is lost or no longer one.
   sys::transfer receive(pid_t server, std::span<std::byte> buffer, sys::received& message);
   /// Whether to tell when there is room for requests again.
   void await_room(bool wanted);
   /// Starts a server unless there is one, from a fresh image of the program.
   void begin();
-  void hear_hello(std::span<const std::byte> message);
-  void accept_heir(pid_t pid, std::vector<unique_fd> fds);
+  void hear_hello(pid_t server, std::span<const std::byte> message);
+  void accept_heir(pid_t server, pid_t heir, std::vector<unique_fd> fds);
   void on_death(pid_t server);
+  /// Kills those that have not answered a request, as nobody will be there to hear them.
+  void end_silent_ones() noexcept;
 
  private:
   /// To one server.
   struct line {
     std::unique_ptr<fd_watch> watch;
     int requests = 0;  // without a reply
+    int children = 0;  // relayed, and alive
+  };
+  struct retired_server {
+    unique_fd control;
+    unique_fd pidfd;
+    std::uint64_t generation;
+    line to;
   };
   void listen(line& to, int control, pid_t server);
   bool is_heir(pid_t server) const noexcept;
+  line* line_to(pid_t server) noexcept;
+  void retire();
+  void dismiss_idle();
   void lose(pid_t server);
   void lose_server();
   void lose_heir();
+  void lose_retired(pid_t server);
   void count_death();
   void promote_heir();
   void ask_for_heir();
-  void bury_unknown_heir();
+  void bury_unknown_heir(std::uint64_t generation);
   void bury_canary();
   void bury(pid_t server, unique_fd pidfd);
   server_connection& connection() const noexcept { return *family::get().server; }
@@ -88,14 +113,15 @@ class succession {
   runtime& loop_;
   death_watch& deaths_;
   user& user_;
+  sys::standing_reader standing_reader_;
+  sys::standing standing_;
   line to_server_;
   line to_heir_;
   const bool share_;  // there is a processor for the heir
   bool serving_ = false;
   bool room_awaited_ = false;
-  int deaths_in_a_row_ = 0;                 // without a child in between
-  bool heir_asked_for_ = false;             // of the server of now
-  std::optional<std::uint32_t> heir_slot_;  // where the kernel writes the heir's pid
+  int deaths_in_a_row_ = 0;  // without a child in between
+  std::map<pid_t, retired_server> retired_;
   std::unordered_map<pid_t, unique_fd>
       dying_;  // by pid: pidfds of those killed and not reaped; empty if none could be had
 };

@@ -89,6 +89,11 @@ supervisor::supervisor(runtime& loop)
       report_buffer_(largest_message),
       deaths_(loop, [this](std::span<const mortal> dead) { on_deaths(dead); }),
       results_watch_(loop, connection_.results.get(), [this](int) { read_reports(batch); }),
+      retry_(loop,
+             [this] {
+               flush();
+               return false;
+             }),
       servers_(loop, deaths_, *this),
       orphans_retry_(loop, [this] { return !adopt_orphans(); }) {
   sys::set_nonblocking(connection_.results.get(), true);
@@ -97,7 +102,25 @@ supervisor::supervisor(runtime& loop)
   supervisor_of_process = this;
 }
 
-supervisor::~supervisor() { supervisor_of_process = nullptr; }
+supervisor::~supervisor() {
+  end_unanswered();
+  supervisor_of_process = nullptr;
+}
+
+/// Requests that were withdrawn and that a server has kept without an answer: it is stopped, or hangs. A child that it has
+/// made all the same would have no parent that waits for it.
+void supervisor::end_unanswered() noexcept {
+  if (in_flight_.empty()) return;
+  servers_.end_silent_ones();
+  for (const auto& [id, request] : std::exchange(in_flight_, {})) {
+    const pid_t made = connection_.table.pid(request.target->slot);
+    if (made > 0) {
+      sys::kill(made, SIGKILL);  // ours and not reaped, so the number is its own
+      sys::await_and_reap(made, -1);
+    }
+    if (request.target->in_memory) family_memory::on_death(request.target->in_memory);
+  }
+}
 
 supervisor& supervisor::current() { return runtime::current().use<supervisor>(); }
 
@@ -112,16 +135,37 @@ void supervisor::count_children(runtime& loop, snapshot& counted) {
 std::vector<std::shared_ptr<child>> supervisor::children() const {
   std::vector<std::shared_ptr<child>> result;
   for (const auto& [id, child] : children_) {
-    if (child->pid != 0) result.push_back(child);
+    if (child->pid != 0 && !child->status) result.push_back(child);
   }
   std::sort(result.begin(), result.end(), [](const auto& a, const auto& b) { return a->id < b->id; });
   return result;
 }
 
+namespace {
+
+/// Waits for its end as long as it may take after SIGTERM.
+task<bool> ends_in_time(std::shared_ptr<child> child) {
+  try {
+    co_await with_timeout(grace_period, child->ended.wait());
+  } catch (const timed_out&) {
+    co_return false;
+  }
+  co_return true;
+}
+
+/// For a child that nobody wants any more. A server that is stopped is not waited for: if it makes the child after all,
+/// that is killed and reaped then.
+task<> await_end_of_unwanted(std::shared_ptr<child> child) {
+  const bool ended = co_await ends_in_time(child);
+  if (!ended && child->pid != 0) co_await child->ended.wait();
+}
+
+}  // namespace
+
 task<> supervisor::end_children(bool all) {
   std::vector<task<>> ends;
   for (const auto& [id, child] : children_) {
-    if (child->detached) continue;
+    if (child->detached || child->status || (child->unwanted && child->pid == 0)) continue;
     if (all || child->daemon) {
       ends.push_back(end_child(child));
     } else {
@@ -134,24 +178,39 @@ task<> supervisor::end_children(bool all) {
 task<> end_child(std::shared_ptr<child> child) {
   child->signalled = true;
   child->send_signal(SIGTERM);
-  bool ended = true;
-  try {
-    co_await with_timeout(grace_period, child->ended.wait());
-  } catch (const timed_out&) {
-    ended = false;
+  const bool ended = co_await ends_in_time(child);
+  if (ended) co_return;
+  if (child->pid == 0) {  // its server does not answer: it is killed if it is made after all
+    child->unwanted = true;
+    co_return;
   }
-  if (!ended) {
-    child->kill_tree();
-    co_await child->ended.wait();
-  }
+  kill_or_give_up(*child);
+  co_await child->ended.wait();
+}
+
+void kill_or_give_up(child& child) {
+  if (child.status) return;
+  const int error = child.kill_tree();
+  if (error != EPERM) return;
+  log_error("{} ({}) may not be signalled by this process, and is no longer waited for", child.name,
+            child.pid);
+  child.failure = std::make_exception_ptr(std::system_error(
+      error, std::system_category(), fmt::format("brood: cannot end {} ({}): kill", child.name, child.pid)));
+  child.status.emplace();  // unknown
+  child.status->known = false;
+  child.status->exitcode = 255;
+  child.status->deadline_passed = child.deadline_passed;
+  child.launched.set();
+  child.ended.set();
 }
 
 // --- launching ---
 
 task<std::shared_ptr<child>> supervisor::launch(launch_plan plan, launch_target target) {
   require_valid(plan, target);
+  const sys::standing& now = servers_.note_standing();
   auto child = make_child(plan, target);
-  unsent_.emplace(child->id, make_request(child, std::move(plan), std::move(target)));
+  unsent_.emplace(child->id, make_request(child, std::move(plan), std::move(target), now));
   children_.emplace(child->id, child);
   flush();
   bool stopped = false;
@@ -163,7 +222,7 @@ task<std::shared_ptr<child>> supervisor::launch(launch_plan plan, launch_target 
   if (stopped) {
     withdraw(*child);
     task_scope uncancelled;
-    auto end = [](std::shared_ptr<detail::child> c) -> task<> { co_await c->ended.wait(); }(child);
+    auto end = await_end_of_unwanted(child);
     end.set_scope(uncancelled);
     co_await std::move(end);
     throw cancelled();
@@ -175,7 +234,7 @@ task<std::shared_ptr<child>> supervisor::launch(launch_plan plan, launch_target 
 /// Nobody wants this child any more: takes its request back, or kills it as soon as it exists.
 void supervisor::withdraw(child& child) {
   child.unwanted = true;
-  if (child.pidfd) child.kill_tree();
+  if (child.pidfd) kill_or_give_up(child);
   if (const auto unsent = unsent_.extract(child.id)) forget(child);
 }
 
@@ -222,12 +281,12 @@ std::uint32_t supervisor::take_slot() {
 }
 
 outgoing_request supervisor::make_request(const std::shared_ptr<child>& child, launch_plan plan,
-                                          launch_target target) {
+                                          launch_target target, const sys::standing& now) {
   connection_.table.clear(child->slot);
   connection_.table[child->slot].detached = child->detached ? 1 : 0;
   child->argument_objects = std::move(target.objects);
   try {
-    return outgoing_request(child, std::move(plan), std::move(target));
+    return outgoing_request(child, std::move(plan), std::move(target), now);
   } catch (...) {
     give_back_places(*child);
     throw;
@@ -242,26 +301,53 @@ void supervisor::give_back_places(const child& child) {
 
 void supervisor::flush() {
   if (!unsent_.empty()) servers_.begin();
-  while (servers_.serving() && !unsent_.empty()) {
-    const auto sent = servers_.send(unsent_.begin()->second);
+  while (!unsent_.empty()) {
+    outgoing_request& next = unsent_.begin()->second;
+    if (!servers_.can_serve(next)) {
+      fail_first_unsent(std::make_exception_ptr(
+          error(fmt::format("brood: cannot start {}: this process's credentials or its place in the system "
+                            "have changed since it was asked "
+                            "for, and the fork server that could have started it has died",
+                            next.target->name))));
+      continue;
+    }
+    if (!servers_.serves(next)) break;
+    const auto sent = send_first_unsent();
     if (sent == sys::transfer::would_block) break;
-    if (sent == sys::transfer::done) in_flight_.insert(unsent_.extract(unsent_.begin()));
+    if (sent == sys::transfer::too_many_in_flight) return retry_.start();
   }
-  servers_.await_room(servers_.serving() && !unsent_.empty());
+  servers_.await_room(!unsent_.empty() && servers_.serves(unsent_.begin()->second));
+}
+
+sys::transfer supervisor::send_first_unsent() {
+  try {
+    const auto sent = servers_.send(unsent_.begin()->second);
+    if (sent == sys::transfer::done) in_flight_.insert(unsent_.extract(unsent_.begin()));
+    return sent;
+  } catch (const std::system_error&) {
+    fail_first_unsent(std::current_exception());
+    return sys::transfer::gone;  // the next one may be luckier
+  }
+}
+
+void supervisor::fail_first_unsent(const std::exception_ptr& why) {
+  const auto failed = unsent_.extract(unsent_.begin());
+  fail_launch(*failed.mapped().target, why);
 }
 
 void supervisor::read_replies(pid_t server) {
   for (int i = 0; i < reply_batch; ++i) {
     sys::received message;
     if (servers_.receive(server, reply_buffer_, message) != sys::transfer::done) return;
-    hear(std::span(reply_buffer_).first(message.size), std::move(message.fds));
+    hear(server, std::span(reply_buffer_).first(message.size), std::move(message.fds));
   }
 }
 
-void supervisor::hear(std::span<const std::byte> message, std::vector<unique_fd> fds) {
+void supervisor::hear(pid_t server, std::span<const std::byte> message, std::vector<unique_fd> fds) {
   const auto* replies = reinterpret_cast<const launch_reply*>(message.data());
-  if (replies->kind == launch_reply::what::heir) return servers_.accept_heir(replies->pid, std::move(fds));
-  if (replies->kind == launch_reply::what::hello) return servers_.hear_hello(message);
+  if (replies->kind == launch_reply::what::heir)
+    return servers_.accept_heir(server, replies->pid, std::move(fds));
+  if (replies->kind == launch_reply::what::hello) return servers_.hear_hello(server, message);
   auto pidfd = fds.begin();
   for (const launch_reply& reply : std::span(replies, message.size() / sizeof(launch_reply))) {
     const bool arrived = reply.has_pidfd && pidfd != fds.end();
@@ -277,13 +363,21 @@ void supervisor::handle_reply(launch_reply reply, unique_fd pidfd) {
     read_reports(std::numeric_limits<int>::max());
     return finish(*child, reply.ending);
   }
-  if (const auto answered = in_flight_.extract(reply.id)) servers_.note_reply(answered.mapped());
-  if (reply.failed != stage::none) {
-    child->failure = launch_error(*child, reply.failed, reply.error);
-  } else if (reply.has_pidfd && !pidfd) {  // this process is at its limit of descriptors
-    fail_for_want_of_descriptor(*child, reply.pid);
+  if (const auto answered = in_flight_.extract(reply.id)) {
+    child->relayed = !reply.siblings && reply.pid > 0;
+    child->server = answered.mapped().server;
+    servers_.note_reply(answered.mapped(), child->relayed);
   }
+  if (reply.failed != stage::none) child->failure = launch_error(*child, reply.failed, reply.error);
   if (reply.pid <= 0) return fail_launch(*child, child->failure);
+  if (!pidfd) pidfd = sys::open_process(reply.pid);  // it could not travel; nobody has reaped the child
+  if (!pidfd && child->relayed && errno == ESRCH) {  // but its server, which tells next how it ended
+    child->pid = reply.pid;
+    note_start(*child);
+    if (!child->confirm && !child->failure) child->launched.set();
+    return;
+  }
+  if (!pidfd && !child->failure) fail_for_want_of_descriptor(*child, reply.pid);
   launched(*child, reply.pid, std::move(pidfd));
 }
 
@@ -300,7 +394,7 @@ void supervisor::launched(child& child, pid_t pid, unique_fd pidfd) {
     return launched_without_descriptor(child);
   }
   if (child.failure) return;  // a program that could not be executed: told when it has been reaped
-  if (child.unwanted) return child.kill_tree();
+  if (child.unwanted) return kill_or_give_up(child);
   if (child.time_limit && !child.status) child.deadline.start(time_after(*child.time_limit), child);
   if (!child.confirm) child.launched.set();
 }
@@ -508,6 +602,8 @@ void supervisor::finish(child& child, const sys::ending& ending) {
   if (child.pidfd && !child.relayed) deaths_.remove(child.pidfd.get());
   deaths_.remove_without_descriptor(mortal_of(child));
   child.pidfd.reset();
+  if (child.relayed) servers_.note_end(child.server);
+  if (child.status) return forget(child);  // given up before
   child.status = status_of(ending, child.deadline_passed);
   if (child.confirm && !child.failure && !child.unwanted) {
     child.failure = std::make_exception_ptr(child_died(child.name, child.pid, *child.status));
@@ -525,7 +621,7 @@ void supervisor::on_server_ready(pid_t server) {
 
 void supervisor::on_server_death(pid_t server) {
   recover_in_flight(server);
-  if (!connection_.siblings) take_over_relayed();
+  take_over_relayed(server);
 }
 
 void supervisor::on_no_server(const std::exception_ptr& why) {
@@ -558,9 +654,9 @@ void supervisor::recover_in_flight(pid_t server) {
 }
 
 /// Relayed children die with their server, their parent. Nobody is left to tell how, except perhaps the kernel.
-void supervisor::take_over_relayed() {
+void supervisor::take_over_relayed(pid_t server) {
   for (auto& [id, child] : children_) {
-    if (!child->pidfd || !std::exchange(child->relayed, false))
+    if (!child->pidfd || child->server != server || !std::exchange(child->relayed, false))
       continue;  // not those that are asked for again
     child->orphaned = true;
     deaths_.add(child->pidfd.get(), mortal_of(*child));

@@ -49,14 +49,18 @@ class supervisor final : public runtime_service, private succession::user {
 
  private:
   std::shared_ptr<child> make_child(const launch_plan& plan, const launch_target& target);
-  outgoing_request make_request(const std::shared_ptr<child>& child, launch_plan plan, launch_target target);
+  outgoing_request make_request(const std::shared_ptr<child>& child, launch_plan plan, launch_target target,
+                                const sys::standing& now);
   void take_places(child& child);
   void give_back_places(const child& child);
   void withdraw(child& child);
 
   void flush();
+  sys::transfer send_first_unsent();
+  void fail_first_unsent(const std::exception_ptr& why);
+  void end_unanswered() noexcept;
   void read_replies(pid_t server);
-  void hear(std::span<const std::byte> message, std::vector<unique_fd> fds);
+  void hear(pid_t server, std::span<const std::byte> message, std::vector<unique_fd> fds);
   void handle_reply(launch_reply reply, unique_fd pidfd);  // a copy: reports are read into the same buffer
   void launched(child& child, pid_t pid, unique_fd pidfd);
   void launched_without_descriptor(child& child);
@@ -84,9 +88,12 @@ class supervisor final : public runtime_service, private succession::user {
   void on_server_death(pid_t server) override;
   void on_no_server(const std::exception_ptr& why) override;
   bool has_requests() const override { return !unsent_.empty(); }
-  std::uint32_t take_slot() override;
+  bool has_requests_up_to(std::uint64_t generation) const override {
+    return !unsent_.empty() && unsent_.begin()->second.generation <= generation;
+  }
+  std::uint32_t take_slot();
   void recover_in_flight(pid_t server);
-  void take_over_relayed();
+  void take_over_relayed(pid_t server);
 
   server_connection& connection_;
   std::unordered_map<std::uint64_t, std::shared_ptr<child>> children_;
@@ -107,9 +114,14 @@ class supervisor final : public runtime_service, private succession::user {
   std::vector<std::byte> report_buffer_;  // another one, as a reply may have to wait for reports
   death_watch deaths_;
   fd_watch results_watch_;
+  retry_timer retry_;  // sends again what too many descriptors under way kept from being sent
   succession servers_;
   retry_timer orphans_retry_;
 };
+
+/// Kills a child and its tree. One that may not be signalled (it has become another user's) is given up: whoever waits for it
+/// is told, and it is reaped when it ends.
+void kill_or_give_up(child& child);
 
 /// Ends one child: SIGTERM, a grace period, SIGKILL to its tree; waits for its end. Cannot be cancelled.
 task<> end_child(std::shared_ptr<child> child);

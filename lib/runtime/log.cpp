@@ -13,7 +13,7 @@ namespace brood::detail {
 log_settings logging;
 
 log_level chosen_log_level(log_level level) {
-  const char* variable = std::getenv("BROOD_LOG");
+  const char* variable = secure_getenv("BROOD_LOG");
   if (variable == nullptr || *variable == '\0') return level;
   const std::string_view word = variable;
   if (word == "silent") return log_level::silent;

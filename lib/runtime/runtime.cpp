@@ -17,6 +17,7 @@
 #include "runtime/runtime_state.hpp"
 #include "runtime/trace_file.hpp"
 #include "system/calls.hpp"
+#include "system/descriptor.hpp"
 #include "system/error.hpp"
 
 namespace brood {
@@ -35,6 +36,16 @@ void raise_descriptor_limit() noexcept {
     sys::setrlimit(RLIMIT_NOFILE,
                    &limit);  // a refusal leaves the old limit, which spawning reports when it is reached
   }
+}
+
+/// libuv aborts the process if it cannot have a pipe for signals, which it makes with the first loop.
+void require_descriptors_for_libuv() {
+  static const bool had = [] {
+    std::array<unique_fd, 8> wanted;
+    for (unique_fd& each : wanted) each = sys::duplicate(STDERR_FILENO);
+    return true;
+  }();
+  static_cast<void>(had);
 }
 
 void check_uv(int result, const char* call) {
@@ -87,8 +98,10 @@ task<> report_end(task<> body, runtime::end_handler on_end) {
 
 runtime::state::state(runtime& runtime, uv_loop_s* host_loop)
     : owner(runtime), current(runtime), loop(host_loop) {
+  sys::fill_standard_streams();  // libuv's descriptors are ours too
   if (loop == nullptr) {
     raise_descriptor_limit();
+    require_descriptors_for_libuv();
     own_loop.emplace();
     loop = &*own_loop;
     check_uv(uv_loop_init(loop), "uv_loop_init");

@@ -8,11 +8,37 @@
 #include "system/fail_point.hpp"
 
 namespace brood::sys {
+namespace {
+
+int both_above(int result, int* ends) noexcept {
+  if (result != 0) return result;
+  for (int i = 0; i < 2; ++i) ends[i] = above_standard_streams(ends[i]);
+  if (ends[0] >= 0 && ends[1] >= 0) return 0;
+  const int error = errno;
+  for (int i = 0; i < 2; ++i) {
+    if (ends[i] >= 0) ::close(ends[i]);
+  }
+  errno = error;
+  return -1;
+}
+
+}  // namespace
+
+int above_standard_streams(int fd) noexcept {
+  if (fd < 0 || fd >= first_descriptor) return fd;
+  const int moved = ::fcntl(fd, F_DUPFD_CLOEXEC, first_descriptor);
+  const int error = errno;
+  ::close(fd);
+  errno = error;
+  return moved;
+}
 
 // --- descriptors and files ---
 
 int open(const char* path, int flags, mode_t mode) noexcept {
-  return fail_point("open", {EMFILE, ENFILE, ENOMEM, EACCES, EINTR}) ? -1 : ::open(path, flags, mode);
+  return fail_point("open", {EMFILE, ENFILE, ENOMEM, EACCES, EINTR})
+             ? -1
+             : above_standard_streams(::open(path, flags, mode));
 }
 [[gnu::hot]] int close(int fd) noexcept { return ::close(fd); }
 ssize_t read(int fd, void* into, std::size_t size) noexcept {
@@ -30,7 +56,7 @@ int dup2(int fd, int number) noexcept {
   return fail_point("dup2", {EMFILE, EINTR, ENOMEM}) ? -1 : ::dup2(fd, number);
 }
 int pipe2(int* ends, int flags) noexcept {
-  return fail_point("pipe2", {EMFILE, ENFILE, ENOMEM}) ? -1 : ::pipe2(ends, flags);
+  return fail_point("pipe2", {EMFILE, ENFILE, ENOMEM}) ? -1 : both_above(::pipe2(ends, flags), ends);
 }
 int ioctl(int fd, unsigned long what, void* argument) noexcept {
   return fail_point("ioctl", {EPERM, ENOMEM}) ? -1 : ::ioctl(fd, what, argument);
@@ -68,7 +94,9 @@ int flock(int fd, int how) noexcept { return fail_point("flock", {EINTR, ENOLCK}
   return fail_point("poll", {EINTR, ENOMEM}) ? -1 : ::poll(watched, count, milliseconds);
 }
 int epoll_create1(int flags) noexcept {
-  return fail_point("epoll_create1", {EMFILE, ENFILE, ENOMEM}) ? -1 : ::epoll_create1(flags);
+  return fail_point("epoll_create1", {EMFILE, ENFILE, ENOMEM})
+             ? -1
+             : above_standard_streams(::epoll_create1(flags));
 }
 int epoll_ctl(int set, int what, int fd, epoll_event* event) noexcept {
   // Only what is added takes memory.
@@ -86,7 +114,9 @@ ssize_t getrandom(void* into, std::size_t size) noexcept {
 // --- memory ---
 
 int memfd_create(const char* name, unsigned flags) noexcept {
-  return fail_point("memfd_create", {EMFILE, ENFILE, ENOMEM}) ? -1 : ::memfd_create(name, flags);
+  return fail_point("memfd_create", {EMFILE, ENFILE, ENOMEM})
+             ? -1
+             : above_standard_streams(::memfd_create(name, flags));
 }
 void* mmap(void* where, std::size_t size, int protection, int flags, int fd, off_t offset) noexcept {
   return fail_point("mmap", {ENOMEM, EAGAIN}) ? MAP_FAILED
@@ -100,10 +130,14 @@ int madvise(void* where, std::size_t size, int advice) noexcept {
 // --- sockets ---
 
 int socket(int family, int type, int protocol) noexcept {
-  return fail_point("socket", {EMFILE, ENFILE, ENOBUFS, ENOMEM}) ? -1 : ::socket(family, type, protocol);
+  return fail_point("socket", {EMFILE, ENFILE, ENOBUFS, ENOMEM})
+             ? -1
+             : above_standard_streams(::socket(family, type, protocol));
 }
 int socketpair(int family, int type, int protocol, int* ends) noexcept {
-  return fail_point("socketpair", {EMFILE, ENFILE, ENOMEM}) ? -1 : ::socketpair(family, type, protocol, ends);
+  return fail_point("socketpair", {EMFILE, ENFILE, ENOMEM})
+             ? -1
+             : both_above(::socketpair(family, type, protocol, ends), ends);
 }
 int bind(int fd, const sockaddr* where, socklen_t size) noexcept {
   return fail_point("bind", {ENOMEM, EACCES, EADDRINUSE}) ? -1 : ::bind(fd, where, size);
@@ -113,7 +147,7 @@ int listen(int fd, int most) noexcept {
 }
 int accept4(int fd, int flags) noexcept {
   const bool refused = fail_point("accept4", {EMFILE, ENFILE, ENOBUFS, ENOMEM, EINTR, ECONNABORTED});
-  return refused ? -1 : ::accept4(fd, nullptr, nullptr, flags);
+  return refused ? -1 : above_standard_streams(::accept4(fd, nullptr, nullptr, flags));
 }
 int connect(int fd, const sockaddr* where, socklen_t size) noexcept {
   return fail_point("connect", {EAGAIN, ENOMEM, EACCES}) ? -1 : ::connect(fd, where, size);
@@ -163,7 +197,7 @@ long waitid(int kind, pid_t which, siginfo_t* info, int options, rusage* usage) 
 }
 int pidfd_open(pid_t pid) noexcept {
   const bool refused = fail_point("pidfd_open", {EMFILE, ENFILE, ENOMEM, EPERM});
-  return refused ? -1 : static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
+  return refused ? -1 : above_standard_streams(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
 }
 long pidfd_send_signal(int pidfd, int signal) noexcept {
   return fail_point("pidfd_send_signal", {EPERM})

@@ -29,6 +29,11 @@ namespace brood::sys {
 
 // --- descriptors and files ---
 
+constexpr int first_descriptor = 3;
+/// Every new descriptor of the library goes through here. Where the host has closed a standard stream the kernel gives out
+/// its number, and what it prints would be written into our sockets and memory: so it is moved, close-on-exec.
+int above_standard_streams(int fd) noexcept;
+
 int open(const char* path, int flags, mode_t mode = 0) noexcept;
 /// On Linux the descriptor is gone whatever this returns, close(2).
 int close(int fd) noexcept;

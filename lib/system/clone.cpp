@@ -30,6 +30,11 @@ robust_list_head* robust_list_of(void* address) { return static_cast<robust_list
 
 }  // namespace
 
+void thread_identity::take_tid() const noexcept {
+  *tid_ = static_cast<pid_t>(syscall(SYS_gettid));
+  syscall(SYS_set_tid_address, tid_);
+}
+
 bool thread_identity::find(thread_identity& found) noexcept {
   int* tid = nullptr;
   if (::prctl(PR_GET_TID_ADDRESS, &tid) != 0 || tid == nullptr) return false;
@@ -74,6 +79,26 @@ clone_args arguments_for(const clone_request& request) noexcept {
     arguments.parent_tid = reinterpret_cast<std::uint64_t>(request.pid_slot);
   }
   return arguments;
+}
+
+/// Sandboxes refuse clone3 as they cannot look into its arguments, which are in memory: those of Docker with ENOSYS,
+/// others with EPERM, which the kernel itself has no reason for here.
+bool is_refused(pid_t result) noexcept { return result < 0 && (errno == ENOSYS || errno == EPERM); }
+
+/// The same by clone(2), which has one place for the pid and the pidfd: so the descriptor is opened afterwards. The number
+/// is the child's own until its parent reaps it, and that one is told of it by the caller.
+pid_t clone_by_old_call(const clone_request& request) noexcept {
+  unsigned long flags = request.sibling ? CLONE_PARENT : static_cast<unsigned long>(request.exit_signal);
+  if (request.wait_for_exec) flags |= CLONE_VFORK;
+  if (request.pid_slot != nullptr) flags |= CLONE_PARENT_SETTID;
+#if defined(__s390x__)
+  const auto pid = static_cast<pid_t>(syscall(SYS_clone, nullptr, flags, request.pid_slot, nullptr, nullptr));
+#else
+  const auto pid = static_cast<pid_t>(syscall(SYS_clone, flags, nullptr, request.pid_slot, nullptr, nullptr));
+#endif
+  if (pid == 0 && request.identity != nullptr) request.identity->take_tid();
+  if (pid > 0 && request.pidfd != nullptr) *request.pidfd = open_process(pid).release();
+  return pid;
 }
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -129,7 +154,8 @@ void* make_stack() noexcept {
 [[gnu::hot]] pid_t clone_process(const clone_request& request) noexcept {
   if (fail_point("clone3", clone_errors)) return -1;
   clone_args arguments = arguments_for(request);
-  return static_cast<pid_t>(syscall(SYS_clone3, &arguments, sizeof arguments));
+  const auto pid = static_cast<pid_t>(syscall(SYS_clone3, &arguments, sizeof arguments));
+  return is_refused(pid) ? clone_by_old_call(request) : pid;
 }
 
 bool shares_memory_until_exec() noexcept { return can_start_on_own_stack && !address_sanitizer; }
@@ -146,9 +172,18 @@ pid_t clone_until_exec(const clone_request& request, void (*child)(void*), void*
     arguments.flags |= CLONE_VM;
     arguments.stack = reinterpret_cast<std::uint64_t>(stack);
     arguments.stack_size = stack_size;
-    return clone_on_own_stack(arguments, child, argument);
+    const pid_t pid = clone_on_own_stack(arguments, child, argument);
+    if (!is_refused(pid)) return pid;
+    arguments.flags &= ~static_cast<std::uint64_t>(CLONE_VM);
+    arguments.stack = arguments.stack_size = 0;
   }
-  const auto pid = static_cast<pid_t>(syscall(SYS_clone3, &arguments, sizeof arguments));
+  auto pid = static_cast<pid_t>(syscall(SYS_clone3, &arguments, sizeof arguments));
+  if (is_refused(pid)) {
+    clone_request copying = request;
+    copying.identity = nullptr;
+    copying.wait_for_exec = true;
+    pid = clone_by_old_call(copying);
+  }
   if (pid == 0) {
     child(argument);
     _exit(127);
@@ -177,7 +212,7 @@ bool clones_are_sound(const thread_identity& identity, bool sibling, pid_t& cana
   const pid_t child = clone_process(request);
   if (child == 0) die_holding(mutex, identity);
   bool sound = false;
-  if (child > 0) {
+  if (child > 0 && pidfd >= 0) {
     pollfd ended{pidfd, POLLIN, 0};
     while (sys::poll(&ended, 1, -1) < 0 && errno == EINTR) {
     }

@@ -1,4 +1,4 @@
-// Making processes with clone3(2), and what glibc has to be told afterwards.
+// Making processes with clone3(2), or clone(2) where that is refused, and what glibc has to be told afterwards.
 #pragma once
 
 #include <sys/types.h>
@@ -17,6 +17,8 @@ class thread_identity {
   static bool find(thread_identity& found) noexcept;
   /// In a fresh clone: as glibc's own fork does.
   void renew() const noexcept;
+  /// In a clone whose tid the kernel has not written.
+  void take_tid() const noexcept;
   std::uint64_t tid_address() const noexcept { return reinterpret_cast<std::uint64_t>(tid_); }
 
  private:

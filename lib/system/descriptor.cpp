@@ -9,8 +9,16 @@
 
 namespace brood::sys {
 
+void fill_standard_streams() noexcept {
+  for (int stream = 0; stream < first_descriptor; ++stream) {
+    if (::fcntl(stream, F_GETFD) >= 0) continue;
+    const int null = ::open("/dev/null", O_RDWR);    // the lowest number that is free; programs inherit it
+    if (null != stream && null >= 0) ::close(null);  // another thread was faster
+  }
+}
+
 unique_fd duplicate(int fd) {
-  unique_fd copy(sys::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  unique_fd copy(sys::fcntl(fd, F_DUPFD_CLOEXEC, first_descriptor));
   if (!copy) throw_errno("fcntl F_DUPFD_CLOEXEC");
   return copy;
 }

@@ -10,6 +10,9 @@
 
 namespace brood::sys {
 
+/// Opens /dev/null as each of 0, 1 and 2 that is closed: for descriptors that others make for us (libuv).
+void fill_standard_streams() noexcept;
+
 /// A duplicate, close-on-exec. Throws `std::system_error`: EBADF, EMFILE.
 unique_fd duplicate(int fd);
 /// Throws `std::system_error` (EBADF) if it is no descriptor.

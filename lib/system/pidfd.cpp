@@ -103,6 +103,20 @@ bool has_ended_by_number(pid_t pid) noexcept {
   return result == 0 ? info.si_pid != 0 : is_gone(pid);
 }
 
+bool await_end(int pidfd, int milliseconds) noexcept {
+  pollfd ended{pidfd, POLLIN, 0};
+  int ready;
+  while ((ready = sys::poll(&ended, 1, milliseconds)) < 0 && errno == EINTR) {
+  }
+  return ready != 0;
+}
+
+bool await_and_reap(pid_t child, int pidfd, int milliseconds) noexcept {
+  if (pidfd >= 0 && !await_end(pidfd, milliseconds)) return false;
+  await_and_reap(child, pidfd);
+  return true;
+}
+
 void await_and_reap(pid_t child, int pidfd) noexcept {
   if (pidfd < 0) {
     while (sys::waitpid(child, nullptr, __WALL) < 0 && errno == EINTR) {

@@ -38,5 +38,9 @@ std::optional<ending> reap_by_number(pid_t child) noexcept;
 bool has_ended_by_number(pid_t pid) noexcept;
 /// Waits for the end of a child of this process, and reaps it. Without a descriptor, by its number.
 void await_and_reap(pid_t child, int pidfd) noexcept;
+/// The same for so long at most, with a descriptor; false if it has not ended.
+bool await_and_reap(pid_t child, int pidfd, int milliseconds) noexcept;
+/// Waits so long at most; false if it has not ended.
+bool await_end(int pidfd, int milliseconds) noexcept;
 
 }  // namespace brood::sys

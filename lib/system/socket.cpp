@@ -46,6 +46,7 @@ std::pair<unique_fd, unique_fd> socket_pair() {
   for (;;) {
     if (sys::sendmsg(socket, &message, MSG_NOSIGNAL) >= 0) return transfer::done;
     if (errno == EAGAIN || errno == EWOULDBLOCK) return transfer::would_block;
+    if (errno == ETOOMANYREFS) return transfer::too_many_in_flight;
     if (errno == EPIPE || errno == ECONNRESET || errno == ENOTCONN) return transfer::gone;
     if (errno != EINTR) throw_errno("sendmsg");
   }
@@ -83,7 +84,10 @@ transfer receive_message(int socket, std::span<std::byte> buffer, received& resu
     for (std::size_t i = 0; i < count; ++i) {
       int fd;
       std::memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof fd);
-      result.fds.emplace_back(fd);
+      result.fds.emplace_back(above_standard_streams(fd));
+      if (result.fds.back()) continue;
+      result.fds.pop_back();
+      result.fds_lost = true;
     }
   }
   return transfer::done;

@@ -16,7 +16,9 @@ namespace brood::sys {
 /// Two connected ends, close-on-exec, blocking.
 std::pair<unique_fd, unique_fd> socket_pair();
 
-enum class transfer { done, would_block, gone };
+/// `too_many_in_flight`: this user has as many descriptors under way in sockets as this process may have open (ETOOMANYREFS,
+/// unix(7)). Nothing tells when there are fewer.
+enum class transfer { done, would_block, gone, too_many_in_flight };
 
 /// Sends `parts` as one message with `fds`. Never raises SIGPIPE. Throws `std::system_error` for anything but a full
 /// buffer and a missing peer.

@@ -11,6 +11,7 @@
 #include "brood/coroutine/nursery.hpp"
 #include "brood/coroutine/sleep.hpp"
 #include "brood/coroutine/when_all.hpp"
+#include "brood/coroutine/with_timeout.hpp"
 #include "brood/process/command.hpp"
 #include "brood/process/current.hpp"
 #include "brood/process/spawn.hpp"
@@ -292,4 +293,45 @@ TEST_CASE("children of a server that was started again live in the same world") 
     const auto limit_after = co_await brood::command("sh", "-c", "ulimit -n").output();
     CHECK(limit_after.out == limit_before.out);
   });
+}
+
+TEST_CASE("a spawn at a stopped server is given up in time, and what the server makes later is killed") {
+  run_clean([]() -> brood::task<> {
+    co_await expect_square(1);
+    const pid_t server = brood::fork_server_pid();
+    kill(server, SIGSTOP);
+    auto spawn = []() -> brood::task<> { static_cast<void>(co_await brood::spawn<wait_for_ever>()); };
+    CHECK_THROWS_AS(co_await brood::with_timeout(std::chrono::milliseconds(50), spawn()), brood::timed_out);
+    kill(server, SIGCONT);
+    co_await expect_square(2);
+    CHECK(brood::fork_server_pid() == server);
+  });
+}
+
+TEST_CASE("a runtime ends although its server is stopped, and the next one has another") {
+  run_clean([]() -> brood::task<> {
+    co_await expect_square(1);
+    for (const pid_t server : brood::detail::fork_servers().pids) kill(server, SIGSTOP);
+    auto spawn = []() -> brood::task<> { static_cast<void>(co_await brood::spawn<wait_for_ever>()); };
+    CHECK_THROWS_AS(co_await brood::with_timeout(std::chrono::milliseconds(50), spawn()), brood::timed_out);
+  });
+  for (const pid_t server : brood::detail::fork_servers().pids) kill(server, SIGCONT);
+  run_clean([]() -> brood::task<> { co_await expect_square(3); });
+}
+
+TEST_CASE("runtimes that end before the heir has come leave no second one") {
+  for (int i = 0; i < 3; ++i) {
+    kill_server();
+    for (int j = 0; j < 3; ++j) {
+      brood::runtime loop;
+      CHECK_THROWS_AS(loop.run_until_complete([]() -> brood::task<> {
+        static_cast<void>(co_await brood::command("").status());
+      }()),
+                      std::system_error);
+    }
+  }
+  run_clean([]() -> brood::task<> {
+    for (int i = 0; i < 3; ++i) co_await expect_square(i);
+  });
+  CHECK(leftovers::now().children.empty());
 }

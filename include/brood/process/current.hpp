@@ -41,7 +41,7 @@ BROOD_API std::optional<parent> parent_process() noexcept;
 /// The children of this process that run now. Loop thread only.
 BROOD_API std::vector<process_handle> active_children();
 
-/// The CPUs this process may use: its affinity and the quota of its cgroup. At least 1.
+/// The CPUs this process may use: its affinity, and the quotas of its cgroup and of those above it. At least 1.
 BROOD_API int cpu_count();
 
 /// Ends a child at once with `code`: runs the `at_exit` hooks and flushes the standard streams, but does not unwind

@@ -16,9 +16,13 @@
 
 namespace brood {
 
+class process_handle;
+
 namespace detail {
 class child;
 class supervisor;
+/// As `kill_tree`, but a child that may not be signalled is no longer waited for, and what waits for it is told why.
+BROOD_API void kill_or_give_up(const process_handle& handle);
 /// Waits for the child's end; gives the bytes of its result, which live as long as the child, or throws its error.
 BROOD_API task<std::span<const std::byte>> result_bytes(const std::shared_ptr<child>& self);
 }  // namespace detail
@@ -46,12 +50,13 @@ class BROOD_API process_handle {
   /// Cancellation: the child runs on.
   task<exit_status> join() const;
 
-  /// SIGTERM, SIGKILL, SIGINT, any signal. Nothing happens if the child has ended.
+  /// SIGTERM, SIGKILL, SIGINT, any signal. Nothing happens if the child has ended. Throws `std::system_error` (EPERM) if it
+  /// has become another user's, as a set-user-ID program does.
   void terminate() const;
   void kill() const;
   void interrupt() const;
   void send_signal(int signal) const;
-  /// SIGKILL to the child, its process group and every descendant.
+  /// SIGKILL to the child, its process group and every descendant. Throws as above.
   void kill_tree() const;
 
   /// The parent's ends of the streams that are `piped`; an empty stream for those that are not.
@@ -62,6 +67,7 @@ class BROOD_API process_handle {
 
  protected:
   friend class detail::supervisor;
+  friend void detail::kill_or_give_up(const process_handle& handle);
   explicit process_handle(std::shared_ptr<detail::child> child) noexcept : child_(std::move(child)) {}
 
   std::shared_ptr<detail::child> child_;
