@@ -54,6 +54,7 @@ class [[nodiscard("nothing is spawned until this is awaited")]] spawn_operation
     this->plan_ = std::move(other.plan_);
     call_ = std::move(other.call_);
     scope_ = other.scope_;
+    once_ = std::move(other.once_);
     return *this;
   }
 
