@@ -74,16 +74,17 @@ void place_descriptors(std::initializer_list<std::pair<int, int>> wanted) {
     message.id = request.id;
     message.objects = objects;
     if (body.size() <= largest_inline_body) {
-      sys::send_message(results, {sys::bytes_of(message), body});
+      sys::send_surely(results, family::get().parent_pidfd.get(), {sys::bytes_of(message), body});
       return;
     }
     message.body_in_file = true;
     const unique_fd file = sys::memory_file(body);
     const int fd = file.get();
     // The parent takes them out of its socket one by one; nothing tells when there is room.
-    for (int pause = 1; sys::send_message(results, {sys::bytes_of(message)}, {&fd, 1}) ==
+    const int parent = family::get().parent_pidfd.get();
+    for (int pause = 1; sys::send_surely(results, parent, {sys::bytes_of(message)}, {&fd, 1}) ==
                             sys::transfer::too_many_in_flight &&
-                        !sys::await_end(family::get().parent_pidfd.get(), pause);)
+                        !sys::await_end(parent, pause);)
       pause = std::min(2 * pause, 64);
   } catch (const std::exception& e) {
     log_error("{} could not report its result: {}", family::get().name(), e.what());

@@ -2,7 +2,8 @@
 
 #include <sys/epoll.h>
 
-#include <vector>
+#include <algorithm>
+#include <span>
 
 #include "brood/runtime/runtime.hpp"
 #include "system/calls.hpp"
@@ -62,20 +63,21 @@ void death_watch::look() {
   epoll_event ended[batch];
   const int count = sys::epoll_wait(pidfds_.get(), ended, batch, 0);
   if (count <= 0) return;
-  std::vector<mortal> dead;
-  for (const epoll_event& event : std::span(ended, static_cast<std::size_t>(count))) {
-    const std::uint64_t word = event.data.u64;  // a copy: epoll_event is packed
-    dead.push_back(mortal_of(word));
-  }
-  on_deaths_(dead);
+  mortal dead[batch];  // without an allocation, which could be refused
+  std::transform(ended, ended + count, dead, [](const epoll_event& each) {
+    const std::uint64_t word = each.data.u64;  // a copy: epoll_event is packed
+    return mortal_of(word);
+  });
+  on_deaths_(std::span(dead, static_cast<std::size_t>(count)));
 }
 
 bool death_watch::look_at_numbers() {
-  std::vector<mortal> dead;
+  mortal dead[batch];
+  std::size_t count = 0;
   for (const auto& [word, pid] : numbers_) {
-    if (sys::has_ended_by_number(pid)) dead.push_back(mortal_of(word));
+    if (count < batch && sys::has_ended_by_number(pid)) dead[count++] = mortal_of(word);
   }
-  if (!dead.empty()) on_deaths_(dead);
+  if (count > 0) on_deaths_(std::span(dead, count));
   return !numbers_.empty();
 }
 

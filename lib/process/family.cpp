@@ -35,9 +35,9 @@ namespace {
 /// A clone of a process with more threads could hold locks that nobody is left to release.
 bool has_one_thread() {
   if (__libc_single_threaded) return true;  // true is certain, and needs no /proc
-  std::error_code error;
-  auto tasks = std::filesystem::directory_iterator("/proc/self/task", error);
-  return !error && std::distance(begin(tasks), end(tasks)) == 1;
+  struct stat tasks{};
+  return sys::stat("/proc/self/task", &tasks) == 0 &&
+         tasks.st_nlink == 3;  // a folder for each thread, and two
 }
 
 unique_fd duplicate(int fd, int lowest) {
@@ -163,7 +163,7 @@ void family::decode_names() {
 
 void reap_canary(const server_connection& connection) noexcept {
   const pid_t canary = std::exchange(connection.table.canary(), 0);
-  if (canary > 0) sys::waitpid(canary, nullptr, __WALL);
+  if (canary > 0) sys::await_and_reap(canary, -1);
 }
 
 void accept_hello(server_connection& connection, std::span<const std::byte> message) {
@@ -172,8 +172,7 @@ void accept_hello(server_connection& connection, std::span<const std::byte> mess
   reap_canary(connection);
   if (hello.failed != stage::none) {
     const auto text = message.subspan(sizeof hello);
-    throw error("brood: preload failed: " +
-                std::string(reinterpret_cast<const char*>(text.data()), text.size()));
+    throw error("brood: " + std::string(reinterpret_cast<const char*>(text.data()), text.size()));
   }
   if (hello.error != 0) {
     throw std::system_error(
@@ -181,9 +180,11 @@ void accept_hello(server_connection& connection, std::span<const std::byte> mess
         "brood: the process model `siblings` was asked for and clone3 with CLONE_PARENT fails");
   }
   // From a fresh image. One of root, for example, has capabilities again that this process has given up.
-  const auto standing = message.subspan(sizeof hello);
-  if (!standing.empty() && std::string_view(reinterpret_cast<const char*>(standing.data()),
-                                            standing.size()) != connection.standing.identity) {
+  const auto text = message.subspan(sizeof hello);
+  sys::standing of_server;
+  of_server.ids.assign(reinterpret_cast<const char*>(text.data()), hello.id);
+  of_server.place.assign(reinterpret_cast<const char*>(text.data()) + hello.id, text.size() - hello.id);
+  if (!text.empty() && !of_server.is_identical(connection.standing)) {
     throw error(
         "brood: cannot start a child: this process's credentials, namespaces or filters have changed since "
         "its fork "

@@ -1,4 +1,5 @@
 // A loop of three steps: receive a request, clone, reply. It blocks in nothing but the wait for the next request.
+// A server that cannot go on ends: its parent reads in the spawn table what has been made, and asks another for the rest.
 #include "process/fork_server.hpp"
 
 #include <fcntl.h>
@@ -6,12 +7,15 @@
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <new>
+#include <string_view>
 #include <system_error>
 #include <unordered_map>
 
@@ -22,6 +26,7 @@
 #include "process/family.hpp"
 #include "process/program_start.hpp"
 #include "process/supervisor.hpp"
+#include "runtime/log.hpp"
 #include "runtime/trace_file.hpp"
 #include "system/calls.hpp"
 #include "system/clone.hpp"
@@ -38,7 +43,10 @@ namespace {
 
 class fork_server {
  public:
-  explicit fork_server(server_setup setup) : setup_(std::move(setup)), table_(setup_.table_file.get()) {}
+  explicit fork_server(server_setup setup) : setup_(std::move(setup)), table_(setup_.table_file.get()) {
+    replies_.reserve(most_replies);  // what has been made is told, whatever memory there is then
+    pidfds_.reserve(most_replies);
+  }
 
   [[noreturn, gnu::hot]] void run() {
     say_hello();
@@ -54,10 +62,24 @@ class fork_server {
   }
 
  private:
-  /// Decides how children are made, runs `preload`, and tells the parent, which waits for it.
+  /// Tells the parent, which waits for it, how children are made, or why none can be.
   void say_hello() {
     launch_reply hello;
     hello.kind = launch_reply::what::hello;
+    std::vector<std::byte> more;  // what failed, or where this process stands
+    try {
+      prepare(hello);
+      if (setup_.fresh) more = own_identity(hello);
+    } catch (const std::exception& e) {
+      hello.failed = stage::receive_request;
+      const auto text = std::as_bytes(std::span(std::string_view(e.what())));
+      more.assign(text.begin(), text.end());
+    }
+    tell({sys::bytes_of(hello), more});
+  }
+
+  /// Decides how children are made, and runs `preload`.
+  void prepare(launch_reply& hello) {
     const process_model model = family::get().settings.model;
     if (model != process_model::relay && sys::thread_identity::find(identity_)) {
       siblings_ = sys::clones_are_sound(identity_, true, table_.canary());
@@ -66,28 +88,33 @@ class fork_server {
     hello.siblings = siblings_;
     if (!siblings_) {
       statuses_ = unique_fd(sys::epoll_create1(EPOLL_CLOEXEC));
+      if (!statuses_) sys::throw_errno("the fork server cannot serve: epoll_create1");
       raise_descriptor_limit();
     }
     rehearse();
-    std::vector<std::byte> more;  // what failed, or where this process stands
-    if (setup_.fresh) {
-      sys::standing own;
-      sys::standing_reader().read(own);
-      const auto text = std::as_bytes(std::span(own.identity));
-      more.assign(text.begin(), text.end());
-    }
     // A clone of a child has what its own server loaded already.
     if (auto* preload = family::get().is_child ? nullptr : family::get().settings.preload) {
       try {
         preload();
       } catch (...) {
-        hello.failed = stage::decode;
-        const std::string text = describe(std::current_exception());
-        const auto bytes = std::as_bytes(std::span(text));
-        more.assign(bytes.begin(), bytes.end());
+        throw error("preload failed: " + describe(std::current_exception()));
       }
     }
-    sys::send_message(setup_.control.get(), {sys::bytes_of(hello), more});
+  }
+
+  /// For the parent to compare. The id of the message is the size of its first part.
+  static std::vector<std::byte> own_identity(launch_reply& hello) {
+    sys::standing own;
+    sys::standing_reader().read(own);
+    hello.id = own.ids.size();
+    const std::string text = own.ids + own.place;
+    const auto both = std::as_bytes(std::span(text));
+    return {both.begin(), both.end()};
+  }
+
+  /// To the parent, which learns it from nobody else.
+  sys::transfer tell(std::initializer_list<std::span<const std::byte>> parts, std::span<const int> fds = {}) {
+    return sys::send_surely(setup_.control.get(), setup_.parent.get(), parts, fds);
   }
 
   /// The parent's death ends the control socket, unless somebody it forked by itself still holds the other end: so its
@@ -104,9 +131,8 @@ class fork_server {
   [[noreturn]] void end() {
     // A process's descriptors are closed a little before its pidfd tells, do_exit() in kernel/exit.c.
     constexpr int patience = 2000;  // ms, for a parent that takes long to die
-    pollfd parent{setup_.parent.get(), POLLIN, 0};
     // Children die with their parent by themselves (PR_SET_PDEATHSIG); what they started does not.
-    if (sys::poll(&parent, 1, patience) > 0) {
+    if (sys::await_end(setup_.parent.get(), patience)) {
       table_.kill_groups();
       if (!family::get().is_child) unlink_names_of_family();
     }
@@ -130,7 +156,6 @@ class fork_server {
     message_.fds.clear();
     reply.has_pidfd = static_cast<bool>(child);
     replies_.push_back(reply);
-    if (child && !siblings_) remember(reply.pid, child.get());
     if (child) pidfds_.push_back(std::move(child));
     // A program takes the server as long as ten functions: its parent should not wait for many more of them.
     const std::size_t most = request_.kind == launch_kind::function ? most_replies : most_replies / 4;
@@ -140,7 +165,10 @@ class fork_server {
   /// Clones this server. The clone returns from here like the original, but listens to a control socket of its own,
   /// on which nothing comes until the original is dead.
   void make_heir() {
-    auto [control, control_of_heir] = sys::socket_pair();
+    int ends[2];
+    if (sys::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return;  // as below
+    const unique_fd control(ends[0]);
+    unique_fd control_of_heir(ends[1]);
     int pidfd = -1;
     sys::clone_request how;
     how.identity = &identity_;
@@ -163,21 +191,20 @@ class fork_server {
     send_replies();
     const int fds[] = {heir.get(), control.get()};
     const auto passed = heir ? std::span<const int>(fds) : std::span<const int>();
-    if (sys::send_message(setup_.control.get(), {sys::bytes_of(reply)}, passed) ==
-        sys::transfer::too_many_in_flight)
-      sys::send_message(setup_.control.get(), {sys::bytes_of(reply)});  // the parent buries it
+    if (tell({sys::bytes_of(reply)}, passed) == sys::transfer::too_many_in_flight)
+      tell({sys::bytes_of(reply)});  // the parent buries it
   }
 
   /// Called before each wait, so no reply waits longer than the requests that are there already take.
   void send_replies() {
     if (replies_.empty()) return;
-    std::vector<int> fds;
-    for (const unique_fd& pidfd : pidfds_) fds.push_back(pidfd.get());
-    if (sys::send_message(setup_.control.get(), {std::as_bytes(std::span(replies_))}, fds) ==
+    std::array<int, most_replies> fds;
+    std::transform(pidfds_.begin(), pidfds_.end(), fds.begin(), [](const auto& each) { return each.get(); });
+    if (tell({std::as_bytes(std::span(replies_))}, std::span(fds).first(pidfds_.size())) ==
         sys::transfer::too_many_in_flight) {
       // The parent opens them itself, by the numbers of children that it has not reaped.
       for (launch_reply& reply : replies_) reply.has_pidfd = false;
-      sys::send_message(setup_.control.get(), {std::as_bytes(std::span(replies_))});
+      tell({std::as_bytes(std::span(replies_))});
     }
     replies_.clear();
     pidfds_.clear();
@@ -222,6 +249,15 @@ class fork_server {
         begin_child(setup);
       }
     }
+    unique_fd child(pidfd);
+    if (reply.pid > 0 && !siblings_ && !remember(reply.pid, child.get())) {
+      const int error = errno;
+      sys::kill(reply.pid, SIGKILL);  // ours and not reaped, so the number is its own
+      sys::await_and_reap(reply.pid, -1);
+      child.reset();
+      reply.pid = -1;
+      errno = error;
+    }
     if (announced && reply.pid > 0) family_memory::note_pid(request_.in_memory, reply.pid);
     if (reply.pid < 0) {
       reply.failed = errno == EBADMSG ? stage::decode : stage::clone;
@@ -232,7 +268,7 @@ class fork_server {
       reply.failed = std::atomic_ref(slot.failed).load(std::memory_order_acquire);
       reply.error = slot.error;
     }
-    return unique_fd(pidfd);
+    return child;
   }
 
   /// In a child: the descriptors that the server keeps of its siblings, and of a request that is mapped by now.
@@ -317,13 +353,27 @@ class fork_server {
     sys::setrlimit(RLIMIT_NOFILE, &limit);
   }
 
-  void remember(pid_t pid, int pidfd) {
+  /// False, with errno, if there is no descriptor or no memory for it: nobody would hear of its end.
+  bool remember(pid_t pid, int pidfd) noexcept {
+    if (pidfd < 0) errno = EMFILE;  // it could not be opened
+    if (pidfd < 0) return false;
     unique_fd copy(sys::fcntl(pidfd, F_DUPFD_CLOEXEC, 3));
+    if (!copy) return false;
     epoll_event event{};
     event.events = EPOLLIN;
     event.data.fd = copy.get();
-    sys::epoll_ctl(statuses_.get(), EPOLL_CTL_ADD, copy.get(), &event);
-    relayed_[copy.release()] = {request_.id, pid};
+    try {
+      relayed_[copy.get()] = {request_.id, pid};
+    } catch (const std::bad_alloc&) {
+      errno = ENOMEM;
+      return false;
+    }
+    if (sys::epoll_ctl(statuses_.get(), EPOLL_CTL_ADD, copy.get(), &event) != 0) {
+      relayed_.erase(copy.get());
+      return false;
+    }
+    static_cast<void>(copy.release());
+    return true;
   }
 
   void relay_statuses() {
@@ -331,19 +381,19 @@ class fork_server {
     const int count = sys::epoll_wait(statuses_.get(), ended, 64, 0);
     for (int i = 0; i < count; ++i) {
       unique_fd pidfd(ended[i].data.fd);
-      auto status = sys::reap(pidfd.get());
+      const auto status = sys::reap(pidfd.get());
       if (!status) {
-        pidfd.release();
+        static_cast<void>(pidfd.release());
         continue;
       }
+      const relayed_child ended_child = relayed_.extract(pidfd.get()).mapped();
       launch_reply message;
       message.kind = launch_reply::what::ended;
-      message.id = relayed_[pidfd.get()].id;
-      message.pid = relayed_[pidfd.get()].pid;
+      message.id = ended_child.id;
+      message.pid = ended_child.pid;
       message.ending = *status;
-      relayed_.erase(pidfd.get());
       sys::epoll_ctl(statuses_.get(), EPOLL_CTL_DEL, pidfd.get(), nullptr);
-      sys::send_message(setup_.control.get(), {sys::bytes_of(message)});
+      tell({sys::bytes_of(message)});
     }
   }
 
@@ -367,7 +417,7 @@ class fork_server {
   std::array<std::byte, largest_message> buffer_;
 };
 
-void close_all_but(std::vector<int> kept) {
+void close_all_but(std::array<int, 5> kept) noexcept {
   std::sort(kept.begin(), kept.end());
   unsigned from = 3;
   for (const int fd : kept) {
@@ -394,8 +444,13 @@ void serve(server_setup setup) noexcept {
   const unique_fd nothing(sys::open("/dev/null", O_RDONLY | O_CLOEXEC));
   if (nothing) sys::dup2(nothing.get(), 0);
   sys::prctl(PR_SET_NAME, "brood-server");
-  fork_server server(std::move(setup));
-  server.run();
+  try {
+    fork_server server(std::move(setup));
+    server.run();
+  } catch (const std::exception& e) {
+    log_error("a fork server ends: {}", e.what());
+  }
+  _exit(cannot_start);
 }
 
 }  // namespace brood::detail

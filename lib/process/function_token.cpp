@@ -45,7 +45,15 @@ std::string_view build_id_in(const char* notes, std::size_t size) noexcept {
   return {};
 }
 
-int describe_module(dl_phdr_info* info, std::size_t, void* into) {
+int count_module(dl_phdr_info*, std::size_t, void* count) noexcept {
+  ++*static_cast<std::size_t*>(count);
+  return 0;
+}
+
+/// Called from C, which no exception may cross: so there is room already. Not 0 if there is none.
+int describe_module(dl_phdr_info* info, std::size_t, void* into) noexcept {
+  auto& modules = *static_cast<std::vector<module>*>(into);
+  if (modules.size() == modules.capacity()) return 1;
   module found{0, info->dlpi_addr, UINTPTR_MAX, 0};
   std::string_view build_id;
   for (int i = 0; i < info->dlpi_phnum; ++i) {
@@ -60,13 +68,18 @@ int describe_module(dl_phdr_info* info, std::size_t, void* into) {
   }
   // Without a build id the path stands in: fork children are safe, and a replaced binary is caught at decoding at best.
   found.id = hash(build_id.empty() ? std::string_view(info->dlpi_name) : build_id);
-  static_cast<std::vector<module>*>(into)->push_back(found);
+  modules.push_back(found);
   return 0;
 }
 
 std::vector<module> loaded_modules() {
   std::vector<module> result;
-  dl_iterate_phdr(&describe_module, &result);
+  do {
+    std::size_t count = 0;
+    dl_iterate_phdr(&count_module, &count);
+    result.clear();
+    result.reserve(count);
+  } while (dl_iterate_phdr(&describe_module, &result) != 0);  // another thread has loaded one meanwhile
   return result;
 }
 

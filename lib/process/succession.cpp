@@ -42,7 +42,8 @@ mortal server_of(pid_t pid) { return {mortal::kind::server, static_cast<std::uin
 }  // namespace
 
 succession::succession(runtime& loop, death_watch& deaths, user& served)
-    : loop_(loop), deaths_(deaths), user_(served), share_(cpu_count() > 1) {
+    : loop_(loop), deaths_(deaths), user_(served), standing_(connection().standing), share_(cpu_count() > 1) {
+  place_.run = [](ready_node& node) noexcept { static_cast<place_note&>(node).fresh = false; };
   serving_ = static_cast<bool>(connection().control);  // else the server died while nobody looked
   if (serving_) listen(to_server_, connection().control.get(), connection().server);
   if (const auto& heir = connection().heir) {
@@ -54,6 +55,7 @@ succession::succession(runtime& loop, death_watch& deaths, user& served)
 }
 
 succession::~succession() {
+  loop_.withdraw(place_);
   for (auto& [pid, old] : std::exchange(retired_, {})) {  // what is left of their children is detached
     say_farewell(old.control.get());
     bury(pid, std::move(old.pidfd));
@@ -67,8 +69,16 @@ succession::~succession() {
 // --- generations ---
 
 const sys::standing& succession::note_standing() {
-  standing_reader_.read(standing_);
-  if (standing_.identity != connection().standing.identity) retire();
+  if (place_.fresh) {
+    sys::standing_reader::read_ids_and_limits(standing_);
+  } else {
+    standing_reader_.read(standing_);
+    place_.fresh = true;
+    loop_.post(place_);
+  }
+  sys::standing& of_server = connection().standing;
+  if (!standing_.is_identical(of_server)) retire();
+  if (of_server.place.empty()) of_server.place = standing_.place;
   return standing_;
 }
 
@@ -303,8 +313,12 @@ void succession::ask_for_heir() {
   request.kind = launch_kind::heir;
   request.id = connection().generation;
   // If there is no room for it now, it is asked for after the next reply.
-  connection().heir_asked_for =
-      sys::send_message(connection().control.get(), {sys::bytes_of(request)}) == sys::transfer::done;
+  try {
+    connection().heir_asked_for =
+        sys::send_message(connection().control.get(), {sys::bytes_of(request)}) == sys::transfer::done;
+  } catch (const std::system_error&) {
+    connection().heir_asked_for = false;
+  }
 }
 
 void succession::accept_heir(pid_t server, pid_t heir, std::vector<unique_fd> fds) {
@@ -316,9 +330,18 @@ void succession::accept_heir(pid_t server, pid_t heir, std::vector<unique_fd> fd
     say_farewell(fds[1].get());
     return bury(heir, std::move(fds[0]));
   }
-  connection().heir = {std::move(fds[1]), std::move(fds[0]), heir};
-  listen(to_heir_, connection().heir->control.get(), heir);
-  deaths_.add(connection().heir->pidfd.get(), server_of(heir));
+  server_connection::standby follower{std::move(fds[1]), std::move(fds[0]), heir};
+  try {
+    listen(to_heir_, follower.control.get(), heir);
+  } catch (const std::exception&) {  // one that nobody hears is none
+    to_heir_ = {};
+    say_farewell(follower.control.get());
+    bury(heir, std::move(follower.pidfd));
+    connection().heir_asked_for = false;
+    return;
+  }
+  deaths_.add(follower.pidfd.get(), server_of(heir));  // if not, the end of its socket tells
+  connection().heir = std::move(follower);
 }
 
 void succession::promote_heir() {
@@ -351,10 +374,9 @@ void succession::bury_canary() {
 }
 
 void succession::bury(pid_t server, unique_fd pidfd) {
-  if (pidfd) {
-    sys::send_signal(pidfd.get(), SIGKILL);
-    deaths_.add(pidfd.get(), server_of(server));
-  } else {
+  if (pidfd) sys::send_signal(pidfd.get(), SIGKILL);
+  if (pidfd && !deaths_.add(pidfd.get(), server_of(server))) pidfd.reset();
+  if (!pidfd) {
     sys::kill(server, SIGKILL);  // ours and not reaped, so the number is its own
     deaths_.add_without_descriptor(server, server_of(server));
   }

@@ -56,7 +56,8 @@ class succession {
   ~succession();
 
   /// To be called before each request is made: where this process stands now. If that cannot be given to children of the
-  /// server of now, it is retired, and the request is the next generation's.
+  /// server of now, it is retired, and the request is the next generation's. The place, which takes several times as long as
+  /// the rest, is read once for all requests that are made before others on this loop get their turn.
   const sys::standing& note_standing();
   /// Whether a server of the request's generation is there or can be started.
   bool can_serve(const outgoing_request& request) const;
@@ -113,8 +114,12 @@ class succession {
   runtime& loop_;
   death_watch& deaths_;
   user& user_;
+  struct place_note : ready_node {
+    bool fresh = false;
+  };
   sys::standing_reader standing_reader_;
   sys::standing standing_;
+  place_note place_;
   line to_server_;
   line to_heir_;
   const bool share_;  // there is a processor for the heir

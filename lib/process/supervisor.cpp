@@ -32,9 +32,13 @@ constexpr auto grace_period = std::chrono::seconds(2);
 
 supervisor* supervisor_of_process = nullptr;
 
-std::exception_ptr launch_error(const child& child, stage at, int error) {
-  return std::make_exception_ptr(std::system_error(
-      error, std::system_category(), fmt::format("brood: cannot start {}: {}", child.name, name_of(at))));
+std::exception_ptr launch_error(const child& child, stage at, int error) noexcept {
+  try {
+    return std::make_exception_ptr(std::system_error(
+        error, std::system_category(), fmt::format("brood: cannot start {}: {}", child.name, name_of(at))));
+  } catch (const std::bad_alloc&) {
+    return std::current_exception();
+  }
 }
 
 /// This process is at its limit of descriptors.
@@ -210,9 +214,21 @@ task<std::shared_ptr<child>> supervisor::launch(launch_plan plan, launch_target 
   require_valid(plan, target);
   const sys::standing& now = servers_.note_standing();
   auto child = make_child(plan, target);
-  unsent_.emplace(child->id, make_request(child, std::move(plan), std::move(target), now));
-  children_.emplace(child->id, child);
-  flush();
+  try {
+    outgoing_request request = make_request(child, std::move(plan), std::move(target), now);
+    children_.emplace(child->id, child);
+    unsent_.emplace(child->id, std::move(request));
+  } catch (...) {
+    children_.erase(child->id);
+    give_back_places(*child);
+    throw;
+  }
+  try {
+    flush();
+  } catch (...) {
+    withdraw(*child);
+    throw;
+  }
   bool stopped = false;
   try {
     co_await child->launched.wait();
@@ -276,6 +292,8 @@ std::uint32_t supervisor::take_slot() {
     return slot;
   }
   if (slots_used_ == spawn_table::slots) sys::throw_errno("brood: too many children", EAGAIN);
+  // Room for all, so that to give one back takes no memory.
+  if (free_slots_.capacity() <= slots_used_) free_slots_.reserve(std::max<std::size_t>(16, 2 * slots_used_));
   connection_.table.note_used(slots_used_ + 1);
   return slots_used_++;
 }
@@ -285,12 +303,7 @@ outgoing_request supervisor::make_request(const std::shared_ptr<child>& child, l
   connection_.table.clear(child->slot);
   connection_.table[child->slot].detached = child->detached ? 1 : 0;
   child->argument_objects = std::move(target.objects);
-  try {
-    return outgoing_request(child, std::move(plan), std::move(target), now);
-  } catch (...) {
-    give_back_places(*child);
-    throw;
-  }
+  return outgoing_request(child, std::move(plan), std::move(target), now);
 }
 
 void supervisor::give_back_places(const child& child) {
@@ -531,7 +544,12 @@ void supervisor::handle_report(std::span<const std::byte> message, std::vector<u
     receive_large_report(child, fds);
   } else {
     const auto body = message.subspan(sizeof report);
-    child.report_body.assign(body.begin(), body.end());
+    try {
+      child.report_body.assign(body.begin(), body.end());
+    } catch (const std::bad_alloc&) {
+      child.failure = std::current_exception();
+      return;
+    }
   }
   hold_objects(child, report.objects);
 }
@@ -545,7 +563,7 @@ void supervisor::hold_objects(child& child, std::size_t count) {
     std::memcpy(&object, body.data() + i * sizeof object, sizeof object);
     try {
       child.result_objects.emplace_back(object.name, object.kind);
-    } catch (const error&) {  // the arena is full
+    } catch (const std::exception&) {  // the arena is full, or there is no memory
       if (!child.failure) child.failure = std::current_exception();
       return;
     }
@@ -631,16 +649,18 @@ void supervisor::on_no_server(const std::exception_ptr& why) {
 /// The kernel writes a child's pid to its slot while it makes it, so the table says which requests were carried out:
 /// those children are ours to take over, the others are asked for again, in their order.
 void supervisor::recover_in_flight(pid_t server) {
-  std::vector<outgoing_request> lost;
+  std::map<std::uint64_t, outgoing_request> lost;  // nodes move without an allocation
   for (auto next = in_flight_.begin(); next != in_flight_.end();) {
     const auto asked = next++;
-    if (asked->second.server == server) lost.push_back(std::move(in_flight_.extract(asked).mapped()));
+    if (asked->second.server == server) lost.insert(in_flight_.extract(asked));
   }
-  for (outgoing_request& request : lost) {
-    child& made = *request.target;
+  while (!lost.empty()) {
+    auto request = lost.extract(lost.begin());
+    const std::shared_ptr<child> target = request.mapped().target;
+    child& made = *target;
     const pid_t pid = connection_.table.pid(made.slot);
     if (pid == 0) {
-      unsent_.emplace(made.id, std::move(request));
+      unsent_.insert(std::move(request));
       continue;
     }
     unique_fd pidfd = sys::open_process(pid);
@@ -659,7 +679,9 @@ void supervisor::take_over_relayed(pid_t server) {
     if (!child->pidfd || child->server != server || !std::exchange(child->relayed, false))
       continue;  // not those that are asked for again
     child->orphaned = true;
-    deaths_.add(child->pidfd.get(), mortal_of(*child));
+    if (deaths_.add(child->pidfd.get(), mortal_of(*child))) continue;
+    child->pidfd.reset();
+    deaths_.add_without_descriptor(child->pid, mortal_of(*child));
   }
 }
 

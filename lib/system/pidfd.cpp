@@ -40,6 +40,14 @@ ending from_siginfo(const siginfo_t& info, const rusage& usage) noexcept {
   return result;
 }
 
+/// The raw call: only it gives the usage. False if there is no such child.
+bool wait_for(int kind, pid_t which, siginfo_t& info, int options, rusage* usage) noexcept {
+  long result;
+  while ((result = sys::waitid(kind, which, &info, options, usage)) != 0 && errno == EINTR) {
+  }
+  return result == 0;
+}
+
 /// Nothing while the process has ended but whoever reaps it has not done: the kernel tells only then.
 std::optional<ending> kept_by_kernel(int pidfd) noexcept {
   pidfd_info info{};
@@ -78,9 +86,8 @@ bool is_gone(pid_t pid) noexcept {
 std::optional<ending> reap(int pidfd) noexcept {
   siginfo_t info{};
   rusage usage{};
-  // The raw call: only it gives the usage. __WALL, as our children have no exit signal.
-  const long result = sys::waitid(P_PIDFD, pidfd, &info, WEXITED | WNOHANG | __WALL, &usage);
-  if (result == 0) {
+  // __WALL, as our children have no exit signal.
+  if (wait_for(P_PIDFD, pidfd, info, WEXITED | WNOHANG | __WALL, &usage)) {
     if (info.si_pid == 0) return std::nullopt;
     return from_siginfo(info, usage);
   }
@@ -91,22 +98,22 @@ std::optional<ending> reap(int pidfd) noexcept {
 std::optional<ending> reap_by_number(pid_t child) noexcept {
   siginfo_t info{};
   rusage usage{};
-  const long result = sys::waitid(P_PID, child, &info, WEXITED | WNOHANG | __WALL, &usage);
-  if (result != 0) return ending();  // somebody else has reaped it
+  if (!wait_for(P_PID, child, info, WEXITED | WNOHANG | __WALL, &usage))
+    return ending();  // somebody else has reaped it
   if (info.si_pid == 0) return std::nullopt;
   return from_siginfo(info, usage);
 }
 
 bool has_ended_by_number(pid_t pid) noexcept {
   siginfo_t info{};
-  const long result = sys::waitid(P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT | __WALL, nullptr);
-  return result == 0 ? info.si_pid != 0 : is_gone(pid);
+  const bool ours = wait_for(P_PID, pid, info, WEXITED | WNOHANG | WNOWAIT | __WALL, nullptr);
+  return ours ? info.si_pid != 0 : is_gone(pid);
 }
 
 bool await_end(int pidfd, int milliseconds) noexcept {
   pollfd ended{pidfd, POLLIN, 0};
   int ready;
-  while ((ready = sys::poll(&ended, 1, milliseconds)) < 0 && errno == EINTR) {
+  while ((ready = sys::poll(&ended, 1, milliseconds)) < 0 && (errno == EINTR || errno == ENOMEM)) {
   }
   return ready != 0;
 }
@@ -123,9 +130,7 @@ void await_and_reap(pid_t child, int pidfd) noexcept {
     }
     return;
   }
-  pollfd ended{pidfd, POLLIN, 0};
-  while (sys::poll(&ended, 1, -1) < 0 && errno == EINTR) {
-  }
+  await_end(pidfd, -1);
   reap(pidfd);
 }
 

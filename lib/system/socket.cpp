@@ -5,12 +5,15 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <new>
+#include <system_error>
 
 #include "system/calls.hpp"
 #include "system/error.hpp"
+#include "system/pidfd.hpp"
 
 namespace brood::sys {
 namespace {
@@ -49,6 +52,21 @@ std::pair<unique_fd, unique_fd> socket_pair() {
     if (errno == ETOOMANYREFS) return transfer::too_many_in_flight;
     if (errno == EPIPE || errno == ECONNRESET || errno == ENOTCONN) return transfer::gone;
     if (errno != EINTR) throw_errno("sendmsg");
+  }
+}
+
+transfer send_surely(int socket, int peer, std::initializer_list<std::span<const std::byte>> parts,
+                     std::span<const int> fds) {
+  for (int pause = 1;; pause = std::min(2 * pause, 64)) {
+    try {
+      const transfer sent = send_message(socket, parts, fds);
+      if (sent == transfer::done || sent == transfer::gone) return sent;
+      if (sent == transfer::too_many_in_flight && !fds.empty())
+        return sent;  // the caller may do without them
+    } catch (const std::system_error& e) {
+      if (e.code().value() != ENOBUFS && e.code().value() != ENOMEM) throw;
+    }
+    if (await_end(peer, pause)) return transfer::gone;
   }
 }
 

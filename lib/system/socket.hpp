@@ -25,6 +25,11 @@ enum class transfer { done, would_block, gone, too_many_in_flight };
 transfer send_message(int socket, std::initializer_list<std::span<const std::byte>> parts,
                       std::span<const int> fds = {});
 
+/// For a message that must not be lost. Where the system refuses it only for now (no room, no memory) it is sent again, after
+/// 1 ms and ever less often, until it is taken or the process of the pidfd `peer` has ended (`gone`).
+transfer send_surely(int socket, int peer, std::initializer_list<std::span<const std::byte>> parts,
+                     std::span<const int> fds = {});
+
 struct received {
   std::size_t size = 0;
   std::vector<unique_fd> fds;

@@ -1,7 +1,6 @@
 #include "system/standing.hpp"
 
 #include <fcntl.h>
-#include <fmt/core.h>
 #include <linux/capability.h>
 #include <sys/single_threaded.h>
 #include <sys/stat.h>
@@ -26,7 +25,7 @@ std::string_view lines(std::string_view status, std::string_view first, std::str
   const std::size_t begin = status.find(first);
   const std::size_t end = status.find(last, begin == std::string_view::npos ? 0 : begin);
   if (begin == std::string_view::npos) return {};
-  return status.substr(begin, status.find('\n', end) - begin);
+  return status.substr(begin, status.find('\n', end + 1) - begin);
 }
 
 mode_t mask_in(std::string_view status) {
@@ -36,6 +35,13 @@ mode_t mask_in(std::string_view status) {
   return mask;
 }
 
+std::array<std::uint32_t, 6> capabilities_of_this_thread() noexcept {
+  std::array<std::uint32_t, 6> result{};
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  syscall(SYS_capget, &header, result.data());
+  return result;
+}
+
 /// Only in a process with one thread: for a moment the mask is another.
 mode_t read_mask_by_setting_it() noexcept {
   const mode_t mask = ::umask(077);
@@ -43,66 +49,73 @@ mode_t read_mask_by_setting_it() noexcept {
   return mask;
 }
 
-std::string ask_for_ids() {
-  uid_t uid[3];
-  gid_t gid[3];
-  getresuid(&uid[0], &uid[1], &uid[2]);
-  getresgid(&gid[0], &gid[1], &gid[2]);
-  std::string text = fmt::format("{} {} {} {} {} {}:", uid[0], uid[1], uid[2], gid[0], gid[1], gid[2]);
-  std::vector<gid_t> groups(static_cast<std::size_t>(std::max(0, getgroups(0, nullptr))));
-  const int count = getgroups(static_cast<int>(groups.size()), groups.data());
-  for (int i = 0; i < count; ++i) text += fmt::format(" {}", groups[static_cast<std::size_t>(i)]);
-  for (const std::uint32_t word : credentials::of_this_thread().capabilities)
-    text += fmt::format(" {:x}", word);
-  return text + fmt::format(" {} {}", ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), ::prctl(PR_GET_SECCOMP));
+template <class T>
+void append(std::string& to, const T& value) {
+  to.append(reinterpret_cast<const char*>(&value), sizeof value);
+}
+
+void append_groups(std::string& to) {
+  std::array<gid_t, 64> few;
+  int count = getgroups(few.size(), few.data());
+  if (count >= 0)
+    return static_cast<void>(
+        to.append(reinterpret_cast<char*>(few.data()), static_cast<std::size_t>(count) * sizeof(gid_t)));
+  std::vector<gid_t> many(static_cast<std::size_t>(std::max(0, getgroups(0, nullptr))));
+  count = getgroups(static_cast<int>(many.size()), many.data());
+  for (int i = 0; i < count; ++i) append(to, many[static_cast<std::size_t>(i)]);
 }
 
 }  // namespace
 
-standing_reader::standing_reader() noexcept
-    : status_(sys::open("/proc/thread-self/status", O_RDONLY | O_CLOEXEC)),
-      namespaces_(sys::open("/proc/thread-self/ns", O_PATH | O_DIRECTORY | O_CLOEXEC)) {}
-
-void standing_reader::read(standing& into) {
-  into.identity.clear();
-  read_status(into);
-  for (const char* each : namespaces) {
-    char link[64];
-    const ssize_t size = namespaces_ ? readlinkat(namespaces_.get(), each, link, sizeof link) : 0;
-    if (size > 0) into.identity.append("\n").append(link, static_cast<std::size_t>(size));
-  }
-  struct stat root{};
-  sys::stat("/", &root);
-  for (const std::uint64_t word : {std::uint64_t{root.st_dev}, std::uint64_t{root.st_ino},
-                                   static_cast<std::uint64_t>(::prctl(PR_GET_SECUREBITS))}) {
-    char digits[24];
-    const auto end = std::to_chars(digits, digits + sizeof digits, word).ptr;
-    into.identity.append(" ").append(digits, end);
-  }
+void standing_reader::read_ids_and_limits(standing& into) {
+  into.ids.clear();
+  uid_t user[3];
+  gid_t group[3];
+  getresuid(&user[0], &user[1], &user[2]);
+  getresgid(&group[0], &group[1], &group[2]);
+  append(into.ids, user);
+  append(into.ids, group);
+  append_groups(into.ids);
+  append(into.ids, capabilities_of_this_thread());
+  for (const int what : {PR_GET_NO_NEW_PRIVS, PR_GET_SECCOMP, PR_GET_SECUREBITS})
+    append(into.ids, ::prctl(what, 0, 0, 0, 0));
+  if (__libc_single_threaded) into.umask = read_mask_by_setting_it();
   for (unsigned i = 0; i < into.limits.size(); ++i)
     sys::getrlimit(static_cast<__rlimit_resource>(i), &into.limits[i]);
 }
 
-void standing_reader::read_status(standing& into) {
+void standing_reader::read(standing& into) {
+  read_ids_and_limits(into);
+  open_files();
+  into.place.clear();
+  if (status_ && namespaces_) read_place(into);
+}
+
+void standing_reader::open_files() noexcept {
+  if (!status_) status_ = unique_fd(sys::open("/proc/thread-self/status", O_RDONLY | O_CLOEXEC));
+  if (!namespaces_)
+    namespaces_ = unique_fd(sys::open("/proc/thread-self/ns", O_PATH | O_DIRECTORY | O_CLOEXEC));
+}
+
+void standing_reader::read_place(standing& into) {
   ssize_t size = 0;
   text_.resize(4096);
-  while (status_ &&
-         (size = ::pread(status_.get(), text_.data(), text_.size(), 0)) == static_cast<ssize_t>(text_.size()))
+  while ((size = ::pread(status_.get(), text_.data(), text_.size(), 0)) == static_cast<ssize_t>(text_.size()))
     text_.resize(2 * text_.size());  // somebody in very many groups
-  if (size <= 0) {
-    into.identity = ask_for_ids();
-    if (__libc_single_threaded) into.umask = read_mask_by_setting_it();
-    return;
-  }
+  if (size <= 0) return;
   const std::string_view status(text_.data(), static_cast<std::size_t>(size));
   into.umask = mask_in(status);
-  into.identity.append(lines(status, "\nUid:", "\nGid:"));
-  into.identity.append(lines(status, "\nGid:", "\nFDSize:"));
-  into.identity.append(lines(status, "\nGroups:", "\nGroups:"));
-  into.identity.append(lines(status, "\nCapInh:", "\nCapAmb:"));
-  into.identity.append(lines(status, "\nNoNewPrivs:", "\nNoNewPrivs:"));
-  into.identity.append(lines(status, "\nSeccomp:", "\nSeccomp:"));
-  into.identity.append(lines(status, "\nSeccomp_filters:", "\nSeccomp_filters:"));
+  into.place.append(lines(status, "\nCapBnd:", "\nCapAmb:"));
+  into.place.append(lines(status, "\nSeccomp_filters:", "\nSeccomp_filters:"));
+  for (const char* each : namespaces) {
+    char link[64];
+    const ssize_t length = readlinkat(namespaces_.get(), each, link, sizeof link);
+    if (length > 0) into.place.append("\n").append(link, static_cast<std::size_t>(length));
+  }
+  struct stat root{};
+  if (sys::stat("/", &root) != 0) return into.place.clear();
+  append(into.place, root.st_dev);
+  append(into.place, root.st_ino);
 }
 
 credentials credentials::of_this_thread() noexcept {
@@ -111,8 +124,7 @@ credentials credentials::of_this_thread() noexcept {
   gid_t group[2];
   getresuid(&user[0], &user[1], &result.saved_user);
   getresgid(&group[0], &group[1], &result.saved_group);
-  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-  syscall(SYS_capget, &header, result.capabilities.data());
+  result.capabilities = capabilities_of_this_thread();
   return result;
 }
 

@@ -13,24 +13,34 @@
 namespace brood::sys {
 
 struct standing {
-  /// User and group ids, groups, capabilities, secure bits, no_new_privs, seccomp filters, namespaces, root folder: as
-  /// text, only to be compared. A process cannot give these to another one that exists already.
-  std::string identity;
+  // A process cannot give these two to another one that exists already. As bytes, only to be compared.
+  /// User and group ids, groups, capabilities, secure bits, no_new_privs, whether there are seccomp filters.
+  std::string ids;
+  /// What takes a call for each, or /proc: namespaces, root folder, bounding and ambient capabilities, how many filters.
+  /// Empty: not known.
+  std::string place;
   /// These two can be given.
   mode_t umask = 022;
   std::array<rlimit, RLIM_NLIMITS> limits{};
+
+  bool is_identical(const standing& other) const noexcept {
+    return ids == other.ids && (place.empty() || other.place.empty() || place == other.place);
+  }
 };
 
-/// Reads the calling thread's standing, in about 10 us. Keeps two descriptors of /proc open for that. Where there is no /proc
-/// it asks by system calls, which do not tell of namespaces, nor of a second seccomp filter.
+/// Reads the calling thread's standing. Keeps two descriptors of /proc open for that. Where there is no /proc, and where they
+/// cannot be had now, the place is not known.
 class standing_reader {
  public:
   /// Lifetime: used by the thread that made it, in the process that made it.
-  standing_reader() noexcept;
+  /// All of it, in about 10 us.
   void read(standing& into);
+  /// Without the place, in about 2 us. With more than one thread without the mask as well, which only /proc tells then.
+  static void read_ids_and_limits(standing& into);
 
  private:
-  void read_status(standing& into);
+  void open_files() noexcept;
+  void read_place(standing& into);
 
   unique_fd status_;
   unique_fd namespaces_;
