@@ -142,13 +142,31 @@ brood::task<> host_name() {
   require(seen == "brood-elsewhere\n", "a program: " + seen);
 }
 
-brood::task<> fewer_capabilities() {
+void give_up(unsigned capability) {
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   __user_cap_data_struct sets[2];
   require(syscall(SYS_capget, &header, sets) == 0, "capget");
-  sets[0].effective &= ~(1u << CAP_SYS_ADMIN);
-  sets[0].permitted &= ~(1u << CAP_SYS_ADMIN);
+  sets[0].effective &= ~(1u << capability);
+  sets[0].permitted &= ~(1u << capability);
   require(syscall(SYS_capset, &header, sets) == 0, "capset");
+}
+
+brood::task<> fewer_capabilities() {
+  give_up(CAP_SYS_ADMIN);
+  co_await expect_equals();
+}
+
+/// What the kernel tells only by a call or a line of its own.
+brood::task<> one_thing_at_a_time() {
+  co_await expect_equals();
+  const gid_t groups[] = {nobody};
+  require(setgroups(1, groups) == 0, "setgroups");
+  co_await expect_equals();
+  give_up(CAP_SYS_TIME);
+  co_await expect_equals();
+  require(prctl(PR_CAPBSET_DROP, CAP_SYS_TIME, 0, 0, 0) == 0, "the bounding set");
+  co_await expect_equals();
+  require(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0, "no_new_privs");
   co_await expect_equals();
 }
 
@@ -226,6 +244,7 @@ brood::task<int> application(std::vector<std::string> words) {
   if (role == "limits") co_await mask_and_limits();
   if (role == "namespace") co_await host_name();
   if (role == "capabilities") co_await fewer_capabilities();
+  if (role == "one") co_await one_thing_at_a_time();
   if (role == "kill") co_await cannot_kill();
   if (role == "stopped") co_await with_stopped_server();
   if (role == "in_flight") co_await many_in_flight();
@@ -238,8 +257,8 @@ brood::task<int> application(std::vector<std::string> words) {
 int main(int argc, char** argv) {
   const std::string role = argc == 2 ? argv[1] : "";
   if (role == "thread") return outlive_thread(argc, argv);
-  const bool needs_root =
-      role == "drop" || role == "back" || role == "namespace" || role == "capabilities" || role == "kill";
+  const bool needs_root = role == "drop" || role == "back" || role == "namespace" || role == "capabilities" ||
+                          role == "one" || role == "kill";
   if (needs_root && geteuid() != 0) {
     tell("survived");
     return 0;
