@@ -32,9 +32,12 @@ std::pair<std::string, bytes> name_of(const address& where, const authkey& key) 
   return {where.text(), bytes(key.bytes().begin(), key.bytes().end())};
 }
 
-std::exception_ptr lost(const address& where, const std::string& why) {
-  return std::make_exception_ptr(
-      disconnected("the connection to the manager at " + where.text() + " is lost: " + why));
+std::exception_ptr lost(const address& where, const char* why) noexcept {
+  try {
+    throw disconnected("the connection to the manager at " + where.text() + " is lost: " + why);
+  } catch (...) {  // or there is no memory to say so
+    return std::current_exception();
+  }
 }
 
 }  // namespace
@@ -61,8 +64,7 @@ client::~client() {
     if (auto* service = loop_->find<client_service>()) service->remove(*this);
   }
   const std::scoped_lock guard(clients_guard);
-  const auto place = clients().find(name_of(where_, key_));
-  if (place != clients().end() && place->second.expired()) clients().erase(place);
+  std::erase_if(clients(), [](const auto& each) { return each.second.expired(); });
 }
 
 void client::want_flush() noexcept {
@@ -76,15 +78,21 @@ std::uint64_t client::submit(std::shared_ptr<const request> what, pending_call& 
     throw std::logic_error("brood: a manager is used on one loop of a process");
   }
   const std::uint64_t id = next_id_++;
-  if (state_ == state::open && is_here(*what)) {
-    write_request(id, *what);
-    want_flush();
-  } else {
-    if (state_ == state::open) seek(what->target());
-    if (state_ == state::idle) begin_connecting();
-    deferred_.push_back(id);
+  // First, as there is no answer without it.
+  const request& asked = *pending_.emplace(id, pending{std::move(what), &waiter}).first->second.what;
+  try {
+    if (state_ == state::open && is_here(asked)) {
+      write_request(id, asked);
+      want_flush();
+    } else {
+      if (state_ == state::open) seek(asked.target());
+      if (state_ == state::idle) begin_connecting();
+      deferred_.push_back(id);
+    }
+  } catch (...) {
+    pending_.erase(id);
+    throw;
   }
-  pending_.emplace(id, pending{std::move(what), &waiter});
   return id;
 }
 
@@ -175,8 +183,30 @@ void client::post(const request& what) noexcept {
   try {
     write_request(0, what);
     want_flush();
-  } catch (...) {  // no memory: as if this process had died
+  } catch (const std::bad_alloc&) {
+    break_off();
+  } catch (...) {  // the manager would not take it
   }
+}
+
+void client::give_back(const reference& object, std::uint64_t method, std::uint64_t granted) noexcept {
+  if (state_ != state::open || loop_ != runtime::current_or_null() || object.instance != instance_) return;
+  try {
+    bytes& out = link_->out();
+    const frame_builder frame(out);
+    put_count(out, 0);
+    out.push_back(static_cast<std::byte>(operation::call));
+    put_count(out, object.id);
+    put_count(out, method);
+    put_count(out, granted);
+  } catch (...) {
+    return break_off();
+  }
+  want_flush();
+}
+
+void client::break_off() noexcept {
+  if (link_ && loop_ == runtime::current_or_null()) link_->break_off();
 }
 
 void client::abandon(std::uint64_t id, undo take_back) noexcept {
@@ -229,10 +259,6 @@ void client::answered(std::span<const std::byte> frame) {
 // --- the connection ---
 
 void client::begin_connecting() {
-  loop_ = &runtime::current();
-  loop_->use<client_service>().add(*this);
-  state_ = state::connecting;
-  refusal_ = nullptr;
   auto opening = [](std::shared_ptr<client> self, std::uint64_t attempt) -> task<> {
     try {
       auto link = self->open_link(attempt);
@@ -241,7 +267,19 @@ void client::begin_connecting() {
       if (self->attempt_ == attempt) self->lose(std::current_exception());
     }
   };
-  loop_->start(opening(shared_from_this(), ++attempt_));
+  loop_ = &runtime::current();
+  refusal_ = nullptr;
+  found_nobody_ = false;
+  state_ = state::connecting;
+  try {
+    loop_->use<client_service>().add(*this);
+    loop_->start(opening(shared_from_this(), ++attempt_));
+  } catch (...) {
+    state_ = state::idle;
+    if (auto* service = loop_->find<client_service>()) service->remove(*this);
+    loop_ = nullptr;
+    throw;
+  }
 }
 
 task<> client::open_link(std::uint64_t attempt) {
@@ -252,6 +290,8 @@ task<> client::open_link(std::uint64_t attempt) {
   } catch (const closed& e) {
     throw disconnected(e.what());
   } catch (const std::system_error& e) {
+    found_nobody_ =
+        e.code() == std::errc::connection_refused || e.code() == std::errc::no_such_file_or_directory;
     throw disconnected("the manager at " + where_.text() + " cannot be reached: " + e.what());
   }
   if (attempt_ != attempt || state_ != state::connecting) co_return;
@@ -278,7 +318,7 @@ void client::greeted(std::span<const std::byte> frame) {
   changed_.notify_all();
 }
 
-void client::on_end(const std::string& why) noexcept {
+void client::on_end(const char* why) noexcept {
   lose(refusal_ ? std::exchange(refusal_, nullptr) : lost(where_, why));
 }
 

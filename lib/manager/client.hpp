@@ -40,6 +40,10 @@ class client final : public std::enable_shared_from_this<client>, private frame_
   std::uint64_t submit(std::shared_ptr<const request> what, pending_call& waiter);
   void post(const request& what) noexcept;
   void abandon(std::uint64_t id, undo take_back) noexcept;
+  /// Gives back what a method of the object's granted under this number.
+  void give_back(const reference& object, std::uint64_t method, std::uint64_t granted) noexcept;
+  /// For want of memory: what this process holds there is others' then, as if it had died.
+  void break_off() noexcept;
 
   /// Connects now, if it is not connected. Throws what `brood::connect` throws, and `call_refused`.
   task<> connected(std::chrono::nanoseconds deadline);
@@ -47,6 +51,8 @@ class client final : public std::enable_shared_from_this<client>, private frame_
   std::uint64_t instance() const noexcept { return instance_; }
   /// For a server's client of itself, which knows before it connects.
   void expect(std::uint64_t instance) noexcept { instance_ = instance; }
+  /// Did the last attempt to connect find nobody who listens?
+  bool found_nobody() const noexcept { return found_nobody_; }
   std::uint64_t epoch() const noexcept { return state_ == state::open ? epoch_ : 0; }
 
   /// This process has got one more reference to the object.
@@ -72,7 +78,7 @@ class client final : public std::enable_shared_from_this<client>, private frame_
 
   void on_frame(std::span<const std::byte> frame) override;
   void on_batch_end() override {}
-  void on_end(const std::string& why) noexcept override;
+  void on_end(const char* why) noexcept override;
 
   void begin_connecting();
   task<> open_link(std::uint64_t attempt);
@@ -87,6 +93,7 @@ class client final : public std::enable_shared_from_this<client>, private frame_
   void fail(std::uint64_t id, const std::exception_ptr& why) noexcept;
   void seek(const object_pointer& object);
   void found(const object_pointer& object, const answer& came) noexcept;
+  void take_up(const object_pointer& object, const answer& came);
   void forget(const reference& object) noexcept;
   void want_flush() noexcept;
   void lose(const std::exception_ptr& why) noexcept;
@@ -108,6 +115,7 @@ class client final : public std::enable_shared_from_this<client>, private frame_
   std::unordered_map<number, std::weak_ptr<reference>> references_;
   detail::local_event changed_;
   std::exception_ptr refusal_;  // why the last attempt failed
+  bool found_nobody_ = false;
   flusher flush_;
 };
 

@@ -19,9 +19,15 @@ void client::seek(const object_pointer& object) {
   }
   if (object->sought) return;
   const std::uint64_t id = next_id_++;
-  write_request(id, *object->named_by);
   search& begun = searches_.emplace_back(*this, object);
-  pending_.emplace(id, pending{object->named_by, &begun});
+  try {
+    pending_.emplace(id, pending{object->named_by, &begun});
+    write_request(id, *object->named_by);
+  } catch (...) {
+    pending_.erase(id);
+    searches_.pop_back();
+    throw;
+  }
   object->sought = true;
   want_flush();
 }
@@ -29,32 +35,31 @@ void client::seek(const object_pointer& object) {
 void client::found(const object_pointer& object, const answer& came) noexcept {
   object->sought = false;
   std::exception_ptr failure = came.failure;
-  number id = 0;
   try {
-    detail::byte_reader in(came.body);
-    if (!failure) id = in.read_number();
+    if (!failure) take_up(object, came);
   } catch (...) {
     failure = std::current_exception();
   }
-  if (failure) {
-    for (const std::uint64_t each : std::exchange(deferred_, {})) {
-      const auto entry = pending_.find(each);
-      if (entry != pending_.end() && entry->second.what->target() == object) {
-        fail(each, failure);
-      } else {
-        deferred_.push_back(each);
-      }
-    }
-    return;
-  }
+  if (!failure) return write_deferred();
+  std::erase_if(deferred_, [&](std::uint64_t each) {
+    const auto entry = pending_.find(each);
+    const bool waits_for_it = entry != pending_.end() && entry->second.what->target() == object;
+    if (waits_for_it) fail(each, failure);
+    return waits_for_it;
+  });
+}
+
+/// It is there, under another number.
+void client::take_up(const object_pointer& object, const answer& came) {
+  detail::byte_reader in(came.body);
+  const number id = in.read_number();
   forget(*object);
+  auto& place = references_[id];
+  if (place.expired()) place = object;
   object->id = id;
   object->instance = instance_;
   object->epoch = epoch_;
   object->grants = 1;
-  auto& place = references_[object->id];
-  if (place.expired()) place = object;
-  write_deferred();
 }
 
 void client::forget(const reference& object) noexcept {
@@ -95,6 +100,7 @@ void client::release(reference& object) noexcept {
     write_small(operation::release, object.id, object.grants);
     want_flush();
   } catch (...) {
+    break_off();
   }
 }
 

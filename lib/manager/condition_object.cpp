@@ -35,9 +35,7 @@ class condition_object final : public object {
 std::uint64_t condition_object::notify(std::uint64_t most) {
   std::uint64_t woken = 0;
   for (; woken < most && !line_.empty(); ++woken) {
-    const parked_call next = line_.take_first();
-    lock().involve(*next.who);
-    lock().acquire(next);
+    lock().acquire_first(line_);  // which has known its client since that held it
   }
   return woken;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstring>
+#include <exception>
 
 #include "brood/arena/codec.hpp"
 #include "channel/framing.hpp"
@@ -14,19 +15,26 @@ inline void finish_frame(bytes& out, std::size_t start) noexcept {
   std::memcpy(out.data() + start, header.data(), header.size());
 }
 
-/// Appends one frame for its lifetime.
+/// Appends one frame for its lifetime; none if an exception ends that.
 class frame_builder {
  public:
   explicit frame_builder(bytes& out) : out_(out), start_(out.size()) {
     out.resize(start_ + detail::frame_header_size);
   }
-  ~frame_builder() { finish_frame(out_, start_); }
+  ~frame_builder() {
+    if (std::uncaught_exceptions() > exceptions_) {
+      out_.resize(start_);
+    } else {
+      finish_frame(out_, start_);
+    }
+  }
   frame_builder(const frame_builder&) = delete;
   frame_builder& operator=(const frame_builder&) = delete;
 
  private:
   bytes& out_;
   std::size_t start_;
+  int exceptions_ = std::uncaught_exceptions();
 };
 
 }  // namespace brood::remote

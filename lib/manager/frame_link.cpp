@@ -78,6 +78,12 @@ void frame_link::flush() noexcept {
   }
 }
 
+void frame_link::break_off() noexcept {
+  broken_ = true;
+  sys::shutdown(socket_.get(), SHUT_RDWR);
+  flush();
+}
+
 void frame_link::rearm() {
   if (held_back_ && takes_more() && resumer_.previous == nullptr) loop_.post(resumer_);
   const bool read = broken_ || takes_more();
@@ -115,7 +121,6 @@ bool frame_link::read_batch() {
 bool frame_link::handle(int events, bool& found) noexcept {
   bool destroyed = false;
   destroyed_ = &destroyed;
-  std::string why;
   try {
     if ((events & fd_watch::writable) != 0) flush();
     if (takes_more()) found = read_batch();
@@ -126,13 +131,12 @@ bool frame_link::handle(int events, bool& found) noexcept {
     destroyed_ = nullptr;
     return true;
   } catch (const std::exception& e) {
-    why = e.what();
+    if (destroyed) return false;
+    destroyed_ = nullptr;
+    broken_ = true;
+    watch_.watch(0);
+    owner_.on_end(e.what());
   }
-  if (destroyed) return false;
-  destroyed_ = nullptr;
-  broken_ = true;
-  watch_.watch(0);
-  owner_.on_end(why);
   return false;
 }
 

@@ -30,7 +30,7 @@ class frame_link {
     /// After the last frame of a batch.
     virtual void on_batch_end() = 0;
     /// The link carries nothing any more. May destroy it.
-    virtual void on_end(const std::string& why) noexcept = 0;
+    virtual void on_end(const char* why) noexcept = 0;
 
    protected:
     ~handler() = default;
@@ -53,6 +53,8 @@ class frame_link {
   bytes& out() noexcept { return out_; }
   /// Sends what the socket takes; the rest goes when it takes more.
   void flush() noexcept;
+  /// For who cannot say something that has to be said: the link ends, which the loop tells.
+  void break_off() noexcept;
   std::size_t unsent() const noexcept { return out_.size() - sent_; }
   int fd() const noexcept { return socket_.get(); }
 

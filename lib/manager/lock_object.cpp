@@ -28,6 +28,12 @@ void lock_object::acquire(const parked_call& caller) {
   }
 }
 
+void lock_object::acquire_first(waiting_line<>& line) noexcept {
+  if (!available_to(*line.first().who)) return line_.add_first_of(line);
+  const parked_call next = line.take_first();
+  grant(*next.who, next.id, false);
+}
+
 void lock_object::release(session& who, std::uint64_t hold) {
   if (!is_held_by(who, hold)) throw std::logic_error("the lock is not held");
   std::erase(holds_, hold);

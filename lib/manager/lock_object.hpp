@@ -12,7 +12,9 @@ namespace brood::remote {
 class lock_object final : public object {
  public:
   lock_object(space& where, std::uint64_t type, bool recursive)
-      : object(where, kind::lock, type), recursive_(recursive) {}
+      : object(where, kind::lock, type), recursive_(recursive) {
+    holds_.reserve(1);  // whoever is next gets it without need of memory
+  }
 
   void handle(call& c) override;
   bool cancel(session& who, std::uint64_t id) override { return line_.drop(who, id); }
@@ -23,6 +25,8 @@ class lock_object final : public object {
   void release(session& who, std::uint64_t hold);
   /// Answers the call, which is parked, with its hold when it has got the lock.
   void acquire(const parked_call& caller);
+  /// The same for the first of a line, whose client this lock knows; it needs no memory.
+  void acquire_first(waiting_line<>& line) noexcept;
 
  private:
   bool available_to(const session& who) const noexcept {

@@ -62,6 +62,26 @@ task<> serve_here(std::shared_ptr<server> serving) {
 
 // --- manager ---
 
+namespace {
+
+/// Again if the request was lost with its connection: who is waited for must have been told.
+constexpr int most_attempts = 3;
+
+task<> ask_to_end(std::shared_ptr<remote::client> home, bool is_waited_for) {
+  for (int attempt = 1;; ++attempt) {
+    try {
+      remote_call asking(remote::request(home, remote::operation::shutdown), remote::to_nothing());
+      co_await std::move(asking);
+      co_return;
+    } catch (const disconnected&) {  // it has ended already, or does so before its answer has left
+      if (!is_waited_for || home->found_nobody()) co_return;
+      if (attempt == most_attempts) throw;
+    }
+  }
+}
+
+}  // namespace
+
 const std::shared_ptr<remote::client>& manager::home() const {
   if (!home_) throw disconnected("brood: a handle that names no manager");
   return home_;
@@ -86,12 +106,9 @@ manager manager::from_passport(const remote::passport& papers) {
 
 task<> manager::shutdown() const {
   auto ending = [](manager self) -> task<> {
-    try {
-      remote_call asking(remote::request(self.home(), remote::operation::shutdown), remote::to_nothing());
-      co_await std::move(asking);
-    } catch (const disconnected&) {  // it has ended already, or does so before its answer has left
-    }
-    if (self.server_ && self.server_->child) co_await self.server_->child->join();
+    const bool is_child = self.server_ && self.server_->child;
+    co_await ask_to_end(self.home(), is_child);
+    if (is_child) co_await self.server_->child->join();
   };
   return ending(*this);
 }

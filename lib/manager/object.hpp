@@ -91,6 +91,7 @@ class object {
   std::size_t references_ = 0;
   std::size_t held_by_sessions_ = 0;  // of these; also by names, loans and running calls
   bool doomed_ = false;               // in the list of those that nothing refers to
+  object* next_doomed_ = nullptr;
   std::unordered_set<session*> involved_;
 };
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <list>
-#include <string>
+#include <string_view>
 
 #include "manager/session.hpp"
 
@@ -14,7 +14,7 @@ struct parked_call {
   std::uint64_t id;
 };
 
-inline void answer_failure(const parked_call& p, outcome how, const std::string& what) {
+inline void answer_failure(const parked_call& p, outcome how, std::string_view what) noexcept {
   answering(*p.who, p.id, how).text(what);
 }
 
@@ -25,6 +25,10 @@ class waiting_line {
   bool empty() const noexcept { return line_.empty(); }
   std::size_t size() const noexcept { return line_.size(); }
   void add(Parked p) { line_.push_back(std::move(p)); }
+  /// The first of another line, without need of memory.
+  void add_first_of(waiting_line& other) noexcept {
+    line_.splice(line_.end(), other.line_, other.line_.begin());
+  }
   Parked take_first() {
     Parked first = std::move(line_.front());
     line_.pop_front();

@@ -1,5 +1,5 @@
 // queue: values between any number of producers and consumers, with a bound on how many.
-#include <deque>
+#include <list>
 #include <map>
 #include <stdexcept>
 
@@ -11,8 +11,11 @@
 namespace brood::remote {
 namespace {
 
+/// An item moves from who waits to the queue, on lease and back without need of memory.
+using item_list = std::list<stored_value>;
+
 struct parked_put : parked_call {
-  stored_value value;
+  item_list value;  // one
 };
 struct parked_get : parked_call {
   std::uint64_t most;  // 0: one, not as a list
@@ -38,8 +41,8 @@ class queue_object final : public object {
     for (const stored_value& v : values_) {
       for (const object_ref& o : v.references) visit(*o);
     }
-    for (const auto& [hold, v] : leases_) {
-      for (const object_ref& o : v.references) visit(*o);
+    for (const auto& [hold, item] : leases_) {
+      for (const object_ref& o : item.front().references) visit(*o);
     }
   }
   void let_go() override {
@@ -55,12 +58,12 @@ class queue_object final : public object {
   void put(call& c, bool waits);
   void get(call& c, std::uint64_t most, bool waits, bool leased = false);
   void give(const parked_get& to);
-  stored_value end_lease(session& who, std::uint64_t id);
+  item_list end_lease(session& who, std::uint64_t id);
   void end_leases(session& who);
   /// Nothing will come any more.
   bool drained() const noexcept { return closed_ && values_.empty() && leases_.empty(); }
-  void push(stored_value v) {
-    values_.push_back(std::move(v));
+  void push(item_list one) noexcept {
+    values_.splice(values_.end(), one);
     ++unfinished_;
   }
   /// Lets those go on that can.
@@ -69,8 +72,8 @@ class queue_object final : public object {
   void task_done();
 
   std::uint64_t capacity_;  // 0: none
-  std::deque<stored_value> values_;
-  std::map<std::pair<session*, std::uint64_t>, stored_value> leases_;
+  item_list values_;
+  std::map<std::pair<session*, std::uint64_t>, item_list> leases_;  // of one each
   std::uint64_t unfinished_ = 0;
   bool closed_ = false;
   waiting_line<parked_put> puts_;
@@ -79,7 +82,8 @@ class queue_object final : public object {
 };
 
 void queue_object::put(call& c, bool waits) {
-  stored_value value = c.value();
+  item_list value;
+  value.push_back(c.value());
   require_open();
   if (full()) {
     if (!waits) {
@@ -102,9 +106,9 @@ void queue_object::give(const parked_get& to) {
   if (values_.empty()) return;
   if (to.leased) {
     involve(*to.who);
-    const auto made = leases_.emplace(std::pair(to.who, to.id), std::move(values_.front())).first;
-    values_.pop_front();
-    reply.count(to.id).value(made->second);
+    item_list& on_lease = leases_[{to.who, to.id}];
+    on_lease.splice(on_lease.begin(), values_, values_.begin());
+    reply.count(to.id).value(on_lease.front());
     return;
   }
   std::uint64_t count = 1;
@@ -130,7 +134,14 @@ void queue_object::get(call& c, std::uint64_t most, bool waits, bool leased) {
 }
 
 void queue_object::match() {
-  while (!gets_.empty() && (!values_.empty() || drained())) give(gets_.take_first());
+  while (!gets_.empty() && (!values_.empty() || drained())) {
+    const parked_get next = gets_.take_first();
+    try {
+      give(next);
+    } catch (const std::bad_alloc&) {
+      next.who->give_up();
+    }
+  }
   while (!full() && !puts_.empty()) {
     parked_put next = puts_.take_first();
     push(std::move(next.value));
@@ -145,22 +156,22 @@ void queue_object::close() {
   match();
 }
 
-stored_value queue_object::end_lease(session& who, std::uint64_t id) {
+item_list queue_object::end_lease(session& who, std::uint64_t id) {
   const auto found = leases_.find({&who, id});
   if (found == leases_.end()) throw std::logic_error("the item is not on lease");
-  stored_value v = std::move(found->second);
+  item_list item = std::move(found->second);
   leases_.erase(found);
-  return v;
+  return item;
 }
 
 /// Back to the front, in the order in which they were taken.
 void queue_object::end_leases(session& who) {
   const auto begin = leases_.lower_bound({&who, 0});
   auto end = begin;
-  std::vector<stored_value> back;
-  for (; end != leases_.end() && end->first.first == &who; ++end) back.push_back(std::move(end->second));
+  item_list back;
+  for (; end != leases_.end() && end->first.first == &who; ++end) back.splice(back.end(), end->second);
   leases_.erase(begin, end);
-  values_.insert(values_.begin(), std::move_iterator(back.begin()), std::move_iterator(back.end()));
+  values_.splice(values_.begin(), back);
   match();
 }
 
@@ -187,7 +198,7 @@ void queue_object::handle(call& c) {
       answering(c.from, c.id);
       return match();
     case queue_method::give_back:
-      values_.push_front(end_lease(c.from, c.count()));
+      values_.splice(values_.begin(), end_lease(c.from, c.count()));
       answering(c.from, c.id);
       return match();
     case queue_method::try_get:

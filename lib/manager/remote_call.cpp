@@ -65,6 +65,10 @@ std::uint64_t submit(std::shared_ptr<const request> what, pending_call& waiter) 
 
 void post(const request& what) noexcept { what.home()->post(what); }
 
+void give_back(const object_pointer& from, std::uint64_t method, std::uint64_t granted) noexcept {
+  from->home->give_back(*from, method, granted);
+}
+
 void abandon(const request& what, std::uint64_t id, undo take_back) noexcept {
   what.home()->abandon(id, take_back);
 }
@@ -73,6 +77,8 @@ void take_back(undo how, const request& asked, std::span<const std::byte> body, 
   try {
     answer_reader from(asked, body, again);
     how(from);
+  } catch (const std::bad_alloc&) {
+    asked.home()->break_off();
   } catch (...) {  // whoever put it cannot expect more of what its own type does not read
   }
 }

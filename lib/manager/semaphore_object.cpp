@@ -34,8 +34,8 @@ class semaphore_object final : public object {
 
 void semaphore_object::grant(session& who, std::uint64_t id, bool told_whether) {
   involve(who);
-  --value_;
   held_[&who].insert(id);
+  --value_;
   ++held_count_;
   answering reply(who, id);
   if (told_whether) reply.flag(true);
@@ -46,7 +46,11 @@ void semaphore_object::add(std::uint64_t permits) {
   value_ += permits;
   while (value_ > 0 && !line_.empty()) {
     const parked_call next = line_.take_first();
-    grant(*next.who, next.id, false);
+    try {
+      grant(*next.who, next.id, false);
+    } catch (const std::bad_alloc&) {
+      next.who->give_up();
+    }
   }
 }
 

@@ -27,7 +27,7 @@ struct server::connection final : frame_link::handler {
 
   void on_frame(std::span<const std::byte> frame) override { client.handle(frame); }
   void on_batch_end() override { owner.flush_answers(); }
-  void on_end(const std::string&) noexcept override { owner.drop(*this); }
+  void on_end(const char*) noexcept override { owner.drop(*this); }
 
   server& owner;
   frame_link link;
@@ -108,18 +108,22 @@ task<> server::run() {
 void server::welcome(unique_fd socket) {
   connection& made = connections_.emplace_back(*this, std::move(socket));
   made.place = std::prev(connections_.end());
-  if (connections_.size() <= settings_.max_connections) {
-    made.client.greet();
-    made.link.flush();
-    return;
-  }
-  {
-    const frame_builder refusal(made.link.out());
-    made.link.out().push_back(std::byte{0});
-    put_text(made.link.out(), "brood: the manager has as many connections as it takes");
+  const bool taken = connections_.size() <= settings_.max_connections;
+  try {
+    answered_.reserve(connections_.size());  // an answer does not fail for want of it
+    if (taken) {
+      made.client.greet();
+    } else {
+      const frame_builder refusal(made.link.out());
+      made.link.out().push_back(std::byte{0});
+      put_text(made.link.out(), "brood: the manager has as many connections as it takes");
+    }
+  } catch (...) {
+    drop(made);
+    throw;
   }
   made.link.flush();
-  drop(made);
+  if (!taken) drop(made);
 }
 
 void server::drop(connection& gone) noexcept {
@@ -146,6 +150,7 @@ void server::flush_answers() noexcept {
   for (connection* whose : answered_) {
     whose->has_answers = false;
     whose->link.flush();
+    if (whose->client.cannot_be_answered()) whose->link.break_off();
   }
   answered_.clear();
   rearm();

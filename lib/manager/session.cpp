@@ -1,6 +1,7 @@
 #include "manager/session.hpp"
 
 #include <cassert>
+#include <exception>
 #include <utility>
 
 #include "brood/manager/error.hpp"
@@ -49,13 +50,25 @@ std::string call::text() { return read_text(in); }
 
 // --- answers ---
 
-answering::answering(session& to, std::uint64_t id, outcome how) : to_(to), id_(id), start_(to.out().size()) {
+template <class Write>
+answering& answering::put(Write write) noexcept {
+  try {
+    if (!to_.cannot_be_answered_) write(to_.out());
+  } catch (...) {  // no memory
+    to_.cannot_be_answered_ = true;
+  }
+  return *this;
+}
+
+answering::answering(session& to, std::uint64_t id, outcome how) noexcept
+    : to_(to), id_(id), start_(to.out().size()), exceptions_(std::uncaught_exceptions()) {
   assert(!to.answering_);
   to.answering_ = true;
-  bytes& out = to.out();
-  out.resize(start_ + detail::frame_header_size);
-  put_count(out, id);
-  out.push_back(static_cast<std::byte>(how));
+  put([&](bytes& out) {
+    out.resize(start_ + detail::frame_header_size);
+    put_count(out, id);
+    out.push_back(static_cast<std::byte>(how));
+  });
 }
 
 answering::~answering() {
@@ -65,7 +78,13 @@ answering::~answering() {
     out.resize(start_);
     return;
   }
-  finish_frame(out, start_);
+  if (std::uncaught_exceptions() > exceptions_) to_.cannot_be_answered_ = true;
+  if (to_.cannot_be_answered_) {
+    out.resize(start_);
+  } else {
+    finish_frame(out, start_);
+  }
+  to_.last_answered_ = id_;
   to_.unpark(id_);
   to_.on_output();
 }
@@ -73,44 +92,41 @@ answering::~answering() {
 void answering::failed(session& to, std::uint64_t id) noexcept {
   if (id == 0) return;
   answering reply(to, id);
-  bytes& out = to.out();
-  out.pop_back();
-  put_current_error(out);
+  reply.put([](bytes& out) {
+    out.pop_back();
+    put_current_error(out);
+  });
 }
 
-answering& answering::count(std::uint64_t n) {
-  put_count(to_.out(), n);
-  return *this;
+answering& answering::count(std::uint64_t n) noexcept {
+  return put([&](bytes& out) { put_count(out, n); });
 }
-answering& answering::flag(bool yes) {
-  to_.out().push_back(static_cast<std::byte>(yes ? 1 : 0));
-  return *this;
+answering& answering::flag(bool yes) noexcept {
+  return put([&](bytes& out) { out.push_back(static_cast<std::byte>(yes ? 1 : 0)); });
 }
-answering& answering::text(std::string_view t) {
-  put_text(to_.out(), t);
-  return *this;
+answering& answering::text(std::string_view t) noexcept {
+  return put([&](bytes& out) { put_text(out, t); });
 }
 
-answering& answering::value(const stored_value& v) {
-  bytes& out = to_.out();
-  put_count(out, static_cast<std::uint64_t>(v.data.size()) << 1 | (v.references.empty() ? 0 : 1));
+answering& answering::value(const stored_value& v) noexcept {
+  count(static_cast<std::uint64_t>(v.data.size()) << 1 | (v.references.empty() ? 0 : 1));
   if (!v.references.empty()) {
-    put_count(out, v.references.size());
+    count(v.references.size());
     for (const object_ref& o : v.references) object(*o);
   }
-  put_bytes(out, std::as_bytes(std::span(v.data)));
-  return *this;
+  return put([&](bytes& out) { put_bytes(out, std::as_bytes(std::span(v.data))); });
 }
 
-answering& answering::optional(const stored_value* v) {
+answering& answering::optional(const stored_value* v) noexcept {
   flag(v != nullptr);
   return v != nullptr ? value(*v) : *this;
 }
 
-answering& answering::object(remote::object& o) {
-  put_count(to_.out(), o.id());
-  if (id_ != 0) to_.grant(o);
-  return *this;
+answering& answering::object(remote::object& o) noexcept {
+  return put([&](bytes& out) {
+    put_count(out, o.id());
+    if (id_ != 0) to_.grant(o);
+  });
 }
 
 // --- session ---
@@ -153,10 +169,11 @@ void session::handle(std::span<const std::byte> frame) {
   const auto what = static_cast<operation>(in.read_byte());
   if (what < operation::call || what > last_operation) throw decode_error("an unknown request");
   if (id != 0 && parked_.contains(id)) throw decode_error("two calls with one id");
+  last_answered_ = 0;
   try {
     carry_out(id, what, in);
-  } catch (...) {
-    answering::failed(*this, id);
+  } catch (...) {  // after the answer: what was for others had no memory
+    if (id != last_answered_) answering::failed(*this, id);
   }
   space_.sweep();
 }

@@ -42,28 +42,32 @@ struct call {
 };
 
 /// Writes one answer for its lifetime, in which no other is written to the same client. It is a value unless
-/// it says otherwise.
+/// it says otherwise. Without memory for it the client's connection ends: what it holds is others' then, as if it had died.
 class answering {
  public:
-  answering(session& to, std::uint64_t id, outcome how = outcome::value);
+  answering(session& to, std::uint64_t id, outcome how = outcome::value) noexcept;
   /// The present exception.
   static void failed(session& to, std::uint64_t id) noexcept;
   ~answering();
   answering(const answering&) = delete;
   answering& operator=(const answering&) = delete;
 
-  answering& count(std::uint64_t n);
-  answering& flag(bool yes);
-  answering& text(std::string_view t);
+  answering& count(std::uint64_t n) noexcept;
+  answering& flag(bool yes) noexcept;
+  answering& text(std::string_view t) noexcept;
   /// The client gets a reference to each object in it.
-  answering& value(const stored_value& v);
-  answering& optional(const stored_value* v);
-  answering& object(remote::object& o);
+  answering& value(const stored_value& v) noexcept;
+  answering& optional(const stored_value* v) noexcept;
+  answering& object(remote::object& o) noexcept;
 
  private:
+  template <class Write>
+  answering& put(Write write) noexcept;
+
   session& to_;
   std::uint64_t id_;
   std::size_t start_;
+  int exceptions_;
 };
 
 class session {
@@ -91,6 +95,12 @@ class session {
   std::size_t parked() const noexcept { return parked_.size(); }
 
   void grant(object& o);
+  /// For want of memory: the client waits for something that it will not be told.
+  bool cannot_be_answered() const noexcept { return cannot_be_answered_; }
+  void give_up() noexcept {
+    cannot_be_answered_ = true;
+    on_output();
+  }
   space& where() const noexcept { return space_; }
 
  private:
@@ -113,6 +123,8 @@ class session {
   space& space_;
   bytes own_out_;
   bool answering_ = false;  // for an assertion
+  bool cannot_be_answered_ = false;
+  std::uint64_t last_answered_ = 0;
   bytes* out_ = &own_out_;
   std::unordered_map<number, hold> holds_;
   std::unordered_map<std::uint64_t, object_ref>

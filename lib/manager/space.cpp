@@ -101,14 +101,22 @@ void space::end_loans(clock::time_point now) {
 }
 
 void space::unreferenced(object& o) noexcept {
-  if (!std::exchange(o.doomed_, true)) unreferenced_.push_back(&o);
+  if (!std::exchange(o.doomed_, true)) o.next_doomed_ = std::exchange(unreferenced_, &o);
+}
+
+void space::suspect(object& o) noexcept {
+  try {
+    suspects_.push_back(o.id());
+  } catch (const std::bad_alloc&) {
+    ++postponed_;
+  }
 }
 
 void space::sweep() noexcept {
   for (;;) {
-    while (!unreferenced_.empty()) {
-      object* o = unreferenced_.back();
-      unreferenced_.pop_back();
+    while (unreferenced_ != nullptr) {
+      object* o = unreferenced_;
+      unreferenced_ = o->next_doomed_;
       o->doomed_ = false;
       if (o->references_ == 0) delete o;  // it may have been referred to again
     }
@@ -116,7 +124,11 @@ void space::sweep() noexcept {
     const number next = suspects_.back();
     suspects_.pop_back();
     const auto found = objects_.find(next);
-    if (found != objects_.end()) collect_cycle(*found->second);
+    try {
+      if (found != objects_.end()) collect_cycle(*found->second);
+    } catch (const std::bad_alloc&) {
+      ++postponed_;
+    }
   }
 }
 

@@ -70,7 +70,7 @@ class space {
   number add(object& o);
   void unreferenced(object& o) noexcept;
   /// No session holds it any more, but values do: perhaps only its own, by way of others.
-  void suspect(object& o) noexcept { suspects_.push_back(o.id()); }
+  void suspect(object& o) noexcept;
   void collect_cycle(object& start);
   void collect_all();
 
@@ -80,7 +80,7 @@ class space {
   std::unordered_map<number, object*> objects_;
   std::map<std::string, object_ref, std::less<>> names_;
   std::deque<loan> loans_;
-  std::vector<object*> unreferenced_;
+  object* unreferenced_ = nullptr;  // and those after it, by `next_doomed_`
   std::vector<number> suspects_;
   std::size_t postponed_ = 0;  // suspects that were left to `collect_all`
   bool ending_ = false;

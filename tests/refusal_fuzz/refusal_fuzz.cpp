@@ -89,7 +89,9 @@ report* told = nullptr;
 
 /// Also of the fork server and of children, which are its clones.
 [[noreturn]] void note_terminate() {
-  the_plan().counting = false;
+  plan& p = the_plan();
+  p.counting = false;
+  if (p.depth == 0) p.depth = ::backtrace(p.where, static_cast<int>(std::size(p.where)));  // a child's
   std::string what = "no exception";
   if (std::current_exception()) {
     try {

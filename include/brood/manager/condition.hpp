@@ -53,9 +53,7 @@ class condition : public remote::proxy_of<condition> {
 
   /// Of the lock, which nobody has taken over from the answer.
   static void release(remote::answer_reader& from) {
-    remote::request back(from.target(), method::release);
-    back.count(to_regained()(from).id);
-    remote::post(back);
+    remote::give_back(from.target(), static_cast<std::uint64_t>(method::release), to_regained()(from).id);
   }
   static task<> wait_once(condition self, lock_guard& guard) {
     if (!guard.is_held()) throw std::logic_error("brood: to wait on a condition its lock must be held");

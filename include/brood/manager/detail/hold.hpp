@@ -32,11 +32,7 @@ class hold {
 
   template <class Method>
   void give_back(Method method) noexcept {
-    if (is_held()) {
-      remote::request back(object_, method);
-      back.count(id_);
-      remote::post(back);
-    }
+    if (is_held()) remote::give_back(object_, static_cast<std::uint64_t>(method), id_);
     object_ = nullptr;
   }
 

@@ -63,10 +63,12 @@ class call_awaiter final : public detail::suspension<call_awaiter<Finish>>, priv
 
  private:
   void settle(const answer& came) noexcept override {
+    bool begun = false;
     try {
       if (came.failure) std::rethrow_exception(came.failure);
       if (undo_ != nullptr) kept_.assign(came.body.begin(), came.body.end());
       answer_reader reader(*request_, came.body);
+      begun = true;
       if constexpr (std::is_void_v<result>) {
         finish_(reader);
       } else {
@@ -74,6 +76,7 @@ class call_awaiter final : public detail::suspension<call_awaiter<Finish>>, priv
       }
     } catch (...) {
       failure_ = std::current_exception();
+      if (undo_ != nullptr && !came.failure) take_back(undo_, *request_, came.body, begun);
     }
     this->complete();
   }

@@ -134,4 +134,7 @@ class BROOD_API request : public std::enable_shared_from_this<request> {
 /// Sends a request that wants no answer, if there is a connection.
 BROOD_API void post(const request& what) noexcept;
 
+/// Gives back what the object's method granted under this number.
+BROOD_API void give_back(const object_pointer& from, std::uint64_t method, std::uint64_t granted) noexcept;
+
 }  // namespace brood::remote
