@@ -2,6 +2,7 @@
 
 #include <stdexcept>
 
+#include "brood/coroutine/async_event.hpp"
 #include "runtime/runtime_state.hpp"
 
 namespace brood {
@@ -58,6 +59,19 @@ void fd_watch::watch(int events) {
 
 void fd_watch::background() noexcept {
   if (!handle_->closing) handle_->keep_alive(false);
+}
+
+task<int> poll(int fd, int events) {
+  int ready = 0;
+  async_event came;
+  fd_watch watch(runtime::current(), fd, [&](int now) {
+    ready = now & events;
+    watch.watch(0);
+    came.set();
+  });
+  watch.watch(events);
+  co_await came.wait();
+  co_return ready;
 }
 
 }  // namespace brood

@@ -123,13 +123,13 @@ TEST_CASE("two mutexes that are awaited together and come at once: one is held")
     async_mutex a, b;
     auto first = co_await a.acquire();
     auto second = co_await b.acquire();
+    auto take_either = [&]() -> task<> {
+      const auto either = co_await brood::when_any(a.acquire(), b.acquire());
+      CHECK(either.index() == 0);
+      CHECK(a.locked());
+      CHECK_FALSE(b.locked());
+    };
     co_await brood::with_nursery([&](nursery& n) -> task<> {
-      auto take_either = [&]() -> task<> {
-        const auto either = co_await brood::when_any(a.acquire(), b.acquire());
-        CHECK(either.index() == 0);
-        CHECK(a.locked());
-        CHECK_FALSE(b.locked());
-      };
       n.start(take_either());
       while (b.waiting() == 0) co_await brood::yield();
       first.release();

@@ -186,11 +186,11 @@ TEST_CASE("a race between two channels takes from one") {
   counted_check check;
   run_here([]() -> task<> {
     channel<counted> a(1), b(1);
+    auto take_either = [&]() -> task<> {
+      const auto either = co_await brood::when_any(a.get(), b.get());
+      CHECK(std::get<0>(either).value == 1);
+    };
     co_await brood::with_nursery([&](nursery& n) -> task<> {
-      auto take_either = [&]() -> task<> {
-        const auto either = co_await brood::when_any(a.get(), b.get());
-        CHECK(std::get<0>(either).value == 1);
-      };
       n.start(take_either());
       while (b.waiting_consumers() == 0) co_await brood::yield();
       a.try_put(counted(1));
@@ -233,11 +233,11 @@ TEST_CASE("closing wakes everybody who waits in vain; what is in the channel is 
     CHECK_THROWS_AS(c.try_put(counted(1)), brood::closed);
 
     channel<counted> empty(1);
+    auto wait = [&]() -> task<> {
+      const auto item = co_await empty.next();
+      CHECK_FALSE(item);
+    };
     co_await brood::with_nursery([&](nursery& n) -> task<> {
-      auto wait = [&]() -> task<> {
-        const auto item = co_await empty.next();
-        CHECK_FALSE(item);
-      };
       n.start(wait());
       n.start(wait());
       co_await brood::yield();

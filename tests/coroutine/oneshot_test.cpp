@@ -33,11 +33,11 @@ TEST_CASE("a value goes to who waits, or will") {
     const counted one = co_await early.get();
     CHECK(one.value == 1);
     CHECK(early.is_set());
+    auto wait = [&]() -> task<> {
+      const counted two = co_await late.get();
+      CHECK(two.value == 2);
+    };
     co_await brood::with_nursery([&](nursery& n) -> task<> {
-      auto wait = [&]() -> task<> {
-        const counted two = co_await late.get();
-        CHECK(two.value == 2);
-      };
       n.start(wait());
       co_await brood::yield();
       late.set(counted(2));
@@ -71,10 +71,10 @@ TEST_CASE("a wait that is cancelled took nothing, also when the value had come")
   run_here([]() -> task<> {
     oneshot<counted> value;
     CHECK_THROWS_AS(static_cast<void>(co_await brood::with_timeout(1s, value.get())), brood::timed_out);
+    auto wait = [&]() -> task<> {
+      CHECK_THROWS_AS(static_cast<void>(co_await value.get()), brood::cancelled);
+    };
     co_await brood::with_nursery([&](nursery& n) -> task<> {
-      auto wait = [&]() -> task<> {
-        CHECK_THROWS_AS(static_cast<void>(co_await value.get()), brood::cancelled);
-      };
       n.start(wait());
       co_await brood::yield();
       value.set(7);
@@ -88,8 +88,8 @@ TEST_CASE("a wait that is cancelled took nothing, also when the value had come")
 TEST_CASE("a oneshot that is set twice, awaited twice, or used on another thread says so") {
   oneshot<int> value;
   run_here([&]() -> task<> {
+    auto wait = [&]() -> task<> { static_cast<void>(co_await value.get()); };
     co_await brood::with_nursery([&](nursery& n) -> task<> {
-      auto wait = [&]() -> task<> { static_cast<void>(co_await value.get()); };
       n.start(wait());
       co_await brood::yield();
       CHECK_THROWS_AS(static_cast<void>(co_await value.get()), std::logic_error);  // somebody waits

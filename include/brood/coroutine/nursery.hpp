@@ -12,6 +12,7 @@
 namespace brood {
 
 class nursery;
+class async_scope;
 
 namespace detail {
 template <class Body>
@@ -50,6 +51,7 @@ class nursery {
   template <class Body>
   friend task<detail::nursery_result_t<Body>> detail::run_nursery(Body body);
 
+  friend class async_scope;
   explicit nursery(detail::task_scope* outer) : outer_(outer), group_(outer) {}
 
   /// What comes of an operation beside the body.

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 
+#include "brood/coroutine/task.hpp"
 #include "brood/export.hpp"
 
 namespace brood {
@@ -36,5 +37,11 @@ class BROOD_API fd_watch {
   struct handle;
   handle* handle_;
 };
+
+/// Waits until one of `events` may be ready on `fd`: `fd_watch::readable`, `fd_watch::writable` or both; gives those that
+/// are. An error or a hang-up counts as both. Throws `std::system_error` if the descriptor cannot be polled.
+/// Cancellation: nothing is lost. Lifetime: the descriptor belongs to the caller, stays open meanwhile, and has no other
+/// watch.
+[[nodiscard]] BROOD_API task<int> poll(int fd, int events);
 
 }  // namespace brood
