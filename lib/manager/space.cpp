@@ -49,7 +49,7 @@ space::~space() {
   sweep();
   // What is left are cycles, or held by a session that outlives its space, which is a mistake.
   ending_ = true;
-  for (const auto& [id, o] : std::unordered_map<number, object*>(objects_)) o->let_go();
+  for (const auto& [id, o] : objects_) o->let_go();  // none is destroyed before the sweep
   sweep();
 }
 

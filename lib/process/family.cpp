@@ -195,7 +195,9 @@ void accept_hello(server_connection& connection, std::span<const std::byte> mess
 
 void require_descriptors(server_connection& connection) {
   struct stat status{};
-  if (sys::fstat(connection.results.get(), &status) == 0 && status.st_ino == connection.results_file) return;
+  const bool open = sys::fstat(connection.results.get(), &status) == 0;
+  if (!open && errno != EBADF) sys::throw_errno("fstat");
+  if (open && status.st_ino == connection.results_file) return;
   for (unique_fd* each : {&connection.control, &connection.results, &connection.results_of_children,
                           &connection.table_file, &connection.server_pidfd}) {
     static_cast<void>(each->release());  // somebody else's by now
