@@ -17,6 +17,21 @@ task<std::shared_ptr<child>> launch_program(detail::launch_plan plan, std::vecto
   return detail::supervisor::current().launch(std::move(plan), std::move(target));
 }
 
+/// Kills a program that nobody would wait for any more, as an error came first.
+class kill_on_error {
+ public:
+  explicit kill_on_error(child& running) noexcept : running_(&running) {}
+  ~kill_on_error() {
+    if (running_ != nullptr) detail::kill_or_give_up(*running_);
+  }
+  kill_on_error(const kill_on_error&) = delete;
+  kill_on_error& operator=(const kill_on_error&) = delete;
+  void release() noexcept { running_ = nullptr; }
+
+ private:
+  child* running_;
+};
+
 /// Waits for the end; ends the program if cancelled.
 task<exit_status> run_to_end(std::shared_ptr<child> running) {
   bool stopped = false;
@@ -59,15 +74,20 @@ task<std::string> collect(std::shared_ptr<child> running, reader from, std::size
 
 task<exit_status> status_of(detail::launch_plan plan, std::vector<std::string> words) {
   auto running = co_await launch_program(std::move(plan), std::move(words));
-  co_return co_await run_to_end(std::move(running));
+  kill_on_error guard(*running);
+  const exit_status status = co_await run_to_end(running);
+  guard.release();
+  co_return status;
 }
 
 task<command_output> output_of(detail::launch_plan plan, std::vector<std::string> words, std::string input,
                                std::size_t most) {
   auto running = co_await launch_program(std::move(plan), std::move(words));
+  kill_on_error guard(*running);
   auto [status, out, err, fed] =
       co_await when_all(run_to_end(running), collect(running, running->outputs[0], most),
                         collect(running, running->outputs[1], most), feed(running->input, std::move(input)));
+  guard.release();
   co_return command_output{status, std::move(out), std::move(err)};
 }
 

@@ -89,7 +89,9 @@ task<std::shared_ptr<child>> launch_function(launch_plan plan, function_call cal
   return supervisor::current().launch(std::move(plan), std::move(target));
 }
 
-task<> tend(std::shared_ptr<child> child) {
+namespace {
+
+task<> end_with_scope(std::shared_ptr<child> child) {
   bool stopped = false;
   try {
     co_await child->ended.wait();
@@ -104,6 +106,17 @@ task<> tend(std::shared_ptr<child> child) {
     throw cancelled();
   }
   if (!child->signalled) child->throw_if_failed();
+}
+
+}  // namespace
+
+void keep_within(nursery& scope, std::shared_ptr<child> child) {
+  try {
+    scope.start(end_with_scope(child));
+  } catch (...) {
+    kill_or_give_up(*child);
+    throw;
+  }
 }
 
 }  // namespace detail

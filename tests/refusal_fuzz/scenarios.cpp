@@ -272,11 +272,16 @@ task<> use_programs() {
   }
   require(missing, "what does not exist was executed");
   auto child = co_await command("cat").stdin_(piped).stdout_(piped).spawn();
-  co_await child.stdin_().write("a line\n");
-  child.stdin_().close();
-  const auto line = co_await child.stdout_().read_line();
-  require(line == "a line", "a wrong line");
-  co_await child.join();
+  try {
+    co_await child.stdin_().write("a line\n");
+    child.stdin_().close();
+    const auto line = co_await child.stdout_().read_line();
+    require(line == "a line", "a wrong line");
+    co_await child.join();
+  } catch (...) {
+    child.kill();  // one error is not its end
+    throw;
+  }
 }
 
 task<> use_pool() {

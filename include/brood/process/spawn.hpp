@@ -37,8 +37,8 @@ function_call make_call(Arguments&&... arguments) {
 /// Starts a child; see `spawn`.
 BROOD_API task<std::shared_ptr<child>> launch_function(launch_plan plan, function_call call);
 /// Keeps a child within a nursery: waits for its end; when cancelled ends it (SIGTERM, a grace period, SIGKILL).
-/// Throws the child's error.
-BROOD_API task<> tend(std::shared_ptr<child> child);
+/// Throws the child's error. If there is no memory for that the child is killed.
+BROOD_API void keep_within(nursery& scope, std::shared_ptr<child> child);
 }  // namespace detail
 
 /// What `spawn` gives: set what is to be set, then `co_await` it. Nothing happens before.
@@ -71,7 +71,7 @@ class [[nodiscard("nothing is spawned until this is awaited")]] spawn_operation
  private:
   static task<process<R>> start(detail::launch_plan plan, detail::function_call call, nursery* scope) {
     auto child = co_await detail::launch_function(std::move(plan), std::move(call));
-    if (scope != nullptr) scope->start(detail::tend(child));
+    if (scope != nullptr) detail::keep_within(*scope, child);
     co_return process<R>(std::move(child));
   }
 
