@@ -197,6 +197,15 @@ LOOP = [
                                           key="task.switch/resume"),
         },
     ),
+    # Within one process: a turn at a mutex, an item, a value, an operation; beside into a coroutine and out again.
+    *(Benchmark(
+        name, "ns", "lower",
+        brood=c("micro_bench --benchmark_format=json"),
+        limit={
+            "coroutine_handle::resume": c("micro_bench --benchmark_format=json",
+                                          key="task.switch/resume"),
+        },
+    ) for name in ("async_mutex.uncontended", "channel.1p1c", "oneshot", "when_all.1000")),
 ]
 
 # --- Messages --------------------------------------------------------------------------------------------------------

@@ -4,11 +4,17 @@
 
 #include <coroutine>
 #include <exception>
+#include <utility>
+#include <vector>
 
+#include "brood/coroutine/async_mutex.hpp"
+#include "brood/coroutine/channel.hpp"
 #include "brood/coroutine/detail/task_group.hpp"
 #include "brood/coroutine/executor.hpp"
+#include "brood/coroutine/oneshot.hpp"
 #include "brood/coroutine/sleep.hpp"
 #include "brood/coroutine/task.hpp"
+#include "brood/coroutine/when_all.hpp"
 
 namespace {
 
@@ -66,6 +72,65 @@ void bare_resume(benchmark::State& state) {
   coroutine.handle.destroy();
 }
 BENCHMARK(bare_resume)->Name("task.switch/resume");
+
+brood::task<> nothing() { co_return; }
+
+/// To take and give back a mutex that nobody else wants.
+void mutex_uncontended(benchmark::State& state) {
+  const auto measured = [](benchmark::State& s) -> brood::task<> {
+    brood::async_mutex mutex;
+    for (auto _ : s) {
+      const auto held = co_await mutex.acquire();
+      benchmark::DoNotOptimize(&held);
+    }
+  };
+  bare_executor executor;
+  executor.run(measured(state), nothing());
+}
+BENCHMARK(mutex_uncontended)->Name("async_mutex.uncontended");
+
+/// An item through a channel, from one task to another.
+void channel_1p1c(benchmark::State& state) {
+  const auto produce = [](benchmark::State& s, brood::channel<int>& items) -> brood::task<> {
+    for (auto _ : s) co_await items.put(1);
+    items.close();
+  };
+  const auto consume = [](brood::channel<int>& items) -> brood::task<> {
+    while (const auto item = co_await items.next()) benchmark::DoNotOptimize(*item);
+  };
+  brood::channel<int> items(64);
+  bare_executor executor;
+  executor.run(produce(state, items), consume(items));
+}
+BENCHMARK(channel_1p1c)->Name("channel.1p1c");
+
+/// A value that is set once and awaited, by one task.
+void oneshot(benchmark::State& state) {
+  const auto measured = [](benchmark::State& s) -> brood::task<> {
+    for (auto _ : s) {
+      brood::oneshot<int> value;
+      value.set(1);
+      benchmark::DoNotOptimize(co_await value.get());
+    }
+  };
+  bare_executor executor;
+  executor.run(measured(state), nothing());
+}
+BENCHMARK(oneshot)->Name("oneshot");
+
+/// One of a thousand operations that are awaited together, each of which goes once through the ready queue.
+void when_all_1000(benchmark::State& state) {
+  constexpr std::size_t together = 1000;
+  const auto measured = [](benchmark::State& s) -> brood::task<> {
+    while (s.KeepRunningBatch(together)) {
+      std::vector<brood::yield> operations(together);
+      co_await brood::when_all(std::move(operations));
+    }
+  };
+  bare_executor executor;
+  executor.run(measured(state), nothing());
+}
+BENCHMARK(when_all_1000)->Name("when_all.1000");
 
 }  // namespace
 
