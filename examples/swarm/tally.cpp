@@ -122,6 +122,8 @@ class file_counter {
 
 }  // namespace
 
+tally count_files(const std::vector<std::string>& paths) { return file_counter().count(paths); }
+
 void merge(tally& into, tally&& from) {
   into.files += from.files;
   into.bytes += from.bytes;

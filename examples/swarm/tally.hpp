@@ -43,6 +43,9 @@ struct batch_result {
   tally found;
 };
 
+/// What is in these files. What cannot be read is a problem in the result.
+tally count_files(const std::vector<std::string>& paths);
+
 /// What each child runs: takes batches until there are no more. A batch is on lease until its result is in the other
 /// queue, so that it goes to another child if this one dies. Lines and words are those of `wc` in the C locale. What
 /// cannot be read is a problem in the result.

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Checks the models with spin: each must hold, and must fail with each of its safeguards taken out. Less than a minute.
+# Checks the models with spin: each must hold, and must fail with each of its safeguards taken out. About a minute.
 set -eu
 models=$(cd "$(dirname "$0")" && pwd)
 model=$models/wait_list.pml
@@ -34,3 +34,9 @@ check holds
 check fails -DNO_GENERATION
 check fails -DNO_REVOKE
 check fails -DNO_INHERIT
+
+model=$models/sessions.pml
+check holds
+check holds -DNO_OWNER_CHECK
+check fails -DNO_ALIVE_CHECK
+check fails -DADOPT_FIRST
