@@ -45,16 +45,18 @@ void fd_watch::watch(int events) {
   // uv_poll_start takes the descriptor out of the epoll set and puts it back: two system calls, also for
   // nothing new.
   if (events == handle_->watched) return;
-  handle_->watched = events;
   if (events == 0) {
     uv_poll_stop(&handle_->uv);
+    handle_->watched = 0;
     return;
   }
-  uv_poll_start(&handle_->uv, to_uv(events), [](uv_poll_t* h, int status, int ready) {
+  const int result = uv_poll_start(&handle_->uv, to_uv(events), [](uv_poll_t* h, int status, int ready) {
     auto& self = static_cast<handle&>(handle::of(h));
     if (status < 0) self.watched = 0;  // libuv has stopped it
     if (!self.closing) self.loop->guarded([&] { self.payload(from_uv(status, ready)); });
   });
+  if (result < 0) sys::throw_errno("uv_poll_start", -result);
+  handle_->watched = events;
 }
 
 void fd_watch::background() noexcept {

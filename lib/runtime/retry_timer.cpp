@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "brood/runtime/detail/describe.hpp"
+#include "runtime/log.hpp"
+
 namespace brood::detail {
 namespace {
 
@@ -15,12 +18,27 @@ retry_timer::retry_timer(executor& loop, std::function<bool()> attempt)
     : loop_(loop), attempt_(std::move(attempt)) {
   run = [](ready_node& node) noexcept {
     auto& self = static_cast<retry_timer&>(static_cast<timer_node&>(node));
-    if (self.attempt_()) self.wait();
+    if (self.is_left()) self.wait();
   };
+}
+
+bool retry_timer::is_left() noexcept {
+  try {
+    return attempt_();
+  } catch (...) {  // nobody awaits it
+    if (!std::exchange(told_, true)) {
+      try {
+        log_error("what failed is tried again: {}", describe(std::current_exception()));
+      } catch (...) {  // no memory for the text
+      }
+    }
+    return true;
+  }
 }
 
 void retry_timer::start() {
   pause_ = clock::duration::zero();
+  told_ = false;
   wait();
 }
 

@@ -8,7 +8,7 @@
 namespace brood::detail {
 
 /// Calls a function again and again while it says that something is left to do: first in the next turn of the
-/// loop, then after 1 ms, and ever less often, up to every 64 ms. Lifetime: the loop outlives it; the
+/// loop, then after 1 ms, and ever less often, up to every 64 ms. What it throws is logged, once, and tried again as well. Lifetime: the loop outlives it; the
 /// destructor stops it.
 class retry_timer final : private timer_node {
  public:
@@ -22,10 +22,12 @@ class retry_timer final : private timer_node {
 
  private:
   void wait();
+  bool is_left() noexcept;
 
   executor& loop_;
   std::function<bool()> attempt_;
   clock::duration pause_{};
+  bool told_ = false;  // of a failure since the start
 };
 
 }  // namespace brood::detail

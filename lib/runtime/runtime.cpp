@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-
 #include <array>
 #include <chrono>
 #include <new>
@@ -13,6 +12,7 @@
 #include <thread>
 
 #include "brood/runtime/detail/describe.hpp"
+#include "brood/system/unique_fd.hpp"
 #include "runtime/log.hpp"
 #include "runtime/runtime_state.hpp"
 #include "runtime/trace_file.hpp"
@@ -38,14 +38,10 @@ void raise_descriptor_limit() noexcept {
   }
 }
 
-/// libuv aborts the process if it cannot have a pipe for signals, which it makes with the first loop.
+/// Where uv_loop_init does not get its six descriptors, libuv ends the process, or keeps some of them open (1.44).
 void require_descriptors_for_libuv() {
-  static const bool had = [] {
-    std::array<unique_fd, 8> wanted;
-    for (unique_fd& each : wanted) each = sys::duplicate(STDERR_FILENO);
-    return true;
-  }();
-  static_cast<void>(had);
+  std::array<unique_fd, 6> wanted;
+  for (unique_fd& each : wanted) each = sys::duplicate(STDERR_FILENO);
 }
 
 void check_uv(int result, const char* call) {

@@ -151,6 +151,24 @@ TEST_CASE("what cannot be polled is an error with the call's name") {
   });
 }
 
+TEST_CASE("a second watch of a descriptor is refused, and can be started when the first has stopped") {
+  run_clean([]() -> task<> {
+    pair ends;
+    brood::detail::local_event ready;
+    fd_watch first(runtime::current(), ends.a.get(), [](int) {});
+    fd_watch second(runtime::current(), ends.a.get(), [&](int) {
+      second.watch(0);
+      ready.set();
+    });
+    first.watch(fd_watch::readable);
+    CHECK_THROWS_WITH(second.watch(fd_watch::readable), contains_text("uv_poll_start"));
+    first.watch(0);
+    second.watch(fd_watch::readable);
+    ends.ring();
+    co_await ready.wait();
+  });
+}
+
 TEST_CASE("a watch in the background does not keep the loop waiting") {
   const leftovers before = leftovers::now();
   {
