@@ -72,6 +72,7 @@ struct reader::state : waitable_fd {
   std::string buffer;     // what was read
   std::size_t taken = 0;  // how much of it was given to somebody
   bool ended = false;
+  bool dropping = false;  // the rest of this line
 
   std::string_view rest() const noexcept { return std::string_view(buffer).substr(taken); }
 
@@ -123,17 +124,28 @@ struct reader::state : waitable_fd {
 
   static task<std::string> read(shared self, std::size_t most) {
     require(self);
+    if (self->dropping) co_await drop_line(self);
     if (self->rest().empty() && most > 0) co_await fill(self, std::min(most, chunk));
     co_return self->take(std::min(most, self->rest().size()));
   }
 
-  static task<std::optional<std::string>> read_line(shared self, std::size_t longest) {
+  static task<std::optional<std::string>> read_line(shared self, std::size_t longest, long_line too_long) {
     require(self);
     std::size_t searched = 0;
     for (;;) {
+      if (self->dropping) co_await drop_line(self);
       const std::size_t newline = self->rest().find('\n', searched);
       const std::size_t length = std::min(newline, self->rest().size());
-      if (length > longest) throw std::length_error("brood: a line is longer than its limit");
+      if (length > longest) {
+        if (too_long == long_line::refuse)
+          throw std::length_error("brood: a line is longer than its limit; see long_line");
+        std::optional<std::string> beginning;
+        if (too_long == long_line::truncate) beginning = self->rest().substr(0, longest);
+        self->dropping = true;
+        searched = 0;
+        if (beginning) co_return beginning;
+        continue;
+      }
       if (newline != std::string_view::npos) {
         std::string line(self->rest().substr(0, length));
         self->drop(length + 1);
@@ -147,8 +159,24 @@ struct reader::state : waitable_fd {
     co_return self->take(self->rest().size());
   }
 
+  /// The rest of a line, of which the beginning was too long. Who is cancelled here goes on here.
+  static task<> drop_line(shared self) {
+    for (;;) {
+      const std::size_t newline = self->rest().find('\n');
+      if (newline != std::string_view::npos) {
+        self->drop(newline + 1);
+        break;
+      }
+      self->drop(self->rest().size());
+      const bool more = co_await fill(self, chunk);
+      if (!more) break;
+    }
+    self->dropping = false;
+  }
+
   static task<std::string> read_all(shared self, std::size_t most) {
     require(self);
+    if (self->dropping) co_await drop_line(self);
     bool more = true;
     while (more) {
       if (self->rest().size() > most) throw std::length_error("brood: a stream is longer than its limit");
@@ -162,8 +190,8 @@ reader::reader(unique_fd fd) : state_(std::make_shared<state>(std::move(fd), fd_
 
 task<std::string> reader::read(std::size_t most) { return state::read(state_, most); }
 
-task<std::optional<std::string>> reader::read_line(std::size_t longest) {
-  return state::read_line(state_, longest);
+task<std::optional<std::string>> reader::read_line(std::size_t longest, long_line too_long) {
+  return state::read_line(state_, longest, too_long);
 }
 
 task<std::string> reader::read_all(std::size_t most) { return state::read_all(state_, most); }

@@ -191,6 +191,48 @@ TEST_CASE("a line longer than its limit is an error and stays to be read") {
   });
 }
 
+TEST_CASE("a line longer than its limit may be cut or left out") {
+  run_clean([]() -> task<> {
+    byte_pipe pipe;
+    co_await pipe.out.write("123456789\nx\n123456789\ny\n");
+    auto cut = co_await pipe.in.read_line(8, brood::long_line::truncate);
+    auto x = co_await pipe.in.read_line(8);
+    auto y = co_await pipe.in.read_line(8, brood::long_line::skip);
+    CHECK(cut == "12345678");
+    CHECK(x == "x");
+    CHECK(y == "y");
+
+    // What has not come yet is dropped when it comes, whatever reads then.
+    co_await pipe.out.write("abcdefghij");
+    cut = co_await pipe.in.read_line(8, brood::long_line::truncate);
+    CHECK(cut == "abcdefgh");
+    CHECK_THROWS_AS(co_await brood::with_timeout(1ms, pipe.in.read_line()), brood::timed_out);
+    co_await pipe.out.write("klm\nz");
+    const auto z = co_await pipe.in.read();
+    CHECK(z == "z");
+    co_await pipe.out.write("123456789");
+    pipe.out.close();
+    const auto end = co_await pipe.in.read_line(8, brood::long_line::skip);
+    CHECK_FALSE(end);
+  });
+}
+
+TEST_CASE("a line of 20 MB ends nobody who skips it") {
+  run_clean([]() -> task<> {
+    byte_pipe pipe;
+    auto produce = [&]() -> task<> {
+      co_await pipe.out.write(std::string(20'000'000, 'x') + "\nnext\n");
+      pipe.out.close();
+    };
+    auto consume = [&]() -> task<std::optional<std::string>> {
+      co_return co_await pipe.in.read_line(16 * 1024 * 1024, brood::long_line::skip);
+    };
+    auto [line, unit] = co_await brood::when_all(consume(), produce());
+    CHECK(line == "next");
+    static_cast<void>(unit);
+  });
+}
+
 TEST_CASE("read_all reads to the end, with a limit") {
   run_clean([]() -> task<> {
     byte_pipe pipe;

@@ -14,6 +14,13 @@
 
 namespace brood {
 
+/// What `read_line` does with a line that is longer than allowed.
+enum class long_line {
+  refuse,    ///< throws `std::length_error`; the line stays to be read
+  truncate,  ///< gives its beginning, and drops the rest
+  skip,      ///< drops it, and gives the next
+};
+
 /// The reading end of a pipe or socket. A small copyable value; copies name the same stream.
 /// One coroutine at a time may read. Loop thread only.
 /// Lifetime: the descriptor is closed with the last copy, or by `close`.
@@ -27,8 +34,10 @@ class BROOD_API reader {
   /// Cancellation: nothing is lost. Throws `std::system_error`, and `closed` after `close`.
   task<std::string> read(std::size_t most = 64 * 1024);
   /// The next line without its newline; the last one may lack it. Empty at the end. Cancellation: nothing is lost.
-  /// Throws `std::length_error` at a line of more than `longest` bytes, which stays to be read.
-  task<std::optional<std::string>> read_line(std::size_t longest = 16 * 1024 * 1024);
+  /// Throws `std::length_error` at a line of more than `longest` bytes, which stays to be read, unless `too_long` says what else to
+  /// do; of a line that is dropped no more than 64 KiB are held at a time.
+  task<std::optional<std::string>> read_line(std::size_t longest = 16 * 1024 * 1024,
+                                             long_line too_long = long_line::refuse);
   /// Everything to the end of the stream. Throws `std::length_error` if that is more than `most` bytes.
   /// Cancellation: what was read so far stays to be read.
   task<std::string> read_all(std::size_t most = std::numeric_limits<std::size_t>::max());
