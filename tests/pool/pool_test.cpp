@@ -86,6 +86,19 @@ TEST_CASE("a pool that is opened and closed does nothing else") {
   });
 }
 
+TEST_CASE("a map that has become one that collects is spent") {
+  run_balanced([]() -> brood::task<> {
+    auto pool = co_await brood::pool::open(2);
+    auto first = pool.map<square>(numbers(10));
+    auto collecting = std::move(first).collect();
+    CHECK_THROWS_AS(co_await std::move(first), std::logic_error);
+    CHECK_THROWS_AS(std::move(first).collect(), std::logic_error);
+    const auto all = co_await std::move(collecting);
+    CHECK(all.size() == 10);
+    co_await pool.close();
+  });
+}
+
 TEST_CASE("apply gives the function's result") {
   run_balanced([]() -> brood::task<> {
     auto pool = co_await brood::pool::open(2);

@@ -97,8 +97,9 @@ class [[nodiscard("nothing runs until this is awaited")]] map_operation
     progress_ = std::forward<Told>(told);
     return std::move(*this);
   }
-  /// Gives `std::vector<outcome<R>>`: every item's result or exception, none ends the others.
+  /// Gives `std::vector<outcome<R>>`: every item's result or exception, none ends the others. This operation is spent.
   map_operation<F, Star, true, View> collect() && {
+    once_.spend();
     return {std::move(items_), settings_, std::move(progress_), std::move(pool_)};
   }
 
