@@ -149,9 +149,11 @@ void report_with_objects(int results, const launch_request& request, std::span<c
     failure.type = describe(std::current_exception());
     failure.trace = throw_trace(std::current_exception());
   }
-  log_error("{} (pid {}) failed: {}{}{}{}{}", family::get().name(), getpid(), failure.type,
-            failure.type.empty() || failure.what.empty() ? "" : ": ", failure.what,
-            failure.trace.empty() ? "" : "\n", failure.trace);
+  if (logging.level >= log_level::errors) {
+    write_log_line(fmt::format("{} (pid {}) failed: {}{}{}", family::get().name(), getpid(), failure.type,
+                               failure.type.empty() || failure.what.empty() ? "" : ": ", failure.what),
+                   failure.trace);
+  }
   report(results, request, kind, encode(failure));
   return 1;
 }

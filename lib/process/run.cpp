@@ -19,6 +19,7 @@
 #include "process/family.hpp"
 #include "process/fork_server.hpp"
 #include "process/supervisor.hpp"
+#include "runtime/escape.hpp"
 #include "runtime/log.hpp"
 #include "system/calls.hpp"
 #include "system/descriptor.hpp"
@@ -117,7 +118,8 @@ class cancellable_application {
     } catch (const cancelled&) {
       if (signal_ == 0) fmt::print(stderr, "brood: the application was cancelled\n");
     } catch (...) {
-      fmt::print(stderr, "brood: the application failed: {}\n", detail::describe(std::current_exception()));
+      fmt::print(stderr, "brood: the application failed: {}\n",
+                 detail::on_one_line(detail::describe(std::current_exception())));
     }
     if (auto* supervisor = runtime::current().find<detail::supervisor>()) {
       const bool joined = co_await join_children(*supervisor);

@@ -1,5 +1,4 @@
 #include "runtime/log.hpp"
-#include "system/calls.hpp"
 
 #include <unistd.h>
 
@@ -7,6 +6,9 @@
 #include <cstdlib>
 #include <stdexcept>
 #include <string_view>
+
+#include "runtime/escape.hpp"
+#include "system/calls.hpp"
 
 namespace brood::detail {
 
@@ -23,9 +25,10 @@ log_level chosen_log_level(log_level level) {
       fmt::format("brood: BROOD_LOG is \"{}\"; it may be silent, errors or debug", word));
 }
 
-void write_log_line(const std::string& text) noexcept {
+void write_log_line(std::string_view text, std::string_view below) noexcept {
   try {
-    const std::string line = "brood: " + text + "\n";
+    std::string line = "brood: " + on_one_line(text) + "\n";
+    if (!below.empty()) line.append(below) += '\n';
     static_cast<void>(
         !sys::write(STDERR_FILENO, line.data(), line.size()));  // nobody could be told of a failure
   } catch (...) {

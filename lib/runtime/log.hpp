@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <string>
+#include <string_view>
 
 #include "brood/runtime/log.hpp"
 
@@ -19,8 +20,9 @@ extern log_settings logging;
 /// `level`, unless BROOD_LOG says otherwise. Throws `std::invalid_argument` if that is set to something else.
 log_level chosen_log_level(log_level level);
 
-/// One line with one write(2), so that lines of several processes do not mix.
-void write_log_line(const std::string& text) noexcept;
+/// One line with one write(2), so that lines of several processes do not mix; see `on_one_line`. `below` are lines
+/// already, which nobody else has chosen.
+void write_log_line(std::string_view text, std::string_view below = {}) noexcept;
 /// The same behind the process's name, its pid and the time since the machine started.
 void write_debug_line(const std::string& text) noexcept;
 

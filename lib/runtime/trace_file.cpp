@@ -5,24 +5,25 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <fstream>
-#include <memory>
+#include <new>
 #include <stdexcept>
+#include <utility>
 
+#include "runtime/escape.hpp"
 #include "runtime/log.hpp"
 #include "system/calls.hpp"
 #include "system/error.hpp"
 
 namespace brood::detail {
 
-trace_sink* tracing = nullptr;
+std::atomic<trace_sink*> tracing = nullptr;
 
 namespace {
 
 constexpr std::size_t buffer_size = 16 * 1024;
 
-// What `tracing` points to.
-std::unique_ptr<trace_file> file_of_process;
+// Not through a link, not waiting for the other end of a FIFO.
+constexpr int safely = O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
 
 double microseconds(clock::time_point when) {
   return std::chrono::duration<double, std::micro>(when.time_since_epoch()).count();
@@ -33,44 +34,106 @@ bool is(const trace_target& target, int fd) noexcept {
   return sys::fstat(fd, &found) == 0 && found.st_dev == target.device && found.st_ino == target.inode;
 }
 
-/// Bytes of the UTF-8 character that `text` begins with; 0 if it is none. RFC 3629.
-std::size_t character_length(std::string_view text) noexcept {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(i < text.size() ? text[i] : 0); };
-  const auto goes_on = [&](std::size_t i) { return (byte(i) & 0xc0) == 0x80; };
-  const unsigned first = byte(0);
-  if (first < 0x80) return 1;
-  if (first >= 0xc2 && first < 0xe0) return goes_on(1) ? 2 : 0;
-  if (first >= 0xe0 && first < 0xf0) {
-    const bool legal = !(first == 0xe0 && byte(1) < 0xa0) && !(first == 0xed && byte(1) >= 0xa0);
-    return legal && goes_on(1) && goes_on(2) ? 3 : 0;
+std::string cannot_write(std::string_view path) {
+  return fmt::format("brood: cannot write the trace {}", path);
+}
+
+/// Makes the file or empties it, and fills in which one it is.
+unique_fd open_trace(trace_target& target) {
+  unique_fd fd(sys::open(target.path.c_str(), O_RDWR | O_CREAT | O_APPEND | safely, 0666));
+  struct stat status{};
+  if (!fd || sys::fstat(fd.get(), &status) != 0) sys::throw_errno(cannot_write(target.path));
+  if (!S_ISREG(status.st_mode))
+    sys::throw_errno(cannot_write(target.path) + ", which is no plain file", EINVAL);
+  if (sys::ftruncate(fd.get(), 0) != 0) sys::throw_errno(cannot_write(target.path));
+  target.device = status.st_dev;
+  target.inode = status.st_ino;
+  return fd;
+}
+
+/// A file that is removed unless it gets its name.
+class unfinished_file {
+ public:
+  explicit unfinished_file(std::string path) : path_(std::move(path)) {
+    std::uint64_t number = 0;
+    if (sys::getrandom(&number, sizeof number) != sizeof number) sys::throw_errno("getrandom");
+    name_ = fmt::format("{}.{:016x}", path_, number);
+    fd_ = unique_fd(sys::open(name_.c_str(), O_WRONLY | O_CREAT | O_EXCL | safely, 0666));
+    if (!fd_) sys::throw_errno(cannot_write(name_));
   }
-  if (first >= 0xf0 && first < 0xf5) {
-    const bool legal = !(first == 0xf0 && byte(1) < 0x90) && !(first == 0xf4 && byte(1) >= 0x90);
-    return legal && goes_on(1) && goes_on(2) && goes_on(3) ? 4 : 0;
+  ~unfinished_file() {
+    if (!name_.empty()) sys::unlink(name_.c_str());
   }
-  return 0;
+  unfinished_file(const unfinished_file&) = delete;
+  unfinished_file& operator=(const unfinished_file&) = delete;
+
+  void write(std::string_view text) {
+    buffer_ += text;
+    if (buffer_.size() >= buffer_size) write_buffer();
+  }
+  void name() {
+    write_buffer();
+    std::filesystem::rename(name_, path_);
+    name_.clear();
+  }
+
+ private:
+  void write_buffer() {
+    std::string_view rest = buffer_;
+    while (!rest.empty()) {
+      const ssize_t count = sys::write(fd_.get(), rest.data(), rest.size());
+      if (count < 0 && errno == EINTR) continue;
+      if (count < 0) sys::throw_errno(cannot_write(name_));
+      rest.remove_prefix(static_cast<std::size_t>(count));
+    }
+    buffer_.clear();
+  }
+
+  std::string path_;
+  std::string name_;
+  unique_fd fd_;
+  std::string buffer_;
+};
+
+/// Calls `use` with each line of the file that ends with a newline.
+template <class Use>
+void for_each_line(int fd, Use use) {
+  lseek(fd, 0, SEEK_SET);
+  std::string text;
+  for (;;) {
+    const std::size_t kept = text.size();
+    text.resize(kept + buffer_size);
+    const ssize_t count = sys::read(fd, text.data() + kept, buffer_size);
+    const int error = errno;
+    text.resize(kept + static_cast<std::size_t>(count > 0 ? count : 0));
+    if (count < 0 && error == EINTR) continue;
+    if (count < 0) sys::throw_errno("brood: cannot read the trace", error);
+    if (count == 0) return;
+    std::size_t begin = 0;
+    for (std::size_t end = text.find('\n', kept); end != std::string::npos; end = text.find('\n', begin)) {
+      use(std::string_view(text).substr(begin, end - begin));
+      begin = end + 1;
+    }
+    text.erase(0, begin);
+  }
+}
+
+/// Puts an array of the whole events of `fd` in the place of `path`.
+void finish(int fd, const std::string& path) {
+  unfinished_file out(path);
+  out.write("[\n");
+  std::string_view separator;
+  for_each_line(fd, [&](std::string_view line) {
+    if (!is_whole_event(line)) return;
+    line.remove_suffix(1);
+    out.write(std::exchange(separator, ",\n"));
+    out.write(line);
+  });
+  out.write("\n]\n");
+  out.name();
 }
 
 }  // namespace
-
-std::string json_escaped(std::string_view text) {
-  std::string result;
-  while (!text.empty()) {
-    const std::size_t length = character_length(text);
-    const char c = text.front();
-    if (length == 0) {
-      result += "\xef\xbf\xbd";
-    } else if (c == '"' || c == '\\') {
-      result += {'\\', c};
-    } else if (static_cast<unsigned char>(c) < 0x20) {
-      result += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
-    } else {
-      result += text.substr(0, length);
-    }
-    text.remove_prefix(length == 0 ? 1 : length);
-  }
-  return result;
-}
 
 bool is_whole_event(std::string_view line) noexcept {
   if (line.size() < 3 || line.front() != '{' || !line.ends_with("},")) return false;
@@ -92,85 +155,90 @@ bool is_whole_event(std::string_view line) noexcept {
   return false;
 }
 
-trace_file* trace_file::current() noexcept { return file_of_process.get(); }
+trace_file* trace_file::current() noexcept { return static_cast<trace_file*>(tracing.load()); }
+
+/// Is not destroyed at the end of the program either: other threads may go on.
+union lasting_trace_file {
+  constexpr lasting_trace_file() : file() {}
+  ~lasting_trace_file() {}
+  trace_file file;
+};
+constinit lasting_trace_file lasting;
+
+trace_file& trace_file::of_process() noexcept { return lasting.file; }
 
 void trace_file::begin(const std::filesystem::path& path) {
-  if (file_of_process) throw std::logic_error("brood: this process writes a trace already");
-  auto made = std::make_unique<trace_file>();
-  made->target_.path = std::filesystem::absolute(path).string();
-  made->fd_ = unique_fd(
-      sys::open(made->target_.path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0666));
-  struct stat status{};
-  if (!made->fd_ || sys::fstat(made->fd_.get(), &status) != 0)
-    sys::throw_errno(fmt::format("brood: cannot write the trace {}", path.string()));
-  made->target_.device = status.st_dev;
-  made->target_.inode = status.st_ino;
-  made->writer_ = getpid();
-  made->began_here_ = true;
-  made->buffer_ = "[\n";
-  file_of_process = std::move(made);
-  tracing = file_of_process.get();
+  trace_file& self = of_process();
+  const std::lock_guard locked(self.mutex_);
+  if (self.fd_) throw std::logic_error("brood: this process writes a trace already");
+  trace_target target{.path = std::filesystem::absolute(path).string()};
+  unique_fd fd = open_trace(target);
+  self.buffer_ = "[\n";
+  self.target_ = std::move(target);
+  self.fd_ = std::move(fd);
+  self.writer_ = getpid();
+  self.began_here_ = true;
+  tracing = &self;
 }
 
 void trace_file::join(const trace_target& target) noexcept {
   try {
-    unique_fd fd(sys::open(target.path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
+    unique_fd fd(sys::open(target.path.c_str(), O_WRONLY | O_APPEND | safely));
     if (!fd || !is(target, fd.get())) return;  // the trace has ended, or cannot be reached from here
-    file_of_process = std::make_unique<trace_file>();
-    file_of_process->target_ = target;
-    file_of_process->fd_ = std::move(fd);
-    file_of_process->writer_ = getpid();
-    tracing = file_of_process.get();
+    trace_file& self = of_process();
+    const std::lock_guard locked(self.mutex_);
+    self.target_ = target;
+    self.fd_ = std::move(fd);
+    self.writer_ = getpid();
+    self.began_here_ = false;
+    tracing = &self;
   } catch (const std::bad_alloc&) {
   }
 }
 
 void trace_file::flush() noexcept {
-  if (file_of_process) file_of_process->append_buffer();
+  trace_file* self = current();
+  if (self == nullptr) return;
+  const std::lock_guard locked(self->mutex_);
+  self->append_buffer();
 }
 
 void trace_file::end() {
-  if (!file_of_process) return;
-  file_of_process->append_buffer();
-  if (!file_of_process->began_here_) return;
+  trace_file* self = current();
+  if (self == nullptr) return;
+  const std::lock_guard locked(self->mutex_);
+  self->append_buffer();
+  if (!std::exchange(self->began_here_, false)) return;
   tracing = nullptr;
-  const auto ended = std::move(file_of_process);
-  ended->finish();
+  const unique_fd written = std::move(self->fd_);
+  finish(written.get(), self->target_.path);
 }
 
 void trace_file::abandon() noexcept {
   tracing = nullptr;
-  file_of_process
-      .reset();  // closes this process's descriptor; the buffer is written by `append_buffer` alone
+  trace_file& self = of_process();
+  self.fd_.reset();
+  // Another thread of the process that was cloned may have been writing: what it has left here is not usable.
+  new (&self.mutex_) std::mutex;
+  new (&self.buffer_) std::string;
+}
+
+trace_target trace_file::target() const {
+  const std::lock_guard locked(mutex_);
+  return target_;
 }
 
 void trace_file::append_buffer() noexcept {
-  if (writer_ == getpid() && !buffer_.empty() && sys::write(fd_.get(), buffer_.data(), buffer_.size()) < 0) {
+  if (fd_ && writer_ == getpid() && !buffer_.empty() &&
+      sys::write(fd_.get(), buffer_.data(), buffer_.size()) < 0) {
     log_error("cannot write the trace {}: errno {}", target_.path, errno);
   }
   buffer_.clear();
 }
 
-void trace_file::finish() {
-  const std::string finished = target_.path + ".finished";
-  {
-    std::ifstream lines(target_.path);
-    std::ofstream out(finished);
-    out << "[\n";
-    std::string line;
-    const char* separator = "";
-    while (std::getline(lines, line)) {
-      if (!is_whole_event(line)) continue;
-      line.pop_back();
-      out << std::exchange(separator, ",\n") << line;
-    }
-    out << "\n]\n";
-    if (!out.flush()) sys::throw_errno(fmt::format("brood: cannot write the trace {}", finished), EIO);
-  }
-  std::filesystem::rename(finished, target_.path);
-}
-
 void trace_file::add(std::string line) noexcept {
+  const std::lock_guard locked(mutex_);
+  if (!fd_) return;  // the loop of another thread has ended it
   try {
     // A line of its own, whatever was torn off before it.
     if (buffer_.empty()) buffer_ = '\n';

@@ -2,6 +2,7 @@
 // costs one look at a null pointer.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <string_view>
 #include <utility>
@@ -11,7 +12,7 @@
 
 namespace brood::detail {
 
-/// Takes down what happens in this process. Loop thread only.
+/// Takes down what happens in this process, on the threads of all its loops.
 class BROOD_API trace_sink {
  public:
   virtual ~trace_sink() = default;
@@ -22,8 +23,9 @@ class BROOD_API trace_sink {
                     clock::time_point end, std::uint64_t object = 0) noexcept = 0;
 };
 
-/// This process's; null while nobody watches.
-BROOD_API extern trace_sink* tracing;
+/// This process's; null while nobody watches. It is never destroyed, as the loop of another thread may use it while this one's
+/// ends it.
+BROOD_API extern std::atomic<trace_sink*> tracing;
 
 /// Measures from `begin` to `end`, if somebody watches at both. What moves takes the measuring along.
 class trace_span {
@@ -46,7 +48,7 @@ class trace_span {
 
  private:
   void tell(const char* category, std::string_view name, std::uint64_t object) noexcept {
-    if (tracing != nullptr) tracing->span(category, name, this, begin_, clock::now(), object);
+    if (trace_sink* sink = tracing) sink->span(category, name, this, begin_, clock::now(), object);
     begin_ = {};
   }
 
