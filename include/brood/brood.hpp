@@ -1,6 +1,8 @@
 // Everything this library offers.
 #pragma once
 
+#include "brood/export.hpp"  // first, as it says what the compiler lacks
+
 #include "brood/arena/codec.hpp"
 #include "brood/channel/connection.hpp"
 #include "brood/channel/listener.hpp"
@@ -22,6 +24,7 @@
 #include "brood/coroutine/oneshot.hpp"
 #include "brood/coroutine/retry.hpp"
 #include "brood/coroutine/sleep.hpp"
+#include "brood/coroutine/stop_token.hpp"
 #include "brood/coroutine/task.hpp"
 #include "brood/coroutine/ticker.hpp"
 #include "brood/coroutine/when_all.hpp"

@@ -22,6 +22,17 @@ namespace brood {
 class runtime;
 
 namespace detail {
+
+// Containers of libstdc++'s debug mode have another layout: a program that is built otherwise than the library does
+// not link.
+#ifdef _GLIBCXX_DEBUG
+BROOD_API void library_is_built_with_GLIBCXX_DEBUG() noexcept;
+[[gnu::used]] inline constexpr auto containers_as_here = &library_is_built_with_GLIBCXX_DEBUG;
+#else
+BROOD_API void library_is_built_without_GLIBCXX_DEBUG() noexcept;
+[[gnu::used]] inline constexpr auto containers_as_here = &library_is_built_without_GLIBCXX_DEBUG;
+#endif
+
 /// This thread's runtime, made if there is none; it then lives until the thread ends.
 BROOD_API runtime& runtime_for_waiting();
 
@@ -151,7 +162,7 @@ class BROOD_API runtime final : public executor {
   /// and lives of children, what each runs, tasks, waits for something shared, and how long locks are held. Children
   /// started from now on write their own doings to the same file; one that is killed loses those of its last moments,
   /// while its start and its end, which its parent writes, stay. The trace is complete when this runtime has shut down.
-  /// Throws `std::system_error` if the file cannot be written, `std::logic_error` if this process writes one already.
+  /// Throws `std::system_error` if it is no plain file or cannot be written, `std::logic_error` if one is written already.
   void trace(const std::filesystem::path& path);
   /// What is alive now. Costs a look at each process's place in the shared memory and at each queue.
   brood::snapshot snapshot();

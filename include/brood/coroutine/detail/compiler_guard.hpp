@@ -65,8 +65,9 @@ constexpr void require_safe_temporary() noexcept {
   static_assert(
       !(destroys_temporaries_twice && (owning_aggregate_rvalue<T> || ...)),
       "brood: GCC 12 destroys an aggregate temporary in a co_await expression twice; give it a name and pass "
-      "the name (`job item{...}; co_await q.put(item);`) or brood::moved{item}, or give the type a "
-      "constructor and call that; GCC 13 and Clang have no such limit");
+      "the name (`job item{...}; co_await q.put(item);`) or brood::moved{item} in the place of std::move(item), "
+      "which nobody can tell from a temporary; or give the type a constructor and call that; GCC 13 and Clang "
+      "have no such limit");
 }
 
 /// For function objects.

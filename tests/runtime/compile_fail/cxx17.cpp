@@ -1,0 +1,2 @@
+// expect: brood needs C++20
+#include "brood/brood.hpp"

@@ -1,0 +1,2 @@
+// expect: compile without -fno-exceptions
+#include "brood/brood.hpp"

@@ -1,0 +1,2 @@
+// expect: compile without -fno-rtti
+#include "brood/brood.hpp"
