@@ -17,6 +17,7 @@ enum class durability : std::uint8_t {
   always,    ///< an append-only file written before each answer
 };
 
+/// Whom to join, and how; what the setters of `connect` set.
 struct settings {
   brood::address where;                     ///< of the engine
   authkey key;                              ///< of the cluster; the engine never sees it
