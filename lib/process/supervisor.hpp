@@ -18,6 +18,7 @@
 #include "process/child.hpp"
 #include "process/death_watch.hpp"
 #include "process/family.hpp"
+#include "process/orphan_watch.hpp"
 #include "process/outgoing_request.hpp"
 #include "process/succession.hpp"
 #include "runtime/retry_timer.hpp"
@@ -72,10 +73,6 @@ class supervisor final : public runtime_service, private succession::user {
   void handle_report(std::span<const std::byte> message, std::vector<unique_fd> fds);
 
   void hold_objects(child& child, std::size_t count);
-  void end_in_memory(process_id id);
-  bool adopt_orphans() noexcept;
-  bool await_orphan(const orphan& left) noexcept;
-  void bury_orphan(std::uint64_t number);
 
   void on_deaths(std::span<const mortal> dead);
   void reap(std::uint64_t id);
@@ -104,24 +101,29 @@ class supervisor final : public runtime_service, private succession::user {
   std::map<std::uint64_t, outgoing_request> unsent_;
   std::map<std::uint64_t, outgoing_request> in_flight_;  // sent, without a reply
 
-  struct watched_orphan {
-    pid_t pid = 0;
-    unique_fd pidfd;  // empty if none could be had
-  };
-  std::unordered_map<std::uint64_t, watched_orphan> orphans_;  // by the number that the watch knows them by
-
   std::vector<std::byte> reply_buffer_;
   std::vector<std::byte> report_buffer_;  // another one, as a reply may have to wait for reports
   death_watch deaths_;
   fd_watch results_watch_;
   retry_timer retry_;  // sends again what too many descriptors under way kept from being sent
   succession servers_;
-  retry_timer orphans_retry_;
+  orphan_watch orphans_;
 };
+
+inline mortal mortal_of(const child& child) { return {mortal::kind::child, child.id}; }
+
+/// Why a child could not be started.
+std::exception_ptr launch_error(const child& child, stage at, int error) noexcept;
+/// This process is at its limit of descriptors.
+void fail_for_want_of_descriptor(child& child, pid_t pid);
 
 /// Kills a child and its tree. One that may not be signalled (it has become another user's) is given up: whoever waits for it
 /// is told, and it is reaped when it ends.
 void kill_or_give_up(child& child);
+
+/// For a child that nobody wants any more. A server that is stopped is not waited for: if it makes the child after all,
+/// that is killed and reaped then.
+task<> await_end_of_unwanted(std::shared_ptr<child> child);
 
 /// Ends one child: SIGTERM, a grace period, SIGKILL to its tree; waits for its end. Cannot be cancelled.
 task<> end_child(std::shared_ptr<child> child);

@@ -29,13 +29,12 @@ struct standing {
 };
 
 /// Reads the calling thread's standing. Keeps two descriptors of /proc open for that. Where there is no /proc, and where they
-/// cannot be had now, the place is not known.
+/// cannot be had now, the place is not known. Lifetime: used by one thread, in the process of its first use.
 class standing_reader {
  public:
-  /// Lifetime: used by the thread that made it, in the process that made it.
   /// All of it, in about 10 us.
   void read(standing& into);
-  /// Without the place, in about 2 us. With more than one thread without the mask as well, which only /proc tells then.
+  /// Without the place, in a third of that. With more than one thread without the mask as well, which only /proc tells then.
   static void read_ids_and_limits(standing& into);
 
  private:
