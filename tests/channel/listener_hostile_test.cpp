@@ -1,6 +1,7 @@
 // listener and connect with strangers and enemies: slow, gone, wrong, too many; lengths and bytes that lie.
 // (OtherTest, TestInvalidHandle, test_issue14725)
 #include "listening.hpp"
+#include "scale.hpp"
 
 TEST_CASE("clients that speak something else, too much or half of it are dropped") {
   const folder f;
@@ -56,7 +57,8 @@ TEST_CASE("hundreds of slow clients do not keep a good one from getting through,
     for (const address& where : every_kind(f)) {
       const listener l(where, key, settings);
       std::vector<brood::unique_fd> slow;
-      for (int i = 0; i < 300; ++i) {
+      const int count = as_many_as_allowed(300);
+      for (int i = 0; i < count; ++i) {
         slow.push_back(raw_client(l.address()));
         if (i % 3 == 0) co_await say(slow.back(), std::string("\x66\0\0", 3));
         if (i % 3 == 1) co_await say(slow.back(), std::string("\x66\0\0\0brood\x01half of it", 20));
@@ -71,8 +73,8 @@ TEST_CASE("hundreds of slow clients do not keep a good one from getting through,
 TEST_CASE("good clients by the hundred all get through") {
   run_clean([]() -> task<> {
     const listener l(address(), key);
-    constexpr int count = 300;
-    co_await brood::with_nursery([&l](brood::nursery& n) -> task<> {
+    const int count = as_many_as_allowed(300);
+    const auto clients = [&l, count](brood::nursery& n) -> task<> {
       for (int i = 0; i < count; ++i) {
         n.start([](const listener& to) -> task<> {
           auto c = co_await connect_text(to);
@@ -87,7 +89,8 @@ TEST_CASE("good clients by the hundred all get through") {
         const std::string welcome = "welcome";
         co_await c.send(welcome);
       }
-    });
+    };
+    co_await brood::with_nursery(clients);
   });
 }
 
