@@ -272,6 +272,8 @@ class stream_operation : public call_setters<stream_operation<F, Ordered, Collec
     std::vector<bool> there;  // of an ordered stream: which of `ready` have come
     std::uint64_t given = 0, taken = 0;
     bool more = true;
+    bool filling =
+        true;  // a window that was full is filled again when a quarter of it is free: many go together
     auto at = [&] {
       if constexpr (detail::is_generator<Items>) {
         return 0;
@@ -290,7 +292,9 @@ class stream_operation : public call_setters<stream_operation<F, Ordered, Collec
         }
       }
       const bool some = !ready.empty() && (ready.front().has_value() || ready.front().error());
-      if (!some && more && given - taken < window) {
+      if (given - taken >= window) filling = false;
+      if (given - taken <= window - (window + 3) / 4) filling = true;
+      if (!some && more && filling) {
         detail::chunk_items part;
         part.first = given;
         try {
