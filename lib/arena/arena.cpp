@@ -137,7 +137,8 @@ void arena::lay_out() {
   h.units = room / (detail::unit_bytes + sizeof(detail::unit));
   h.process_table = round_up(h.unit_table + h.units * sizeof(detail::unit), 1024);
   h.heap = round_up(h.process_table + h.slots * sizeof(detail::process_slot), 4096);
-  h.slots_cut.store(1);  // slot 0 means none
+  h.slots_cut.store(1);           // slot 0 means none
+  me_ = process_id{1, 1}.word();  // a section has an owner: the first process, which this is to be
   for (std::uint64_t index = 0; index < h.units;) {
     unsigned order = detail::max_order;
     while (index % (std::uint64_t{1} << order) != 0 || index + (std::uint64_t{1} << order) > h.units) --order;
@@ -146,6 +147,7 @@ void arena::lay_out() {
     g.commit();
     index += std::uint64_t{1} << order;
   }
+  me_ = 0;
   h.magic = detail::arena_magic;
 }
 

@@ -8,7 +8,10 @@
 #include "brood/arena/detail/shared_object.hpp"
 #include "brood/arena/detail/wait_operation.hpp"
 #include "brood/arena/detail/wake_port.hpp"
+#include "brood/coroutine/detail/forked.hpp"
 #include "brood/runtime/runtime.hpp"
+#include "system/calls.hpp"
+#include "system/error.hpp"
 
 namespace brood {
 namespace {
@@ -24,6 +27,20 @@ void count_memory(runtime&, snapshot& counted) {
   detail::count_objects(counted);
 }
 
+void leave_in_fork() {
+  detail::forked = true;
+  if (memory != nullptr) memory->forget_slot();
+}
+
+/// Once in a process: from now on a fork knows that it has no place.
+void prepare_for_forks() {
+  static const bool prepared = [] {
+    if (const int error = sys::at_fork(leave_in_fork)) sys::throw_errno("pthread_atfork", error);
+    return true;
+  }();
+  static_cast<void>(prepared);
+}
+
 void require_none() {
   if (memory != nullptr) throw std::logic_error("brood: this process has the family's memory already");
 }
@@ -32,6 +49,7 @@ void require_none() {
 
 void family_memory::create(std::size_t bytes) {
   require_none();
+  prepare_for_forks();
   memory = arena::create(bytes).release();
   detail::add_snapshot_source(count_memory);
   memory->adopt_slot(memory->reserve_slot());
@@ -40,6 +58,7 @@ void family_memory::create(std::size_t bytes) {
 
 void family_memory::attach(int memfd) {
   require_none();
+  prepare_for_forks();
   memory = arena::attach(memfd).release();
   detail::add_snapshot_source(count_memory);
 }
@@ -53,6 +72,8 @@ bool family_memory::exists() noexcept { return memory != nullptr; }
 int family_memory::fd() noexcept { return memory != nullptr ? memory->fd() : -1; }
 
 arena& family_memory::get() {
+  if (detail::forked) [[unlikely]]
+    throw forked_process();
   if (memory == nullptr) {
     throw std::logic_error("brood: no shared memory in this process; call brood::init first thing in main");
   }
@@ -62,6 +83,7 @@ arena& family_memory::get() {
 process_id family_memory::reserve_slot() { return get().reserve_slot(); }
 
 void family_memory::adopt_slot(process_id id) {
+  detail::forked = false;
   get().adopt_slot(id);
   detail::adopt_objects();
 }
@@ -70,6 +92,7 @@ void family_memory::adopt_slot(process_id id) {
   if (detail::has_objects()) {
     adopt_slot(id);
   } else {
+    detail::forked = false;
     get().adopt_slot_when_needed(id);
   }
 }
@@ -79,6 +102,7 @@ bool family_memory::note_pid(process_id id, int pid) noexcept {
 }
 
 void family_memory::disown() noexcept {
+  detail::forked = false;
   if (memory != nullptr) memory->disown();
 }
 

@@ -318,6 +318,7 @@ void arena::free_block(reference block, word& holder, std::uint64_t then) {
 }
 
 void arena::release(reference block, word& holder, std::uint64_t then) {
+  if (me_ == 0) return;  // a fork: it is the parent's
   release_attached(block);
   free_block(block, holder, then);
 }
@@ -397,6 +398,7 @@ bool arena::acquire(reference block, std::uint8_t block_kind, std::uint32_t gene
 }
 
 void arena::drop(reference block, word& holder) {
+  if (me_ == 0) return;
   if (detail::cell_kind(holder.load(std::memory_order_relaxed)) != detail::held::dying) {
     section_guard g(*this, header().heap_section);
     auto& header_of = at<block_header>(block);

@@ -8,6 +8,7 @@
 
 #include "arena/slot_words.hpp"
 #include "brood/arena/arena.hpp"
+#include "brood/coroutine/detail/forked.hpp"
 #include "system/pidfd.hpp"
 
 namespace brood {
@@ -33,6 +34,7 @@ process_slot& arena::slot_at(std::uint32_t slot) const noexcept {
 void arena::require_slot() {
   if (to_adopt_) adopt_slot(std::exchange(to_adopt_, {}));
   if (my_slot_ == nullptr) {
+    if (detail::forked) throw forked_process();
     throw std::logic_error(
         "brood: this process has no place in the family's memory; call brood::init first thing in main");
   }
@@ -115,11 +117,17 @@ bool arena::note_pid(process_id id, int pid) noexcept {
   return false;
 }
 
-void arena::disown() noexcept {
+void arena::forget_slot() noexcept {
   me_ = 0;
   my_slot_ = nullptr;
-  doorbell_.forget();
+  dying_ = nullptr;
+  user_ = nullptr;
   to_adopt_ = {};
+}
+
+void arena::disown() noexcept {
+  forget_slot();
+  doorbell_.forget();
 }
 
 void arena::reset_local() {
@@ -166,7 +174,9 @@ word& arena::take_cell() {
   return *cell;
 }
 
-void arena::return_cell(word& cell) noexcept { free_cells_.push_back(&cell); }
+void arena::return_cell(word& cell) noexcept {
+  if (me_ != 0) free_cells_.push_back(&cell);
+}
 
 // ---- the family ----
 
@@ -251,6 +261,7 @@ wait_entry& arena::take_wait_entry(detail::waiter& who) {
 }
 
 void arena::return_wait_entry(wait_entry& entry) noexcept {
+  if (me_ == 0) return;
   waiters_[wait_index(entry.home.load(std::memory_order_relaxed))] = nullptr;
   free_waits_.push_back(to_reference(entry));
 }

@@ -37,6 +37,8 @@ void wake_sleeper(detail::word& w) noexcept { sys::futex_wake(futex_half(w)); }
 }  // namespace
 
 void arena::lock(detail::section& s) {
+  if (me_ == 0) [[unlikely]]
+    require_slot();  // a section without an owner would let everybody in
   detail::kill_point();
   std::uint64_t expected = 0;
   if (!s.owner.compare_exchange_strong(expected, me_, std::memory_order_acquire)) lock_contended(s);

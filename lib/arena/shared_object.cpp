@@ -4,7 +4,9 @@
 #include "brood/arena/codec.hpp"
 #include "brood/arena/detail/object_kit.hpp"
 #include "brood/arena/family_memory.hpp"
+#include "brood/coroutine/detail/forked.hpp"
 
+#include <stdexcept>
 #include <unordered_map>
 #include <utility>
 
@@ -50,7 +52,13 @@ void shared_object::acquire_into(word& cell) {
 
 shared_object::~shared_object() { let_go(); }
 
+void shared_object::throw_gone() {
+  if (forked) throw forked_process();
+  throw error("brood: the shared memory this handle names is gone");
+}
+
 void shared_object::let_go() noexcept {
+  if (memory_ != nullptr && memory_->me() == 0) return;  // a fork: the register may have been in mid-change
   if (const auto found = objects().find(name_.block);
       found != objects().end() && found->second.object == this) {
     objects().erase(found);
@@ -94,7 +102,7 @@ held_reference::held_reference(object_name name, std::uint8_t kind) : block_(nam
 }
 
 held_reference::~held_reference() {
-  if (cell_ == nullptr || !family_memory::exists()) return;
+  if (cell_ == nullptr || !family_memory::self()) return;
   arena& memory = family_memory::get();
   memory.drop(block_, *cell_);
   memory.return_cell(*cell_);
@@ -119,6 +127,20 @@ void forget_objects() noexcept {
     entry.object->cell_ = nullptr;
   }
   objects().clear();
+}
+
+const std::shared_ptr<void>& made_too_early() noexcept {
+  static int owned = 0;
+  static const std::shared_ptr<void> mark(&owned, [](void*) {});
+  return mark;
+}
+
+void throw_made_too_early() {
+  family_memory::get();  // throws where there is none at all
+  throw std::logic_error(
+      "brood: this handle was made before brood::init or brood::run began, so each process would have an "
+      "object of its "
+      "own; make it in the application, and give it to children as an argument");
 }
 
 void throw_for_decoder() {

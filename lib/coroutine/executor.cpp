@@ -4,6 +4,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "brood/coroutine/error.hpp"
+
 namespace brood {
 namespace {
 
@@ -70,6 +72,7 @@ void timer_heap::sift_down(std::size_t index) noexcept {
 
 executor& executor::current() {
   if (current_executor == nullptr) {
+    if (detail::forked) throw forked_process();
     throw std::logic_error(
         "brood: no loop runs on this thread; await inside brood::run or runtime::start, or use "
         "brood::sync_wait");
@@ -106,6 +109,7 @@ std::size_t executor::run_ready(clock::duration budget) noexcept {
     detail::ready_node* node = queue_.next;
     withdraw(*node);
     node->run(*node);
+    if (is_inherited()) break;
     if (++count % nodes_between_clock_reads == 0 && clock::now() >= end) break;
   }
   return count;

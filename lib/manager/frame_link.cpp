@@ -43,6 +43,7 @@ frame_link::frame_link(runtime& loop, unique_fd socket, std::uint64_t longest, s
 }
 
 void frame_link::flush() noexcept {
+  if (loop_.is_inherited()) return;
   try {
     const bool anything = unsent() > 0;
     while (!broken_ && unsent() > 0) {

@@ -28,7 +28,7 @@ task<> pool::wait_for_end(std::shared_ptr<handle> of, bool close) {
 
 pool::handle::~handle() {
   const auto left = pool->jobs_left();
-  if (left != 0 && !pool->is_closed()) {
+  if (left != 0 && !pool->is_closed() && !detail::forked) {
     detail::log_error("a pool was dropped with {} job{} under way", left, left == 1 ? "" : "s");
   }
   pool->terminate();

@@ -130,6 +130,7 @@ void scheduler::task_over(given_task& task) noexcept {
 }
 
 void scheduler::cancel(job& which, bool kill) {
+  if (loop_.is_inherited()) return;
   which.abandon();
   if (which.place == SIZE_MAX) return;
   std::erase_if(parked_, [&](parked_task& parked) {
@@ -190,6 +191,7 @@ task<> scheduler::join() {
 }
 
 void scheduler::terminate() noexcept {
+  if (loop_.is_inherited()) return;
   if (std::this_thread::get_id() != thread_) {
     return log_error(
         "{} was ended on another thread than its loop's: its workers go on until this process ends", name_);

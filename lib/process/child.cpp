@@ -1,5 +1,6 @@
 #include "process/child.hpp"
 
+#include "brood/coroutine/detail/forked.hpp"
 #include "process/process_tree.hpp"
 #include "process/supervisor.hpp"
 #include "runtime/log.hpp"
@@ -25,11 +26,11 @@ void deadline_timer::stop() noexcept {
 }
 
 int child::send_signal(int number) noexcept {
-  if (!pidfd || sys::send_signal(pidfd.get(), number) || errno == ESRCH) return 0;
+  if (!pidfd || forked || sys::send_signal(pidfd.get(), number) || errno == ESRCH) return 0;
   return errno;
 }
 
-int child::kill_tree() noexcept { return pidfd ? detail::kill_tree(pid, pidfd.get()) : 0; }
+int child::kill_tree() noexcept { return pidfd && !forked ? detail::kill_tree(pid, pidfd.get()) : 0; }
 
 void child::throw_if_failed() const {
   using what = decltype(child_report::kind);

@@ -5,6 +5,7 @@
 #include <csignal>
 #include <stdexcept>
 
+#include "brood/coroutine/detail/forked.hpp"
 #include "brood/coroutine/detail/task_group.hpp"
 #include "brood/process/spawn.hpp"
 #include "process/supervisor.hpp"
@@ -45,11 +46,13 @@ void process_handle::kill() const { send_signal(SIGKILL); }
 void process_handle::interrupt() const { send_signal(SIGINT); }
 
 void process_handle::send_signal(int signal) const {
+  if (detail::forked) throw forked_process();
   if (ends_a_process(signal)) child_->signalled = true;
   require_sent(child_->send_signal(signal), *child_);
 }
 
 void process_handle::kill_tree() const {
+  if (detail::forked) throw forked_process();
   child_->signalled = true;
   require_sent(child_->kill_tree(), *child_);
 }

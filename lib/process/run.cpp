@@ -34,6 +34,8 @@ namespace {
 using detail::family;
 
 void remember_start(family& self, int argc, char** argv, options settings) {
+  if (const int error = sys::at_fork(detail::supervisor::abandon_after_fork))
+    sys::throw_errno("pthread_atfork", error);
   self.initialized = true;
   self.settings = settings;
   detail::logging = {detail::chosen_log_level(settings.log),

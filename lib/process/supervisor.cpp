@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "brood/arena/family_memory.hpp"
+#include "brood/coroutine/detail/forked.hpp"
 #include "brood/coroutine/when_all.hpp"
 #include "system/calls.hpp"
 #include "system/descriptor.hpp"
@@ -43,6 +44,7 @@ exit_status status_of(const sys::ending& ending, bool deadline_passed) {
 
 /// Of this process, which gets a fork server if it has none.
 server_connection& connection_for_spawning() {
+  if (forked) throw forked_process();
   if (supervisor_of_process != nullptr) {
     throw std::logic_error("brood: children are managed by the runtime of another thread of this process");
   }

@@ -28,6 +28,7 @@ int from_uv(int status, int events) noexcept {
 }  // namespace
 
 fd_watch::fd_watch(runtime& loop, int fd, std::function<void(int)> on_ready) {
+  if (loop.is_inherited()) throw forked_process();
   runtime::state& state = *loop.state_;
   handle_ = handle::open<handle>(std::move(on_ready), state.handles, "uv_poll_init",
                                  [&](uv_poll_t* uv) { return uv_poll_init(state.loop, uv, fd); });
@@ -42,6 +43,10 @@ void fd_watch::watch(int events) {
     if (events != 0) throw std::logic_error("brood: the runtime of this fd_watch has ended");
     return;
   }
+  if (handle_->list->is_inherited()) {
+    if (events != 0) throw forked_process();
+    return;
+  }
   // uv_poll_start takes the descriptor out of the epoll set and puts it back: two system calls, also for
   // nothing new.
   if (events == handle_->watched) return;
@@ -53,7 +58,7 @@ void fd_watch::watch(int events) {
   const int result = uv_poll_start(&handle_->uv, to_uv(events), [](uv_poll_t* h, int status, int ready) {
     auto& self = static_cast<handle&>(handle::of(h));
     if (status < 0) self.watched = 0;  // libuv has stopped it
-    if (!self.closing) self.loop->guarded([&] { self.payload(from_uv(status, ready)); });
+    if (!self.is_idle()) self.loop->guarded([&] { self.payload(from_uv(status, ready)); });
   });
   if (result < 0) sys::throw_errno("uv_poll_start", -result);
   handle_->watched = events;

@@ -8,6 +8,7 @@
 #include <memory>
 #include <utility>
 
+#include "brood/coroutine/detail/forked.hpp"
 #include "system/error.hpp"
 
 namespace brood::detail {
@@ -36,6 +37,11 @@ struct handle_list {
     while (head.next != &head) head.next->close(*head.next);
   }
 
+  /// Whether this process got it by a fork: libuv would reach the parent through descriptors that both have, as the epoll
+  /// set is one.
+  bool is_inherited() const noexcept { return made_at != forks; }
+
+  const std::uint64_t made_at = forks;
   std::size_t open = 0;  // or still closing
   link head;             // those that are not closing
 };
@@ -48,7 +54,10 @@ struct loop_handle : handle_list::link {
   Uv uv{};
   Payload payload{};
   handle_list* list = nullptr;
-  bool closing = false;  // a callback that is on its way to a closing handle must do nothing
+  bool closing = false;
+
+  /// Whether a callback must do nothing: it is on its way to a closing handle, or was meant for the parent of this fork.
+  bool is_idle() const noexcept { return closing || list->is_inherited(); }
 
   static loop_handle& of(Uv* handle) noexcept { return *static_cast<loop_handle*>(handle->data); }
 
@@ -73,7 +82,7 @@ struct loop_handle : handle_list::link {
     released_ = true;
     if (closed_) {
       destroy_(this);
-    } else if (!closing) {
+    } else if (!is_idle()) {
       close_uv();
     }
   }

@@ -48,6 +48,21 @@ void check_uv(int result, const char* call) {
   if (result < 0) sys::throw_errno(call, -result);
 }
 
+void abandon_in_fork() {
+  detail::forked = true;
+  detail::trace_file::abandon();
+  runtime::abandon_after_fork();
+}
+
+/// Once in a process: from now on a fork knows that the runtimes are not its own.
+void prepare_for_forks() {
+  static const bool prepared = [] {
+    if (const int error = sys::at_fork(abandon_in_fork)) sys::throw_errno("pthread_atfork", error);
+    return true;
+  }();
+  static_cast<void>(prepared);
+}
+
 // What the storeys above add to a snapshot: the memory, the children, and room for more.
 std::array<void (*)(runtime&, snapshot&), 4> snapshot_sources{};
 
@@ -125,7 +140,7 @@ void runtime::state::open_handles() {
   wake = handle<uv_async_t>::open(this, handles, "uv_async_init", [this](uv_async_t* uv) {
     return uv_async_init(loop, uv, [](uv_async_t* h) {
       auto& self = handle<uv_async_t>::of(h);
-      if (!self.closing) self.payload->run_posted_functions();
+      if (!self.is_idle()) self.payload->run_posted_functions();
     });
   });
   prepare = handle<uv_prepare_t>::open(this, handles, "uv_prepare_init",
@@ -159,10 +174,21 @@ void runtime::state::stay_awake(bool yes) noexcept {
 void runtime::state::run_ready() noexcept {
   const bool outer = std::exchange(in_callback, true);
   owner.run_ready(ready_budget);
+  if (owner.is_inherited()) end_fork();
   in_callback = outer;
 }
 
+/// A coroutine forked and has come back: it must not go on as if it were the parent.
+void runtime::state::end_fork() noexcept {
+  if (!own_loop) return;  // whoever runs the loop decides
+  detail::log_error(
+      "process {} was forked in a coroutine, and ends as that comes back to the loop of its parent",
+      getpid());
+  _exit(1);
+}
+
 void runtime::state::before_poll() noexcept {
+  if (owner.is_inherited()) return;
   if (guard != nullptr) guard->look();
   run_ready();
   bool awake = owner.has_ready() || (awaited != nullptr && awaited->running() == 0);
@@ -176,6 +202,7 @@ void runtime::state::before_poll() noexcept {
 }
 
 void runtime::state::after_poll() noexcept {
+  if (owner.is_inherited()) return;
   if (std::exchange(asleep, false)) guard->woke_up();
   run_ready();
 }
@@ -200,6 +227,7 @@ void runtime::state::arm_timer() noexcept {
       &timer->uv,
       [](uv_timer_t* h) {
         state* self = handle<uv_timer_t>::of(h).payload;
+        if (self->owner.is_inherited()) return;
         self->owner.post_due_timers(clock::now());
         self->arm_timer();
       },
@@ -212,7 +240,10 @@ void runtime::state::run_posted_functions() noexcept {
     std::lock_guard guarded(posted_mutex);
     functions.swap(posted);
   }
-  for (auto& function : functions) guarded(function);
+  for (auto& function : functions) {
+    guarded(function);
+    if (owner.is_inherited()) return;
+  }
 }
 
 void runtime::state::turn() {
@@ -257,11 +288,16 @@ runtime::runtime() : runtime(nullptr) {}
 
 runtime::runtime(uv_loop_s* host_loop) {
   if (runtime_of_thread != nullptr) throw std::logic_error("brood: this thread has a runtime already");
+  prepare_for_forks();
   state_ = std::make_unique<state>(*this, host_loop);
   runtime_of_thread = this;
 }
 
 runtime::~runtime() {
+  if (is_inherited()) {
+    static_cast<void>(state_.release());  // the loop and all that is in it are the parent's
+    return;
+  }
   if (!state_->closed) shut_down();
   state_.reset();
   runtime_of_thread = nullptr;
@@ -280,6 +316,7 @@ runtime& detail::runtime_for_waiting() {
 }
 
 void runtime::abandon_after_fork() noexcept {
+  ++detail::forks;
   static_cast<void>(runtime_kept_for_waiting.release());
   runtime_of_thread = nullptr;
   forget_current();
@@ -291,7 +328,12 @@ void runtime::start_task(task<> body, end_handler on_end) {
   state_->wake->keep_alive(true);
 }
 
+void runtime::require_not_inherited() const {
+  if (is_inherited()) throw forked_process();
+}
+
 void runtime::require_own_thread() const {
+  require_not_inherited();
   if (runtime_of_thread != this) throw wrong_thread();
 }
 
@@ -313,9 +355,12 @@ void runtime::run_task_to_end(task<> body) {
   std::rethrow_exception(failure);
 }
 
-void runtime::cancel_all() noexcept { state_->tasks.request_stop(); }
+void runtime::cancel_all() noexcept {
+  if (!is_inherited()) state_->tasks.request_stop();
+}
 
 void runtime::shut_down() {
+  require_not_inherited();
   state_->require_outside();
   state_->closed = true;
   cancel_all();
@@ -357,6 +402,7 @@ void detail::add_snapshot_source(void (*add)(runtime&, snapshot&)) noexcept {
 }
 
 void runtime::post(std::function<void()> function) {
+  require_not_inherited();
   {
     std::lock_guard guarded(state_->posted_mutex);
     state_->posted.push_back(std::move(function));

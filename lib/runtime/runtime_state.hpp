@@ -31,6 +31,7 @@ struct runtime::state {
   void close_handles() noexcept;
   void close() noexcept;
   void run_ready() noexcept;
+  void end_fork() noexcept;
   void before_poll() noexcept;
   void after_poll() noexcept;
   void stay_awake(bool yes) noexcept;
@@ -51,6 +52,7 @@ struct runtime::state {
     } catch (...) {
       callback_failed(std::current_exception());
     }
+    if (owner.is_inherited()) end_fork();
     in_callback = outer;
   }
   void callback_failed(std::exception_ptr why) noexcept;

@@ -17,7 +17,7 @@ signal_watch::signal_watch(runtime& loop, int signal, std::function<void()> on_s
       &handle_->uv,
       [](uv_signal_t* h, int) {
         auto& self = static_cast<handle&>(handle::of(h));
-        if (!self.closing) self.loop->guarded(self.payload);
+        if (!self.is_idle()) self.loop->guarded(self.payload);
       },
       signal);
   if (result < 0) {

@@ -183,6 +183,9 @@ ssize_t send(int fd, const void* from, std::size_t size, int flags) noexcept {
 
 // --- processes ---
 
+int at_fork(void (*in_child)()) noexcept {
+  return fail_point("pthread_atfork", {ENOMEM}) ? errno : ::pthread_atfork(nullptr, nullptr, in_child);
+}
 pid_t fork() noexcept { return fail_point("fork", {EAGAIN, ENOMEM, EPERM}) ? -1 : ::fork(); }
 int execve(const char* path, char* const* arguments, char* const* environment) noexcept {
   const bool refused = fail_point("execve", {ENOMEM, EACCES, E2BIG, EAGAIN, EMFILE});

@@ -90,6 +90,8 @@ ssize_t recvmsg(int fd, msghdr* message, int flags) noexcept;
 // --- processes ---
 
 pid_t fork() noexcept;
+/// `in_child` is called in each fork, by the thread that is left. The error, or 0.
+int at_fork(void (*in_child)()) noexcept;
 int execve(const char* path, char* const* arguments, char* const* environment) noexcept;
 int kill(pid_t pid, int signal) noexcept;
 /// A wait that is sure to find something to reap is only interrupted.

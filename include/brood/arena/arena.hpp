@@ -107,7 +107,10 @@ class BROOD_API arena {
   void adopt_slot_when_needed(process_id id) noexcept { to_adopt_ = id; }
   bool note_pid(process_id id, int pid) noexcept;
   int pid_of(process_id id) const noexcept;
-  /// In a clone: forgets the slot and the descriptors of the process it was cloned from, which it does not own.
+  /// In a fork: forgets the slot, which is the parent's. From then on nothing is held here, taking anything throws
+  /// `forked_process`, and giving back does nothing. Only stores: another thread may have been at work.
+  void forget_slot() noexcept;
+  /// The same in a clone that has closed the descriptors.
   void disown() noexcept;
   void on_death(process_id id) noexcept;
   process_id self() const noexcept { return process_id::of_word(me_); }

@@ -33,7 +33,8 @@ class BROOD_API family_memory {
   static bool exists() noexcept;
   /// The memfd (close-on-exec), or -1.
   static int fd() noexcept;
-  /// The arena. Throws `std::logic_error` if neither `create` nor `attach` was called.
+  /// The arena. Throws `std::logic_error` if neither `create` nor `attach` was called, and `forked_process` in a fork of the
+  /// application's own, until that adopts a slot.
   static arena& get();
 
   /// A slot for a child that is about to be started. Throws `arena_full` when the table is full.

@@ -57,7 +57,8 @@ class lease {
 /// Memory: items up to 248 bytes lie in the queue, larger ones in blocks of the arena; `arena_full` is thrown at the
 /// `put` that did not fit, and changes nothing.
 /// Cancellation, of every operation: nothing was put, nothing was taken.
-/// Thread: the one that runs this process's loop. Lifetime: an awaitable keeps the queue alive.
+/// Thread: the one that runs this process's loop. Lifetime: an awaitable keeps the queue alive. Forks: every use throws
+/// `forked_process` in a process that the application forked by itself.
 template <class T>
 class queue {
   static_assert((detail::require_codable<T>(), true),
@@ -67,8 +68,9 @@ class queue {
   /// Throws `std::invalid_argument` for a capacity of zero, `arena_full`, and `std::logic_error` without `brood::init`.
   explicit queue(std::uint64_t capacity) : core_(make(capacity)) {}
   explicit queue(unbounded_capacity) : core_(make(detail::unlimited)) {}
-  /// 1024 items. The memory is taken at its first use.
-  queue() = default;
+  /// 1024 items. The memory is taken at its first use; `std::logic_error` if this was made before `brood::init`, as in a
+  /// global variable.
+  queue() : core_(detail::no_object_yet<detail::queue_core>()) {}
   queue(const queue& other) : core_(other.core()) {}
   /// As a copy: one that was moved from names the queue still.
   queue(queue&& other) noexcept : core_(other.core_) {}
@@ -182,7 +184,12 @@ class queue {
   }
 
   const std::shared_ptr<detail::queue_core>& core() const {
-    if (core_ == nullptr) core_ = make(1024);
+    if (core_ == nullptr) {
+      detail::require_no_mark(core_);
+      core_ = make(1024);
+    }
+    if (core_->is_gone()) [[unlikely]]
+      detail::shared_object::throw_gone();
     return core_;
   }
 

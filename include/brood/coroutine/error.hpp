@@ -40,6 +40,13 @@ class BROOD_API wrong_thread : public std::logic_error {
   wrong_thread();
 };
 
+/// This process was made by a `fork` of the application's own. What it inherited is its parent's, and it has no place in the
+/// family: nothing of it can be used here. Nothing has happened.
+class BROOD_API forked_process : public error {
+ public:
+  forked_process();
+};
+
 namespace detail {
 
 /// In an operation that can be awaited once: what was awaited, or moved from, says so the second time.

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "brood/coroutine/detail/forked.hpp"
 #include "brood/export.hpp"
 
 namespace brood {
@@ -83,10 +84,14 @@ class BROOD_API executor {
   /// Takes `node` out, also when its time has come but it has not run yet. Does nothing if it is not waiting.
   void stop_timer(detail::timer_node& node) noexcept;
 
-  /// The executor whose loop this thread is running. Throws `std::logic_error` where there is none.
+  /// The executor whose loop this thread is running. Throws `std::logic_error` where there is none, and
+  /// `forked_process` where there was one before the fork.
   static executor& current();
   /// The same, or null.
   static executor* current_or_null() noexcept;
+
+  /// Whether this process got it by a fork: then the loop, and all that waits in it, are an ancestor's.
+  bool is_inherited() const noexcept { return made_at_ != detail::forks; }
 
  protected:
   ~executor() = default;
@@ -107,7 +112,8 @@ class BROOD_API executor {
   static void forget_current() noexcept;
 
   bool has_ready() const noexcept { return queue_.next != &queue_; }
-  /// Runs ready nodes until none is left or `budget` has passed; the clock is read every few nodes.
+  /// Runs ready nodes until none is left or `budget` has passed; the clock is read every few nodes. Returns at once if
+  /// one of them comes back in a fork.
   /// Returns how many ran.
   std::size_t run_ready(clock::duration budget) noexcept;
   /// Posts every timer that is due at `now`.
@@ -121,6 +127,7 @@ class BROOD_API executor {
  private:
   detail::ready_node queue_;  // the head of a circular list
   detail::timer_heap timers_;
+  const std::uint64_t made_at_ = detail::forks;
 };
 
 }  // namespace brood

@@ -83,6 +83,8 @@ struct stall_statistics {
 /// only `post` may be called elsewhere; `start` and `run` throw `wrong_thread` there.
 /// Lifetime: must outlive its tasks. The destructor cancels what still runs and drives the loop (a host's too) until
 /// everything has ended and every handle is closed; afterwards nothing of it is left in the loop.
+/// Forks: in a process that the application forked, the destructor does nothing, other members throw `forked_process`, and a
+/// coroutine that returns into the loop ends that process (on a host's loop nothing happens). A new runtime can be made there.
 class BROOD_API runtime final : public executor {
  public:
   /// A loop of its own. Raises the soft limit on descriptors to the hard one, as 10,000 children need as many.
@@ -182,6 +184,7 @@ class BROOD_API runtime final : public executor {
   }
 
   void require_own_thread() const;
+  void require_not_inherited() const;
   void start_task(task<> body, end_handler on_end);
   void run_task_to_end(task<> body);  // which must not throw
   runtime_service* find_service(const void* key) const noexcept;

@@ -46,12 +46,13 @@ class BROOD_API lock_guard {
 /// processes; not recursive. Uncontended it costs no system call. Fairness: first come, first served, but for
 /// at most a thousand turns of processes that come when it is free. Deaths: a lock whose holder dies is
 /// released at once, and the next one is told (`lock_guard::abandoned`). Thread: the one that runs this
-/// process's loop.
+/// process's loop. Forks: every use throws `forked_process` in a process that the application forked by itself.
 class BROOD_API lock : public detail::shared_handle<lock, detail::lock_core> {
  public:
   using guard = lock_guard;
 
-  /// The memory is taken at the first use; then `arena_full`, and `std::logic_error` without `brood::init`.
+  /// The memory is taken at the first use; then `arena_full`, and `std::logic_error` without `brood::init` or if this was
+  /// made before it.
   lock() = default;
 
   /// Waits until the lock is free; gives a `lock_guard`. Cancellation: the lock is not held, and nobody's

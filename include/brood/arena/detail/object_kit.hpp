@@ -73,6 +73,23 @@ auto open_decoded(const Open& open) {
   }
 }
 
+BROOD_API const std::shared_ptr<void>& made_too_early() noexcept;
+/// Throws `std::logic_error`, saying which mistake it was.
+[[noreturn]] BROOD_API void throw_made_too_early();
+
+/// What a handle is that names nothing yet; its object is made at its first use. Marked if there is no shared memory yet,
+/// as in a global variable: each process of the family would make one of its own, and nobody would see it.
+template <class Object>
+std::shared_ptr<Object> no_object_yet() noexcept {
+  if (family_memory::exists()) return nullptr;
+  return std::shared_ptr<Object>(made_too_early(), nullptr);
+}
+
+/// Before the object of such a handle is made. Throws `std::logic_error` if it is marked.
+inline void require_no_mark(const std::shared_ptr<void>& handle) {
+  if (handle.use_count() != 0) throw_made_too_early();
+}
+
 /// Writes the name of the object, which travels with the message.
 template <class Archive, class Object>
 void save_object(Archive& archive, const std::shared_ptr<Object>& object) {

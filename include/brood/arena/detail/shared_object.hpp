@@ -29,8 +29,11 @@ class BROOD_API shared_object {
   object_name name() const noexcept { return name_; }
   std::uint8_t kind() const noexcept { return kind_; }
   arena& memory() const noexcept { return *memory_; }
-  /// After a fork that came too late to count it, or when the memory went away: nothing of it may be touched.
-  bool is_gone() const noexcept { return memory_ == nullptr; }
+  /// When the memory went away, after a fork that came too late to count it, and in a fork of the application's own:
+  /// nothing of it may be touched.
+  bool is_gone() const noexcept { return memory_ == nullptr || memory_->me() == 0; }
+  /// Throws `forked_process`, or `error`.
+  [[noreturn]] static void throw_gone();
 
  protected:
   /// A new object: `block` was allocated into `cell` as `held::block`. The cell is this object's once it is made.

@@ -128,6 +128,10 @@ class wait_operation : public suspension<Derived>, private waiter {
 
   void finish(bool served) noexcept {
     if (entry_ == nullptr) return;
+    if (entry_->owner.load(std::memory_order_relaxed) != self().memory().me()) {
+      entry_ = nullptr;  // of the process that this one was forked from
+      return;
+    }
     if (leave(self().memory(), self().list(), *entry_)) {
       settle_wake(self().memory(), self().list(), !served || self().more());
     }

@@ -57,7 +57,7 @@ class shared_handle {
   }
 
  protected:
-  shared_handle() = default;
+  shared_handle() : core_(no_object_yet<Core>()) {}
   explicit shared_handle(std::shared_ptr<Core> core) noexcept : core_(std::move(core)) {}
   shared_handle(const shared_handle& other) : core_(other.core()) {}
   // One that was moved from names the object still: it would make another one at its next use, and nobody would see it.
@@ -73,8 +73,12 @@ class shared_handle {
   ~shared_handle() = default;
 
   const std::shared_ptr<Core>& core() const {
-    if (core_ == nullptr) core_ = static_cast<const Derived&>(*this).make();
-    if (core_->is_gone()) throw error("brood: the shared memory this handle names is gone");
+    if (core_ == nullptr) {
+      require_no_mark(core_);
+      core_ = static_cast<const Derived&>(*this).make();
+    }
+    if (core_->is_gone()) [[unlikely]]
+      shared_object::throw_gone();
     return core_;
   }
 
