@@ -18,7 +18,8 @@ namespace brood::detail {
 ///                  is no moment at which the child exists and its slot does not say so, even if the fork server is
 ///                  killed. So after a server's death the parent knows exactly which requests were carried out.
 ///   failed, error  written by the child if it cannot be set up, before it ends
-///   pid 0 again    written by the parent just before it reaps the child, so a pid found here is never a reused one
+///   pid 0 again    written by the parent just before it reaps the child, so as long as the parent lives a pid found here is
+///                  never a reused one
 ///
 /// The parent alone assigns slots. The server reads the table when the parent is dead, to kill the process groups of
 /// what is left.
@@ -44,7 +45,9 @@ class spawn_table {
   /// To be called before the child is reaped.
   void release_pid(std::uint32_t slot) const noexcept;
   void clear(std::uint32_t slot) const noexcept;
-  /// SIGKILL to the process group of every child in the first `count` slots that is not detached.
+  /// SIGKILL to the process group of every child in the first `count` slots that is not detached. For when the parent is
+  /// dead: init reaps its children then, and the number of one that has no group left can be given out anew. The kernel
+  /// gives numbers in turn (alloc_pid), so that takes as many new processes as there are numbers, within this walk.
   void kill_groups() const noexcept;
   /// Where the kernel writes the pid of the fork server's canary, see clones_are_sound; to be reaped by the parent, also
   /// if the server is killed before it can say so.

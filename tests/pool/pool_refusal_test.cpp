@@ -119,6 +119,16 @@ TEST_CASE("durations without end are for ever, and those below zero at once") {
   });
 }
 
+TEST_CASE("a pool is closed while the arena is full, and its workers are reaped") {
+  run_balanced([]() -> brood::task<> {
+    auto pool = co_await brood::pool::open(2);
+    co_await use(pool);
+    const full_arena full;
+    co_await pool.close();
+    CHECK(brood::active_children().empty());
+  });
+}
+
 TEST_CASE("a full arena fails every form of call that needs memory, and none later") {
   run_balanced([]() -> brood::task<> {
     auto pool = co_await brood::pool::open(2);

@@ -89,14 +89,15 @@ TEST_CASE("a detached grandchild whose parent ended takes nobody's place, and is
     auto parent = co_await brood::spawn<detach_one>(names.folder());
     co_await parent.join();
     // Those get the places that are free.
-    const brood::queue<int> end(10);
-    auto first = co_await brood::spawn<wait_until_told>(end);
-    auto second = co_await brood::spawn<wait_until_told>(end);
+    const brood::queue<int> end_of_first(1);
+    const brood::queue<int> end_of_second(1);
+    auto first = co_await brood::spawn<wait_until_told>(end_of_first);
+    auto second = co_await brood::spawn<wait_until_told>(end_of_second);
     write_to(names.begin(), {});
     const auto said = brood::decode<answer>(read_from(names.answer()));
     CHECK(said.failure.empty());
     CHECK(said.held.locked());
-    co_await end.put(1);
+    co_await end_of_first.put(1);
     co_await first.join();
     CHECK(said.held.locked());
     kill(said.pid, SIGKILL);
@@ -104,7 +105,7 @@ TEST_CASE("a detached grandchild whose parent ended takes nobody's place, and is
       const auto guard = co_await said.held.acquire();
       CHECK(guard.abandoned());
     }
-    co_await end.put(1);
+    co_await end_of_second.put(1);
     co_await second.join();
     CHECK(orphans.all_gone());
   });
