@@ -4,6 +4,7 @@
 #include "system/calls.hpp"
 
 #include <linux/futex.h>
+#include <pthread.h>
 
 #include "system/fail_point.hpp"
 
