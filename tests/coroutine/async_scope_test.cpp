@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "brood/coroutine/async_event.hpp"
 #include "brood/coroutine/broadcast.hpp"
 #include "brood/coroutine/from_callback.hpp"
 #include "brood/coroutine/retry.hpp"
@@ -302,5 +303,26 @@ TEST_CASE("a subscriber waits for an item or the end; cancelled it has read noth
     CHECK(kept->value == 1);
     const auto end = co_await mine.next();
     CHECK_FALSE(end);
+  });
+}
+
+TEST_CASE("several may join one scope") {
+  run_here([]() -> task<> {
+    async_scope scope;
+    brood::async_event end;
+    int joined = 0;
+    auto work = [&]() -> task<> { co_await end.wait(); };
+    auto join = [&]() -> task<> {
+      co_await scope.join();
+      ++joined;
+    };
+    scope.start(work());
+    co_await brood::with_nursery([&](nursery& n) -> task<> {
+      n.start(join());
+      n.start(join());
+      co_await brood::yield();
+      end.set();
+    });
+    CHECK(joined == 2);
   });
 }

@@ -108,3 +108,18 @@ TEST_CASE("a oneshot that is set twice, awaited twice, or used on another thread
   }).join();
   CHECK(refused);
 }
+
+TEST_CASE("a newcomer does not take the value of who waited for it") {
+  run_here([]() -> task<> {
+    oneshot<int> value;
+    int got = 0;
+    auto wait = [&]() -> task<> { got = co_await value.get(); };
+    co_await brood::with_nursery([&](nursery& n) -> task<> {
+      n.start(wait());
+      co_await brood::yield();
+      value.set(1);
+      CHECK_THROWS_AS(co_await value.get(), std::logic_error);
+    });
+    CHECK(got == 1);
+  });
+}

@@ -4,6 +4,7 @@
 #include <exception>
 #include <utility>
 
+#include "brood/coroutine/detail/forked.hpp"
 #include "brood/coroutine/nursery.hpp"
 #include "brood/coroutine/task.hpp"
 
@@ -11,12 +12,12 @@ namespace brood {
 
 /// Prefer `with_nursery`, which cannot be left without a join. Loop thread only.
 /// Lifetime: `join` must have been awaited before it is destroyed; where something still runs then, the process is
-/// terminated, as the tasks would go on with references to nothing.
+/// terminated, as the tasks would go on with references to nothing. (Not in a fork, where nothing goes on.)
 class async_scope {
  public:
   async_scope() noexcept : tasks_(nullptr) {}
   ~async_scope() {
-    if (tasks_.group_.running() > 0) std::terminate();
+    if (tasks_.group_.running() > 0 && !detail::forked) std::terminate();
   }
 
   /// Runs `operation` beside everything else; its result, if it has one, is dropped. The first error asks all of them to

@@ -34,7 +34,7 @@ class broadcast {
   class subscriber {
    public:
     /// Waits for the next item; gives nothing when the broadcast is closed and all was read. Throws `lagged` if items
-    /// were missed, and `std::logic_error` if another coroutine waits with this subscriber.
+    /// were missed. One coroutine at a time: of several that wait with one subscriber some may get `std::logic_error`.
     /// Cancellation: nothing was taken. Lifetime: the subscriber must outlive it.
     [[nodiscard]] auto next() noexcept { return operation(*this); }
     /// Items that were sent and not read, those that are gone included.

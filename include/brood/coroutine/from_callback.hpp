@@ -15,7 +15,8 @@
 namespace brood {
 
 /// What `from_callback` gives to be called back: a pointer, which goes through a `void*` and back.
-/// No member throws, as C stands between; called a second time, they do nothing.
+/// No member throws, as C stands between. To be called once: a second call does nothing only while who awaits the first has
+/// not gone on.
 /// Thread: the loop's; what comes on another one goes through `runtime::post`. Lifetime: until it was called.
 template <class T = void>
 class callback {

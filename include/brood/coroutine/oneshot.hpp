@@ -57,7 +57,7 @@ class oneshot {
     explicit waiter(oneshot& from) noexcept : detail::list_waiter<waiter>(from.waiters_), from_(from) {}
     bool await_ready() const {
       from_.thread_.require();
-      if (from_.taken_ || !from_.waiters_.empty()) {
+      if (from_.taken_ || from_.promised_ || !from_.waiters_.empty()) {
         throw std::logic_error(
             "brood::oneshot: the value goes to one, and another one waits for it or took it");
       }
@@ -67,7 +67,10 @@ class oneshot {
       this->take();
       return from_.take_result();
     }
-    static bool give_back() noexcept { return true; }  // it is taken when the coroutine goes on
+    bool give_back() noexcept {  // it is taken when the coroutine goes on
+      from_.promised_ = false;
+      return true;
+    }
 
    private:
     oneshot& from_;
@@ -90,7 +93,10 @@ class oneshot {
     thread_.require();
     if (is_set()) throw std::logic_error("brood::oneshot: it was set before");
   }
-  void decided() noexcept { waiters_.wake_all(); }
+  void decided() noexcept {
+    promised_ = !waiters_.empty();
+    waiters_.wake_all();
+  }
 
   T take_result() {
     if (std::exchange(taken_, true)) {
@@ -107,6 +113,7 @@ class oneshot {
   detail::one_thread thread_;
   detail::waiter_list<waiter> waiters_;
   std::variant<std::monostate, stored, std::exception_ptr> result_;
+  bool promised_ = false;  // to who waited for it, and has not gone on yet
   bool taken_ = false;
 };
 

@@ -33,10 +33,14 @@ struct stop_listener {
 
 }  // namespace detail
 
-/// Who may ask for a stop. Loop thread only. Lifetime: outlives its tokens and callbacks; it cannot move.
+/// Who may ask for a stop. Loop thread only. Lifetime: outlives its tokens, if not its callbacks; it cannot move.
 class BROOD_API stop_source {
  public:
   stop_source() = default;
+  /// Nobody can ask for a stop any more: callbacks that are left are never called.
+  ~stop_source() {
+    while (listeners_ != nullptr) listeners_->leave();
+  }
   stop_source(const stop_source&) = delete;
   stop_source& operator=(const stop_source&) = delete;
 

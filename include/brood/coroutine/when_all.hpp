@@ -38,7 +38,13 @@ task<std::tuple<value_or_unit<await_result_t<A>>...>> gather(std::index_sequence
   task_group group(co_await current_scope());
   std::tuple<std::optional<value_or_unit<await_result_t<A>>>...> values;
   std::exception_ptr failure;
-  (group.start(std::move(operations), gathered<await_result_t<A>>(group, std::get<I>(values), failure)), ...);
+  try {
+    (group.start(std::move(operations), gathered<await_result_t<A>>(group, std::get<I>(values), failure)),
+     ...);
+  } catch (...) {  // no memory for one more: those that were started are awaited all the same
+    if (!failure) failure = std::current_exception();
+    group.request_stop();
+  }
   co_await group.join();
   if (failure) std::rethrow_exception(failure);
   co_return std::tuple<value_or_unit<await_result_t<A>>...>(std::move(*std::get<I>(values))...);
@@ -66,8 +72,13 @@ when_all(std::vector<A> operations) {
   detail::task_group group(co_await detail::current_scope());
   std::vector<std::optional<detail::value_or_unit<R>>> values(operations.size());
   std::exception_ptr failure;
-  for (std::size_t i = 0; i < operations.size(); ++i) {
-    group.start(std::move(operations[i]), detail::gathered<R>(group, values[i], failure));
+  try {
+    for (std::size_t i = 0; i < operations.size(); ++i) {
+      group.start(std::move(operations[i]), detail::gathered<R>(group, values[i], failure));
+    }
+  } catch (...) {  // as above
+    if (!failure) failure = std::current_exception();
+    group.request_stop();
   }
   co_await group.join();
   if (failure) std::rethrow_exception(failure);

@@ -61,9 +61,15 @@ class racer {
   Keep keep_;
 };
 
+/// What cannot enter, for want of memory, has failed: the others are awaited all the same.
 template <class Result, class A, class Keep>
-void enter_race(race_state<Result>& race, A operation, Keep keep) {
-  race.group.start(std::move(operation), racer<Result, Keep>(race, keep));
+void enter_race(race_state<Result>& race, A operation, Keep keep) noexcept {
+  racer<Result, Keep> end(race, keep);
+  try {
+    race.group.start(std::move(operation), end);
+  } catch (...) {
+    end.failure(std::current_exception());
+  }
 }
 
 template <std::size_t... I, class... A>

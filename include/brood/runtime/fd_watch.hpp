@@ -39,7 +39,8 @@ class BROOD_API fd_watch {
 };
 
 /// Waits until one of `events` may be ready on `fd`: `fd_watch::readable`, `fd_watch::writable` or both; gives those that
-/// are. An error or a hang-up counts as both. Throws `std::system_error` if the descriptor cannot be polled.
+/// are. An error or a hang-up counts as both. Throws `std::system_error` if the descriptor cannot be polled. The descriptor is
+/// non-blocking from then on, as libuv makes it so.
 /// Cancellation: nothing is lost. Lifetime: the descriptor belongs to the caller, stays open meanwhile, and has no other
 /// watch.
 [[nodiscard]] BROOD_API task<int> poll(int fd, int events);

@@ -53,6 +53,7 @@ class task_group {
   struct join_awaiter : ready_node {
     task_group& group;
     std::coroutine_handle<> handle;
+    join_awaiter* next_joiner = nullptr;
     explicit join_awaiter(task_group& g) noexcept : group(g) {}
     bool await_ready() const noexcept { return group.running_ == 0; }
     void await_suspend(std::coroutine_handle<> h) noexcept {
@@ -63,12 +64,13 @@ class task_group {
         if (self.group.running_ == 0) {
           self.handle.resume();
         } else {
-          self.group.joining_ = &self;
+          self.wait();
         }
       };
-      group.joining_ = this;
+      wait();
     }
     void await_resume() const noexcept {}
+    void wait() noexcept { next_joiner = std::exchange(group.joining_, this); }
   };
 
   struct no_end {
@@ -105,13 +107,16 @@ class task_group {
   }
 
   void finished() noexcept {
-    if (--running_ == 0 && joining_ != nullptr) loop_->post(*std::exchange(joining_, nullptr));
+    if (--running_ > 0) return;
+    for (join_awaiter* each = std::exchange(joining_, nullptr); each != nullptr;) {
+      loop_->post(*std::exchange(each, each->next_joiner));
+    }
   }
 
   linked_scope scope_;
   executor* loop_;
   std::size_t running_ = 0;
-  join_awaiter* joining_ = nullptr;
+  join_awaiter* joining_ = nullptr;  // and those behind it: a scope may be joined by several
 };
 
 class group_task::promise_type {
