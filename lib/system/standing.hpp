@@ -1,4 +1,4 @@
-// What a process may do and where it stands in the system: all that a clone inherits from its maker.
+// What a process may do and where it stands in the system: what is compared of that.
 #pragma once
 
 #include <sys/resource.h>
