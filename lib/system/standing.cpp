@@ -28,10 +28,12 @@ std::string_view lines(std::string_view status, std::string_view first, std::str
   return status.substr(begin, status.find('\n', end + 1) - begin);
 }
 
-mode_t mask_in(std::string_view status) {
-  const std::string_view line = lines(status, "Umask:\t", "Umask:\t").substr(7);
-  mode_t mask = 0;
-  std::from_chars(line.data(), line.data() + line.size(), mask, 8);
+/// `otherwise` if it does not tell.
+mode_t mask_in(std::string_view status, mode_t otherwise) {
+  constexpr std::string_view name = "Umask:\t";
+  const std::string_view line = lines(status, name, name);
+  mode_t mask = otherwise;
+  if (!line.empty()) std::from_chars(line.data() + name.size(), line.data() + line.size(), mask, 8);
   return mask;
 }
 
@@ -104,7 +106,7 @@ void standing_reader::read_place(standing& into) {
     text_.resize(2 * text_.size());  // somebody in very many groups
   if (size <= 0) return;
   const std::string_view status(text_.data(), static_cast<std::size_t>(size));
-  into.umask = mask_in(status);
+  into.umask = mask_in(status, into.umask);
   into.place.append(lines(status, "\nCapBnd:", "\nCapAmb:"));
   into.place.append(lines(status, "\nSeccomp_filters:", "\nSeccomp_filters:"));
   for (const char* each : namespaces) {
