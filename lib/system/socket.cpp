@@ -96,18 +96,19 @@ transfer receive_message(int socket, std::span<std::byte> buffer, received& resu
 
   result.size = static_cast<std::size_t>(size);
   result.fds_lost = (message.msg_flags & MSG_CTRUNC) != 0;
+  bool moved = true;  // else the next ones would be taken for those before them
   for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
     if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
     const std::size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
     for (std::size_t i = 0; i < count; ++i) {
       int fd;
       std::memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof fd);
-      result.fds.emplace_back(above_standard_streams(fd));
-      if (result.fds.back()) continue;
-      result.fds.pop_back();
-      result.fds_lost = true;
+      unique_fd each(moved ? above_standard_streams(fd) : fd);
+      moved = moved && each;
+      if (moved) result.fds.push_back(std::move(each));
     }
   }
+  if (!moved) result.fds_lost = true;
   return transfer::done;
 }
 
