@@ -164,12 +164,16 @@ void succession::listen(line& to, int control, pid_t server) {
   to.watch =
       std::make_unique<fd_watch>(loop_, control, [this, server](int) { user_.on_server_ready(server); });
   to.watch->background();
-  to.watch->watch(room_awaited_ ? fd_watch::readable | fd_watch::writable : fd_watch::readable);
+  to.watch->watch(fd_watch::readable);
+  to.full = to.room_awaited = false;
 }
 
 sys::transfer succession::send(outgoing_request& request) {
+  to_server_.full = to_heir_.full = false;
+  for (auto& [pid, old] : retired_) old.to.full = false;
   const auto try_to_send = [&](line& to, int control, pid_t server) {
     const auto sent = sys::send_message(control, {request.message}, request.fds);
+    to.full = sent == sys::transfer::would_block;
     if (sent == sys::transfer::gone) lose(server);
     if (sent != sys::transfer::done) return sent;
     request.server = server;
@@ -217,13 +221,14 @@ sys::transfer succession::receive(pid_t server, std::span<std::byte> buffer, sys
 }
 
 void succession::await_room(bool wanted) {
-  if (std::exchange(room_awaited_, wanted) == wanted)
-    return;  // each call of `watch` costs the loop two system calls
-  const int events = wanted ? fd_watch::readable | fd_watch::writable : fd_watch::readable;
-  for (line* to : {&to_server_, &to_heir_}) {
-    if (to->watch) to->watch->watch(events);
-  }
-  for (auto& [pid, old] : retired_) old.to.watch->watch(events);
+  const auto await_room_at = [wanted](line& to) {
+    const bool awaited = wanted && to.full;
+    if (!to.watch || std::exchange(to.room_awaited, awaited) == awaited)
+      return;  // each call of `watch` costs the loop two system calls
+    to.watch->watch(awaited ? fd_watch::readable | fd_watch::writable : fd_watch::readable);
+  };
+  for (line* to : {&to_server_, &to_heir_}) await_room_at(*to);
+  for (auto& [pid, old] : retired_) await_room_at(old.to);
 }
 
 void succession::begin() {

@@ -71,7 +71,7 @@ class succession {
   void note_end(pid_t server);
   /// The next message of this server, if it has sent one; `gone` if it is lost or no longer one.
   sys::transfer receive(pid_t server, std::span<std::byte> buffer, sys::received& message);
-  /// Whether to tell when there is room for requests again.
+  /// Whether to tell when there is room again for the last request, where it has been refused.
   void await_room(bool wanted);
   /// Starts a server unless there is one, from a fresh image of the program.
   void begin();
@@ -85,8 +85,10 @@ class succession {
   /// To one server.
   struct line {
     std::unique_ptr<fd_watch> watch;
-    int requests = 0;  // without a reply
-    int children = 0;  // relayed, and alive
+    int requests = 0;           // without a reply
+    int children = 0;           // relayed, and alive
+    bool full = false;          // it has refused the last request
+    bool room_awaited = false;  // its watch tells of room
   };
   struct retired_server {
     unique_fd control;
@@ -124,7 +126,6 @@ class succession {
   line to_heir_;
   const bool share_;  // there is a processor for the heir
   bool serving_ = false;
-  bool room_awaited_ = false;
   int deaths_in_a_row_ = 0;  // without a child in between
   std::map<pid_t, retired_server> retired_;
   std::unordered_map<pid_t, unique_fd>
