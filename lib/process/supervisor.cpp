@@ -204,6 +204,7 @@ void supervisor::recover_in_flight(pid_t server) {
     auto request = lost.extract(lost.begin());
     const std::shared_ptr<child> target = request.mapped().target;
     child& made = *target;
+    made.server = server;  // its parent, if it is relayed
     const pid_t pid = connection_.table.pid(made.slot);
     if (pid == 0) {
       unsent_.insert(std::move(request));
