@@ -88,7 +88,8 @@ void supervisor::end_unanswered() noexcept {
   for (const auto& [id, request] : std::exchange(in_flight_, {})) {
     const pid_t made = connection_.table.pid(request.target->slot);
     if (made > 0) {
-      sys::kill(made, SIGKILL);  // ours and not reaped, so the number is its own
+      // Ours and not reaped, so the number is its own. One that may not be killed would be waited for without end.
+      if (sys::kill(made, SIGKILL) != 0 && errno == EPERM) continue;
       sys::await_and_reap(made, -1);
     }
     if (request.target->in_memory) family_memory::on_death(request.target->in_memory);
