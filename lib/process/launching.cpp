@@ -50,7 +50,7 @@ task<std::shared_ptr<child>> supervisor::launch(launch_plan plan, launch_target 
     throw;
   }
   try {
-    flush();
+    if (flush()) retry_.start();
   } catch (...) {
     withdraw(*child);
     throw;
@@ -138,8 +138,9 @@ void supervisor::give_back_places(const child& child) {
   if (child.in_memory) orphans_.end_in_memory(child.in_memory);
 }
 
-void supervisor::flush() {
-  if (!unsent_.empty()) servers_.begin();
+bool supervisor::flush() {
+  bool again = false;
+  if (has_requests()) servers_.begin();
   while (!unsent_.empty()) {
     outgoing_request& next = unsent_.begin()->second;
     if (!servers_.can_serve(next)) {
@@ -153,9 +154,11 @@ void supervisor::flush() {
     if (!servers_.serves(next)) break;
     const auto sent = send_first_unsent();
     if (sent == sys::transfer::would_block) break;
-    if (sent == sys::transfer::too_many_in_flight) return retry_.start();
+    again = sent == sys::transfer::too_many_in_flight;
+    if (again) break;
   }
-  servers_.await_room(!unsent_.empty() && servers_.serves(unsent_.begin()->second));
+  servers_.await_room(!again && !unsent_.empty() && servers_.serves(unsent_.begin()->second));
+  return again;
 }
 
 sys::transfer supervisor::send_first_unsent() {

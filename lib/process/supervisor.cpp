@@ -62,11 +62,7 @@ supervisor::supervisor(runtime& loop)
       report_buffer_(largest_message),
       deaths_(loop, [this](std::span<const mortal> dead) { on_deaths(dead); }),
       results_watch_(loop, connection_.results.get(), [this](int) { read_reports(batch); }),
-      retry_(loop,
-             [this] {
-               flush();
-               return false;
-             }),
+      retry_(loop, [this] { return flush(); }),
       servers_(loop, deaths_, *this),
       orphans_(loop, deaths_) {
   sys::set_nonblocking(connection_.results.get(), true);
@@ -181,7 +177,7 @@ void supervisor::finish(child& child, const sys::ending& ending) {
 
 void supervisor::on_server_ready(pid_t server) {
   read_replies(server);
-  flush();
+  if (flush()) retry_.start();
 }
 
 void supervisor::on_server_death(pid_t server) {

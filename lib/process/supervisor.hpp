@@ -56,7 +56,8 @@ class supervisor final : public runtime_service, private succession::user {
   void give_back_places(const child& child);
   void withdraw(child& child);
 
-  void flush();
+  /// Sends what there is room for. True: nothing tells when there is room again, so it is to be called again.
+  [[nodiscard]] bool flush();
   sys::transfer send_first_unsent();
   void fail_first_unsent(const std::exception_ptr& why);
   void end_unanswered() noexcept;
