@@ -186,7 +186,15 @@ void supervisor::on_server_death(pid_t server) {
 }
 
 void supervisor::on_no_server(const std::exception_ptr& why) {
-  for (const auto& [id, request] : std::exchange(unsent_, {})) fail_launch(*request.target, why);
+  std::map<std::uint64_t, outgoing_request> failed;  // nodes move without an allocation
+  for (auto next = unsent_.begin(); next != unsent_.end();) {
+    const auto each = next++;
+    const outgoing_request& request = each->second;
+    if (request.generation != connection_.generation && servers_.can_serve(request))
+      continue;  // a retired one's
+    failed.insert(unsent_.extract(each));
+  }
+  for (const auto& [id, request] : failed) fail_launch(*request.target, why);
 }
 
 /// The kernel writes a child's pid to its slot while it makes it, so the table says which requests were carried out:

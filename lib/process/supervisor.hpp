@@ -85,7 +85,9 @@ class supervisor final : public runtime_service, private succession::user {
   void on_server_ready(pid_t server) override;
   void on_server_death(pid_t server) override;
   void on_no_server(const std::exception_ptr& why) override;
-  bool has_requests() const override { return !unsent_.empty(); }
+  bool has_requests() const override {
+    return !unsent_.empty() && unsent_.rbegin()->second.generation == connection_.generation;
+  }
   bool has_requests_up_to(std::uint64_t generation) const override {
     return !unsent_.empty() && unsent_.begin()->second.generation <= generation;
   }
