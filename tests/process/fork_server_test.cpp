@@ -47,6 +47,12 @@ bool is_blocked(int signal) {
   return sigismember(&mask, signal) == 1;
 }
 
+/// The parent of a relayed child is its server.
+void kill_parent_and_wait() {
+  kill(getppid(), SIGKILL);
+  wait_for_ever();
+}
+
 /// Kills the server of now and waits until it is dead, though not reaped.
 void kill_server() {
   const pid_t server = brood::fork_server_pid();
@@ -139,6 +145,17 @@ TEST_CASE("relayed children die with the server, and are known to") {
     CHECK((status.exitcode == -SIGKILL || !status.known));
     CHECK_THROWS_AS(co_await child.result(), brood::child_died);
     co_await expect_square(8);
+  });
+}
+
+TEST_CASE("a relayed child whose server died before it answered is known to die with it") {
+  if (children_are_siblings_of_the_server()) return;
+  run_clean([]() -> brood::task<> {
+    for (int i = 0; i < many(20); ++i) {
+      auto child = co_await brood::spawn<kill_parent_and_wait>();
+      const auto status = co_await child.join();
+      CHECK_FALSE(status.success());
+    }
   });
 }
 
