@@ -8,6 +8,7 @@
 #include "brood/cluster/error.hpp"
 #include "cluster/seal.hpp"
 #include "cluster/session.hpp"
+#include "runtime/escape.hpp"
 
 namespace brood::cluster::detail {
 namespace {
@@ -130,7 +131,7 @@ task<std::vector<leased_item>> queue_core::take(std::shared_ptr<const queue_core
         const auto body = unseal(from->chosen().key, {"item", self->name_, one.id}, sealed);
         if (!body) {
           fmt::print(stderr, "brood: dropped an item of queue {} that no member of the cluster has put\n",
-                     self->name_);
+                     brood::detail::on_one_line(self->name_));
           self->settle_later({one.id}, epoch);
           continue;
         }

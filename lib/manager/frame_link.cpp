@@ -97,10 +97,12 @@ void frame_link::rearm() {
 /// Handles what the reader holds; false if that is to stop because nobody takes the answers.
 bool frame_link::handle_frames() {
   held_back_ = false;
+  const bool* const destroyed = destroyed_;
   while (takes_more()) {
     const auto frame = reader_.next_in_place();
     if (!frame) return true;
     owner_.on_frame(*frame);
+    if (*destroyed) return false;  // it was the answer to the last handle's last call
   }
   held_back_ = true;
   return false;

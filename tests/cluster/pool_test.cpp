@@ -27,6 +27,11 @@ int fail_at_three(int x) {
   return x;
 }
 void nothing(int) {}
+struct pair_of_words {
+  std::string first;
+  std::string second;
+};
+pair_of_words twice(const std::string& word) { return {word, word}; }
 std::string echo(std::string text) { return text; }
 
 /// Writes a line, so that the test sees how often it ran.
@@ -62,6 +67,12 @@ int kill_host(std::string file, int times) {
 void wait_for_ever(std::string file) {
   note(file, "runs");
   for (;;) pause();
+}
+
+/// Ends when `file` has a line.
+int after_a_line(std::string file) {
+  while (lines_of(file).empty()) usleep(1000);
+  return 1;
 }
 
 /// Until `file` has so many lines.
@@ -141,6 +152,37 @@ TEST_CASE("every kind of call runs on hosts") {
     CHECK(sum == 999L * 1000 * 1999 / 6);
     const auto hosts = co_await c.hosts();
     CHECK(hosts.size() == 2);
+  });
+}
+
+TEST_CASE("a stream goes on after a next() that was cancelled, and gives aggregates") {
+  engine server;
+  const std::string file = server.socket() + ".line";
+  with_hosts(server, 1, [&](brood::cluster::client, brood::cluster::pool pool, hosts_list&) -> task<> {
+    const std::vector<std::string> files{file};
+    auto stream = pool.imap<after_a_line>(files).results();
+    bool timed_out = false;
+    try {
+      co_await brood::with_timeout(50ms, stream.next());
+    } catch (const brood::timed_out&) {
+      timed_out = true;
+    }
+    CHECK(timed_out);
+    note(file, "now");
+    const auto one = co_await stream.next();
+    CHECK(one == 1);
+    const std::vector<std::string> words{"a word that is too long to be kept in place"};
+    auto pairs = pool.imap<twice>(words).results();
+    const auto pair = co_await pairs.next();
+    REQUIRE(pair.has_value());
+    CHECK(pair->second == words[0]);
+    bool too_late = false;
+    try {
+      co_await pool.apply<wait_for_ever>(file).deadline(0s);
+    } catch (const brood::child_died&) {
+      too_late = true;
+    }
+    CHECK(too_late);
   });
 }
 

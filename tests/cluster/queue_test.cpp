@@ -201,6 +201,40 @@ TEST_CASE("the engine loses everything: waiting gets and puts go on with the emp
   });
 }
 
+TEST_CASE("an item that cannot be decoded is dropped alone, and no lease of it stays") {
+  const engine server;
+  run_clean([&]() -> task<> {
+    auto a = co_await join(server);
+    auto q = a.queue<int>("q");
+    auto other = a.queue<std::string>("q");
+    const std::string no_number = "no number";
+    co_await q.put(1);
+    co_await other.put(no_number);
+    co_await q.put(3);
+    bool thrown = false;
+    try {
+      co_await q.get_many(8);
+    } catch (const brood::decode_error&) {
+      thrown = true;
+    }
+    CHECK(thrown);
+    for (const int wanted : {1, 3}) {
+      const int got = co_await q.get();
+      CHECK(got == wanted);
+    }
+    co_await other.put(no_number);
+    thrown = false;
+    try {
+      co_await q.get_leased();
+    } catch (const brood::decode_error&) {
+      thrown = true;
+    }
+    CHECK(thrown);
+    co_await q.join();
+    co_await a.close();
+  });
+}
+
 TEST_CASE("an item that no member has put is dropped") {
   const engine server;
   run_clean([&]() -> task<> {

@@ -1,5 +1,6 @@
 // What a client does for its handles: refuses what would cost it the connection, finds named objects again, counts references.
 #include <csignal>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <utility>
@@ -9,6 +10,7 @@
 #include "brood/coroutine/sleep.hpp"
 #include "brood/coroutine/when_all.hpp"
 #include "brood/coroutine/when_any.hpp"
+#include "brood/coroutine/with_timeout.hpp"
 #include "served.hpp"
 
 using brood::manager;
@@ -273,4 +275,30 @@ TEST_CASE("what a cancelled get takes back is counted once, and so released once
     const std::size_t size = co_await last.size();
     CHECK(size == 1);
   });
+}
+
+TEST_CASE("the answer to a cancelled call may be what ends the connection") {
+  const std::string folder =
+      std::filesystem::temp_directory_path() / ("client_test-" + std::to_string(getpid()));
+  std::filesystem::create_directory(folder);
+  const std::string key = "a key of this test";
+  run_clean([&]() -> task<> {
+    auto m = co_await manager::start().at("unix:" + folder + "/s").key(brood::authkey(key)).in_this_process();
+    auto mine = co_await m.queue<int>();
+    bool timed_out = false;
+    {
+      // Written differently, it is a connection of its own.
+      auto other = co_await manager::connect("unix:" + folder + "/./s", brood::authkey(key));
+      auto q = co_await other.queue<int>();
+      try {
+        co_await brood::with_timeout(std::chrono::milliseconds(1), q.get());
+      } catch (const brood::timed_out&) {
+        timed_out = true;
+      }
+    }
+    CHECK(timed_out);
+    for (int i = 0; i < 20; ++i) co_await mine.put(i);  // each a turn or more of the loop that serves both
+    co_await m.shutdown();
+  });
+  CHECK(std::filesystem::remove(folder));
 }

@@ -8,6 +8,8 @@
 #include "brood/cluster/connect.hpp"
 #include "brood/cluster/detail/registry.hpp"
 #include "brood/cluster/detail/task_table.hpp"
+#include "brood/coroutine/detail/compiler_guard.hpp"
+#include "brood/coroutine/detail/saturating_time.hpp"
 #include "brood/coroutine/generator.hpp"
 #include "brood/coroutine/sleep.hpp"
 
@@ -55,7 +57,8 @@ class call_setters {
   /// An item that runs longer is ended by SIGKILL, with its worker; it counts as lost with that (`child_died`).
   template <class Rep, class Period>
   Self&& deadline(std::chrono::duration<Rep, Period> d) && {
-    settings_.deadline = std::chrono::ceil<std::chrono::nanoseconds>(d);
+    const auto whole = brood::detail::saturating_ceil<std::chrono::nanoseconds>(d);
+    settings_.deadline = std::max(std::chrono::nanoseconds(1), whole);  // 0 stands for none
     return static_cast<Self&&>(*this);
   }
   /// An item whose worker dies is tried again, up to `n` times, wherever that is.
@@ -332,12 +335,20 @@ class stream_operation : public call_setters<stream_operation<F, Ordered, Collec
           next.value();
           co_yield std::monostate();
         } else {
-          co_yield std::move(next).value();
+          auto value = std::move(next).value();
+          co_yield brood::moved{value};
         }
         continue;
       }
       if (!more && given == taken) break;
-      if (results->arrived.empty()) co_await results->changed.wait();
+      if (!results->arrived.empty()) continue;
+      brood::detail::passing_exception cancellation(nullptr);
+      try {
+        co_await results->changed.wait();
+      } catch (const cancelled&) {
+        cancellation.why = std::current_exception();
+      }
+      if (cancellation.why != nullptr) co_yield cancellation;  // the `next()` after it goes on
     }
     if (ending) std::rethrow_exception(ending);
   }

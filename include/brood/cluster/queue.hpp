@@ -13,13 +13,28 @@
 
 namespace brood::cluster {
 
+namespace detail {
+
+/// What cannot be decoded is settled, so that it does not come back for ever.
+template <class T>
+T decode_or_settle(const queue_core& core, const leased_item& item) {
+  try {
+    return decode<T>(item.value);
+  } catch (...) {
+    core.settle_later({item.id}, item.epoch);
+    throw;
+  }
+}
+
+}  // namespace detail
+
 /// A message on lease: until `done` it belongs to the queue. If this is dropped it goes back to its place, and if its
 /// process is not heard of for a lease, another gets it. Moves only.
 template <class T>
 class lease {
  public:
   lease(std::shared_ptr<const detail::queue_core> core, detail::leased_item item)
-      : core_(std::move(core)), item_(std::move(item)), value_(decode<T>(item_.value)) {}
+      : core_(std::move(core)), item_(std::move(item)), value_(detail::decode_or_settle<T>(*core_, item_)) {}
   lease(lease&&) noexcept = default;
   lease& operator=(lease&& other) noexcept {
     lease taken(std::move(other));
@@ -108,7 +123,8 @@ class queue {
   [[nodiscard]] task<std::optional<T>> next() const { return next_one(core_, true); }
   /// Empty if the queue is. Throws `closed`.
   [[nodiscard]] task<std::optional<T>> try_get() const { return next_one(core_, false); }
-  /// Waits for one item, then gives it and as many more as are there, at most `most`.
+  /// Waits for one item, then gives it and as many more as are there, at most `most`. If one of them
+  /// cannot be decoded, that one is dropped, the others go back to their places, and what its decoding threw is thrown.
   [[nodiscard]] task<std::vector<T>> get_many(std::size_t most) const { return get_several(core_, most); }
 
   /// As `get`, for an item that must not be lost.
@@ -169,10 +185,22 @@ class queue {
   }
   static std::vector<T> taken(const detail::queue_core& core, std::vector<detail::leased_item> items) {
     std::vector<T> values;
-    std::vector<std::string> ids;
-    for (auto& item : items) ids.push_back(std::move(item.id));
-    core.settle_later(std::move(ids), items.front().epoch);
-    for (auto& item : items) values.push_back(decode<T>(item.value));
+    const auto ids_without = [&](std::size_t left_out) {
+      std::vector<std::string> ids;
+      for (std::size_t i = 0; i < items.size(); ++i) {
+        if (i != left_out) ids.push_back(items[i].id);
+      }
+      return ids;
+    };
+    for (std::size_t i = 0; i < items.size(); ++i) {
+      try {
+        values.push_back(detail::decode_or_settle<T>(core, items[i]));
+      } catch (...) {
+        if (items.size() > 1) core.give_back_later(ids_without(i), items.front().epoch);
+        throw;
+      }
+    }
+    core.settle_later(ids_without(items.size()), items.front().epoch);
     return values;
   }
   static task<lease<T>> lease_one(core_pointer core) {

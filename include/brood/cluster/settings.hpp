@@ -22,8 +22,8 @@ struct settings {
   brood::address where;                     ///< of the engine
   authkey key;                              ///< of the cluster; the engine never sees it
   std::string name = "brood";               ///< of the cluster: several can share an engine
-  std::string user;                         ///< of the engine's access control list; empty: none
-  std::string password;                     ///< of that user, or of the engine; empty: none
+  std::string user{};                       ///< of the engine's access control list; empty: none
+  std::string password{};                   ///< of that user, or of the engine; empty: none
   std::chrono::milliseconds lease{10'000};  ///< who is not heard of for so long is over
   std::chrono::milliseconds patience{
       60'000};  ///< how long an operation waits for an engine that is not there
