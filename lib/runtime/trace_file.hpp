@@ -1,10 +1,11 @@
 // A Chrome trace that several processes write; the format is "Trace Event Format" (Google, 2016), an array of objects.
 //
 // Each process gathers lines, one event each, and appends a buffer of them with one write(2) to a file opened with
-// O_APPEND, so lines of several processes do not mix. The loops of one process share its buffer under a lock. A process killed within such a write leaves a torn line. So the
-// process that began the trace, at its end, copies the whole lines to a new file, closes the array, and renames that over
-// the first. Only a plain file is written, no device, FIFO or link, and the new file's name cannot be guessed, so that in a folder where all
-// may write nobody directs it elsewhere. If it is killed, the file is an array without its end, which viewers accept. Who is still writing then (a
+// O_APPEND, so lines of several processes do not mix. The loops of one process share its buffer under a lock. A process
+// killed within such a write leaves a torn line. So the process that began the trace, at its end, copies the whole
+// lines to a new file, closes the array, and renames that over the first. Only a plain file is written, no device, FIFO
+// or link, and the new file's name cannot be guessed, so that in a folder where all may write nobody directs it
+// elsewhere. If it is killed, the file is an array without its end, which viewers accept. Who is still writing then (a
 // detached child) writes to the file that has lost its name.
 #pragma once
 
