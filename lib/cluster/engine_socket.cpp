@@ -27,7 +27,7 @@ socket_name unix_name(const address& where) {
   name.sun_family = AF_UNIX;
   const bool abstract = where.type() == address::kind::unix_abstract;
   const std::string path = (abstract ? std::string(1, '\0') : std::string()) + where.name();
-  if (path.size() + 1 > sizeof name.sun_path) sys::throw_errno("connect: the path is too long", ENAMETOOLONG);
+  if (path.size() >= sizeof name.sun_path) sys::throw_errno("connect: the path is too long", ENAMETOOLONG);
   std::memcpy(name.sun_path, path.data(), path.size());
   std::memcpy(&result.bytes, &name, sizeof name);
   result.size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size() + (abstract ? 0 : 1));
