@@ -57,7 +57,8 @@ class succession {
 
   /// To be called before each request is made: where this process stands now. If that cannot be given to children of the
   /// server of now, it is retired, and the request is the next generation's. The place, which takes several times as long as
-  /// the rest, is read once for all requests that are made before others on this loop get their turn.
+  /// the rest, is read once for all requests that are made
+  /// until what was in the ready queue at the first of them has had its turn.
   const sys::standing& note_standing();
   /// Whether a server of the request's generation is there or can be started.
   bool can_serve(const outgoing_request& request) const;
