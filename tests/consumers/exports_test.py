@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""What a public header declares and the library defines is marked BROOD_API: the shared library hides the rest.
+"""What others need of the library is marked BROOD_API: the shared library hides the rest. Others are programs, which see the
+public headers, and the library for several hosts where there is one.
 
-usage: exports_test.py LIBRARY.a INCLUDE
+usage: exports_test.py LIBRARY.a INCLUDE [CLUSTER.a]
 """
 import collections
 import pathlib
@@ -30,13 +31,21 @@ for header in sorted(include.rglob("*.hpp")):
         else:
             opened.pop()
 
+
+
+def symbols(archive):
+    """(name, type, binding, visibility, section) of each symbol."""
+    table = subprocess.run(["readelf", "-sWC", archive], capture_output=True, text=True, check=True).stdout
+    for line in table.splitlines():
+        words = line.split(None, 7)
+        if len(words) == 8:
+            yield re.sub(r"\[abi:\w+\]", "", words[7]), *words[3:7]
+
+
 missing = set()
-symbols = subprocess.run(["readelf", "-sWC", library], capture_output=True, text=True, check=True).stdout
-for line in symbols.splitlines():
-    words = line.split(None, 7)
-    if len(words) < 8 or words[3] != "FUNC" or words[4] != "GLOBAL" or words[5] != "HIDDEN" or words[6] == "UND":
+for name, kind, binding, visibility, section in symbols(library):
+    if (kind, binding, visibility) != ("FUNC", "GLOBAL", "HIDDEN") or section == "UND":
         continue
-    name = re.sub(r"\[abi:\w+\]", "", words[7])
     path = re.sub(r"<[^()]*>", "", name).split("(")[0].split("::")
     # Itself, or the class that it is a member of.
     owners = ("::".join(path[:length]) for length in range(2, len(path) + 1))
@@ -45,3 +54,11 @@ for line in symbols.splitlines():
         missing.add(f"{', '.join(map(str, sorted(where)))}: {name}")
 if missing:
     sys.exit("not marked BROOD_API, though a public header declares it:\n" + "\n".join(sorted(missing)))
+
+if len(sys.argv) > 3:
+    hidden = {name for name, _, _, visibility, section in symbols(library) if visibility == "HIDDEN" and section != "UND"}
+    cluster = list(symbols(sys.argv[3]))
+    own = {name for name, *_, section in cluster if section != "UND"}
+    missing = ({name for name, *_, section in cluster if section == "UND"} - own) & hidden
+    if missing:
+        sys.exit("not marked BROOD_API, though brood-cluster needs it:\n" + "\n".join(sorted(missing)))
