@@ -98,6 +98,10 @@ fork_server_count fork_servers() {
   if (const auto& connection = family::get().server) {
     if (connection->server != 0) found.pids.push_back(connection->server);
     if (connection->heir) found.pids.push_back(connection->heir->pid);
+    // Made by the server, which has not been heard to say so: an heir on its way, the canary of a server that starts.
+    for (const pid_t made : {connection->table.heir(connection->generation), connection->table.canary()}) {
+      if (made > 0) found.pids.push_back(made);
+    }
     found.descriptors =
         (connection->control ? 1 : 0) + (connection->server_pidfd ? 1 : 0) + (connection->heir ? 2 : 0);
   }

@@ -20,6 +20,12 @@
 
 namespace brood::detail {
 
+/// A fork server that has been told to end and has not been reaped yet.
+struct ended_server {
+  unique_fd pidfd;             // empty if none could be had
+  std::uint64_t heirs_of = 0;  // it may have made an heir of this generation that nobody knows; 0: it has not
+};
+
 /// The parent's ends of what connects it with its fork server and its children.
 struct server_connection {
   unique_fd control;              // non-blocking once a supervisor uses it
@@ -44,7 +50,7 @@ struct server_connection {
     pid_t pid = 0;
   };
   std::optional<standby> heir;
-  std::vector<std::pair<pid_t, unique_fd>> unreaped;  // servers that were told to end and did not in time
+  std::vector<std::pair<pid_t, ended_server>> unreaped;  // those that did not end in time
 };
 
 /// The call that a child was made for.

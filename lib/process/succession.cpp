@@ -50,7 +50,8 @@ succession::succession(runtime& loop, death_watch& deaths, user& served)
     listen(to_heir_, heir->control.get(), heir->pid);
     deaths_.add(heir->pidfd.get(), server_of(heir->pid));
   }
-  for (auto& [pid, pidfd] : std::exchange(connection().unreaped, {})) bury(pid, std::move(pidfd));
+  for (auto& [pid, old] : std::exchange(connection().unreaped, {}))
+    bury(pid, std::move(old.pidfd), old.heirs_of);
   if (!connection().heir_asked_for) ask_for_heir();
 }
 
@@ -58,11 +59,16 @@ succession::~succession() {
   loop_.withdraw(place_);
   for (auto& [pid, old] : std::exchange(retired_, {})) {  // what is left of their children is detached
     say_farewell(old.control.get());
-    bury(pid, std::move(old.pidfd));
+    bury(pid, std::move(old.pidfd), old.generation);
   }
-  for (auto& [pid, pidfd] : dying_) {
-    if (sys::await_and_reap(pid, pidfd.get(), farewell_patience)) continue;
-    connection().unreaped.emplace_back(pid, std::move(pidfd));  // stopped, and not ours to kill
+  while (!dying_.empty()) {
+    auto next = dying_.extract(dying_.begin());
+    ended_server& ended = next.mapped();
+    if (sys::await_and_reap(next.key(), ended.pidfd.get(), farewell_patience)) {
+      bury_unknown_heir(ended.heirs_of);
+    } else {
+      connection().unreaped.emplace_back(next.key(), std::move(ended));  // stopped, and not ours to kill
+    }
   }
 }
 
@@ -119,7 +125,7 @@ void succession::dismiss_idle() {
     retired_server& old = each->second;
     if (old.to.requests > 0 || old.to.children > 0 || user_.has_requests_up_to(old.generation)) continue;
     say_farewell(old.control.get());
-    bury(each->first, std::move(old.pidfd));
+    bury(each->first, std::move(old.pidfd), old.generation);
     retired_.erase(each);
   }
 }
@@ -142,13 +148,14 @@ void succession::end_silent_ones() noexcept {
   if (to_server_.requests > 0 && connection().control) {
     connection().control.reset();
     connection().heir_asked_for = false;
-    bury(std::exchange(connection().server, 0), std::move(connection().server_pidfd));
+    bury(std::exchange(connection().server, 0), std::move(connection().server_pidfd),
+         connection().generation);
   }
   for (auto& [pid, old] : std::exchange(retired_, {})) {
     say_farewell(old.control.get());
-    bury(pid, std::move(old.pidfd));
+    bury(pid, std::move(old.pidfd), old.generation);
   }
-  for (const auto& [pid, pidfd] : dying_) sys::await_end(pidfd.get(), farewell_patience);
+  for (const auto& [pid, ended] : dying_) sys::await_end(ended.pidfd.get(), farewell_patience);
 }
 
 // --- the servers ---
@@ -367,6 +374,7 @@ void succession::promote_heir() {
 /// An heir that was made but could not be handed over, as the server died or a descriptor was wanting. It is
 /// ours to reap; as nobody knows it, it does nothing but wait for its end.
 void succession::bury_unknown_heir(std::uint64_t generation) {
+  if (generation == 0) return;
   const pid_t pid = std::exchange(connection().table.heir(generation), 0);
   if (pid <= 0) return;
   bury(pid, sys::open_process(pid));
@@ -378,14 +386,15 @@ void succession::bury_canary() {
   if (pid > 0) bury(pid, sys::open_process(pid));
 }
 
-void succession::bury(pid_t server, unique_fd pidfd) {
+/// `heirs_of`: it is killed while it may be making an heir, of which nobody will hear. That one is looked for when it is dead.
+void succession::bury(pid_t server, unique_fd pidfd, std::uint64_t heirs_of) {
   if (pidfd) sys::send_signal(pidfd.get(), SIGKILL);
   if (pidfd && !deaths_.add(pidfd.get(), server_of(server))) pidfd.reset();
   if (!pidfd) {
     sys::kill(server, SIGKILL);  // ours and not reaped, so the number is its own
     deaths_.add_without_descriptor(server, server_of(server));
   }
-  dying_.emplace(server, std::move(pidfd));
+  dying_.try_emplace(server, std::move(pidfd), heirs_of);
 }
 
 void succession::on_death(pid_t server) {
@@ -394,12 +403,14 @@ void succession::on_death(pid_t server) {
   if (is_heir(server)) lose_heir();
   const auto found = dying_.find(server);
   if (found == dying_.end()) return;
-  const unique_fd& pidfd = found->second;
+  const unique_fd& pidfd = found->second.pidfd;
   const bool reaped = pidfd ? sys::reap(pidfd.get()).has_value() : sys::reap_by_number(server).has_value();
   if (!reaped) return;
   if (pidfd) deaths_.remove(pidfd.get());
   deaths_.remove_without_descriptor(server_of(server));
+  const std::uint64_t heirs_of = found->second.heirs_of;
   dying_.erase(found);
+  bury_unknown_heir(heirs_of);
 }
 
 }  // namespace brood::detail

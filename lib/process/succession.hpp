@@ -111,7 +111,7 @@ class succession {
   void ask_for_heir();
   void bury_unknown_heir(std::uint64_t generation);
   void bury_canary();
-  void bury(pid_t server, unique_fd pidfd);
+  void bury(pid_t server, unique_fd pidfd, std::uint64_t heirs_of = 0);
   server_connection& connection() const noexcept { return *family::get().server; }
 
   runtime& loop_;
@@ -129,8 +129,7 @@ class succession {
   bool serving_ = false;
   int deaths_in_a_row_ = 0;  // without a child in between
   std::map<pid_t, retired_server> retired_;
-  std::unordered_map<pid_t, unique_fd>
-      dying_;  // by pid: pidfds of those killed and not reaped; empty if none could be had
+  std::unordered_map<pid_t, ended_server> dying_;  // killed and not reaped, by pid
 };
 
 }  // namespace brood::detail

@@ -30,6 +30,7 @@ TEST_CASE("capabilities that root has given up do not come back with a fresh ima
 TEST_CASE("groups, the bounding set or no_new_privs alone make children of another kind") {
   expect_survival("one");
 }
+TEST_CASE("an heir that was made just before its server was retired is reaped") { expect_survival("heir"); }
 TEST_CASE("a refused signal is an error, and a deadline that cannot kill does not wait for ever") {
   const orphanage orphans;
   const auto result = run_helper("changing_host", {"kill"});

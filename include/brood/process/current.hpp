@@ -56,7 +56,7 @@ BROOD_API void at_exit(std::function<void()> hook);
 BROOD_API pid_t fork_server_pid() noexcept;
 
 namespace detail {
-/// The fork server and its heir, as far as there are any, and how many descriptors this process keeps of them.
+/// The fork server and its heir, as far as there are any, also if the server has just made it, and how many descriptors this process keeps of them.
 struct fork_server_count {
   std::vector<pid_t> pids;
   long descriptors = 0;

@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -20,6 +21,7 @@
 
 #include "../bodies.hpp"
 #include "brood/brood.hpp"
+#include "leftovers.hpp"
 #include "program.hpp"
 
 using namespace std::chrono_literals;
@@ -237,6 +239,39 @@ int outlive_thread(int argc, char** argv) {
   return 0;
 }
 
+/// The server has made an heir, and is retired before this process hears of it.
+brood::task<> retire_before_heir() {
+  const auto has = [](pid_t server) {
+    const auto pids = brood::detail::fork_servers().pids;
+    return std::find(pids.begin(), pids.end(), server) != pids.end();
+  };
+  for (int i = 0; i < 2; ++i) {
+    auto child = co_await brood::spawn<square>(i);
+    co_await child.join();
+  }
+  const auto servers = brood::detail::fork_servers().pids;
+  if (servers.size() < 2) co_return;  // of a model without heirs
+  kill(servers.back(), SIGKILL);
+  while (has(servers.back())) co_await brood::yield();
+  while (brood::detail::fork_servers().pids.size() < 2) std::this_thread::yield();  // the loop hears nothing
+  require(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0, "no_new_privs");
+  auto child = co_await brood::spawn<square>(3);
+  co_await child.join();
+  require(!has(servers.front()), "the server was not retired");
+}
+
+/// Whether processes are left when a runtime has ended, apart from the servers that it knows.
+int leave_no_heir(int argc, char** argv) {
+  brood::init(argc, argv, settings_under_test());
+  {
+    brood::runtime loop;
+    loop.run_until_complete(retire_before_heir());
+  }
+  require(leftovers::now().children.empty(), "an heir is left");
+  tell("survived");
+  return 0;
+}
+
 brood::task<int> application(std::vector<std::string> words) {
   const std::string role = words.at(1);
   if (role == "drop") co_await drop();
@@ -256,6 +291,7 @@ brood::task<int> application(std::vector<std::string> words) {
 
 int main(int argc, char** argv) {
   const std::string role = argc == 2 ? argv[1] : "";
+  if (role == "heir") return leave_no_heir(argc, argv);
   if (role == "thread") return outlive_thread(argc, argv);
   const bool needs_root = role == "drop" || role == "back" || role == "namespace" || role == "capabilities" ||
                           role == "one" || role == "kill";
