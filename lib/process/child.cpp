@@ -1,26 +1,32 @@
 #include "process/child.hpp"
 
 #include "brood/coroutine/detail/forked.hpp"
+#include "brood/coroutine/detail/saturating_time.hpp"
+#include "process/family.hpp"
 #include "process/process_tree.hpp"
+#include "process/stopping.hpp"
 #include "process/supervisor.hpp"
 #include "runtime/log.hpp"
 
 namespace brood::detail {
 
-void deadline_timer::start(clock::time_point when, child& owner) {
+void kill_timer::start(clock::time_point when, child& owner, bool child::* reason) {
+  stop();
   owner_ = &owner;
+  reason_ = reason;
   loop_ = &executor::current();
   due = when;
   run = [](ready_node& node) noexcept {
-    child& late = *static_cast<deadline_timer&>(static_cast<timer_node&>(node)).owner_;
-    late.deadline_passed = true;
-    log_debug("the deadline of {} ({}) has passed", late.name, late.pid);
+    const auto& self = static_cast<kill_timer&>(static_cast<timer_node&>(node));
+    child& late = *self.owner_;
+    late.*self.reason_ = true;
+    log_debug("the time of {} ({}) is over", late.name, late.pid);
     kill_or_give_up(late);
   };
   loop_->start_timer(*this);
 }
 
-void deadline_timer::stop() noexcept {
+void kill_timer::stop() noexcept {
   if (loop_ != nullptr) loop_->stop_timer(*this);
   loop_ = nullptr;
 }
@@ -32,12 +38,32 @@ int child::send_signal(int number) noexcept {
 
 int child::kill_tree() noexcept { return pidfd && !forked ? detail::kill_tree(pid, pidfd.get()) : 0; }
 
+int child::ask_to_stop(std::chrono::nanoseconds limit) noexcept {
+  if (status || forked) return 0;
+  signalled = true;
+  const auto when = time_after(stopping::shortened(limit));
+  if (asked && when >= stop_timer.due) return 0;
+  const bool first = !std::exchange(asked, true);
+  if (limit.count() <= 0) {
+    overran = true;
+    return kill_tree();
+  }
+  stop_timer.start(when, *this, &child::overran);
+  if (const auto& connection = family::get().server) connection->table.ask_to_stop(slot, when);
+  return first ? send_signal(stop_signal) : 0;
+}
+
+/// A result that crosses the request to stop is a result, also if the child was then too slow to end.
 void child::throw_if_failed() const {
   using what = decltype(child_report::kind);
   if (failure) std::rethrow_exception(failure);
-  if (report == what::value && status->success()) return;
+  if (report == what::value && (status->success() || asked)) return;
+  if (report == what::cancelled) throw cancelled();
   if (!report || *report == what::value || *report == what::ready) {
     if (kind == launch_kind::program && status->success()) return;
+    const bool obeyed =
+        asked && status->signal == stop_signal;  // before its function began, or by its own will
+    if (kind != launch_kind::program && obeyed) throw cancelled();
     throw child_died(name, pid, *status);
   }
   const auto error = decode<thrown>(reported());

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <array>
+#include <chrono>
+#include <csignal>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -22,21 +24,28 @@ namespace brood::detail {
 
 class child;
 
+/// How long a child may take to end when it has been asked to.
+constexpr std::chrono::nanoseconds default_stop_limit = std::chrono::seconds(2);
+
 /// Kills a child and its tree when its time is over.
-class deadline_timer : public timer_node {
+class kill_timer : public timer_node {
  public:
-  ~deadline_timer() { stop(); }
-  void start(clock::time_point when, child& owner);
+  ~kill_timer() { stop(); }
+  /// Sets `reason` when it kills. A second time it starts anew.
+  void start(clock::time_point when, child& owner, bool child::* reason);
   void stop() noexcept;
 
  private:
   child* owner_ = nullptr;
+  bool child::* reason_ = nullptr;
   executor* loop_ = nullptr;
 };
 
 /// State machine (loop thread):
 ///   requested --reply--> launched --pidfd readable, reaped--> ended
 ///   requested --reply with an error, or the child could not be set up--> ended, `failure` says why
+/// Asked to stop, in any of them: `asked`, its slot says until when, and its stop signal is sent as soon as there is a
+/// process; `stop_timer` kills it if it has not ended then.
 class child {
  public:
   std::uint64_t id = 0;
@@ -61,8 +70,14 @@ class child {
   unique_fd pidfd;             // until it is reaped
   std::exception_ptr failure;  // why it could not be launched
   std::optional<exit_status> status;
-  deadline_timer deadline;
+  kill_timer deadline;
   bool deadline_passed = false;
+
+  std::chrono::nanoseconds stop_limit = default_stop_limit;
+  int stop_signal = SIGTERM;
+  kill_timer stop_timer;
+  bool asked = false;    // to stop
+  bool overran = false;  // it was killed, as it had not stopped in time
 
   writer input;
   std::array<reader, 2> outputs;  // standard output, standard error
@@ -86,6 +101,9 @@ class child {
   /// 0, or the errno of a refusal. Nothing happens if it has ended.
   int send_signal(int number) noexcept;
   int kill_tree() noexcept;
+  /// Asks it to stop, unless it has ended; when `limit` has passed it is killed with its tree, at once if that is not positive.
+  /// A request under way goes on, with the earlier of both times. 0, or the errno of a refusal.
+  int ask_to_stop(std::chrono::nanoseconds limit) noexcept;
   /// Throws what its report or its status says went wrong.
   void throw_if_failed() const;
 };

@@ -12,13 +12,10 @@
 namespace brood::detail {
 namespace {
 
-// How long a child may take to end after SIGTERM.
-constexpr auto grace_period = std::chrono::seconds(2);
-
-/// Waits for its end as long as it may take after SIGTERM.
+/// Waits for its end as long as it may take.
 task<bool> ends_in_time(std::shared_ptr<child> child) {
   try {
-    co_await with_timeout(grace_period, child->ended.wait());
+    co_await with_timeout(child->stop_limit, child->ended.wait());
   } catch (const timed_out&) {
     co_return false;
   }
@@ -33,15 +30,15 @@ task<> await_end_of_unwanted(std::shared_ptr<child> child) {
 }
 
 task<> end_child(std::shared_ptr<child> child) {
-  child->signalled = true;
-  child->send_signal(SIGTERM);
-  const bool ended = co_await ends_in_time(child);
-  if (ended) co_return;
-  if (child->pid == 0) {  // its server does not answer: it is killed if it is made after all
-    child->unwanted = true;
-    co_return;
+  child->ask_to_stop(child->stop_limit);
+  if (child->pid == 0) {
+    const bool ended = co_await ends_in_time(child);
+    if (ended) co_return;
+    if (child->pid == 0) {  // its server does not answer: it is killed if it is made after all
+      child->unwanted = true;
+      co_return;
+    }
   }
-  kill_or_give_up(*child);
   co_await child->ended.wait();
 }
 

@@ -13,6 +13,7 @@
 #include "brood/process/current.hpp"
 #include "brood/runtime/detail/describe.hpp"
 #include "process/family.hpp"
+#include "process/stopping.hpp"
 #include "runtime/log.hpp"
 #include "runtime/throw_trace.hpp"
 #include "runtime/trace_file.hpp"
@@ -135,6 +136,14 @@ void report_with_objects(int results, const launch_request& request, std::span<c
       report_with_objects(results, request, result, travelling.objects());
     }
     return 0;
+  } catch (const cancelled& e) {
+    if (stopping::requested()) {
+      report(results, request, what::cancelled, {});
+      return stopping::exit_code;
+    }
+    failure.type = type_name(typeid(e));
+    failure.what = e.what();
+    failure.trace = throw_trace(std::current_exception());
   } catch (const argument_error& e) {
     kind = what::cannot_decode;
     failure.what = e.what();
@@ -184,6 +193,7 @@ void rehearse() {
   static_cast<void>(entry_of(token_of(&rehearsed_function)));
   flush_standard_streams();
   static_cast<void>(has_objects());
+  stopping::install_handler();
   sys::setpgid(0, 0);  // a terminal's signals are not the server's either
 }
 
@@ -200,6 +210,7 @@ void rehearse() {
       make_environment(details.options);
       for (const int fd : setup.streams) sys::close(fd);
     }
+    stopping::begin_child(setup.slot);
     sys::set_signal_mask(setup.mask);
     if (setup.request.kind == launch_kind::exec_function) execute_own_image(setup);
     run_child(setup.request, setup.body, unique_fd(setup.results), unique_fd(setup.parent));
@@ -219,6 +230,8 @@ void begin_executed_child() noexcept {
     request.credentials.adopt();
     static const spawn_table table(exec_fd::spawn_table);
     slot = &table[request.slot];
+    stopping::begin_child(*slot);
+    stopping::install_handler();
     // The kernel forgets it where execve has changed credentials.
     if (request.tied && slot->detached == 0) sys::prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (slot->detached == 0 && sys::has_ended(exec_fd::parent)) _exit(cannot_start);

@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 
 #include <array>
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -82,6 +83,8 @@ class alignas(1024) family {
   unique_fd parent_pidfd;
   std::vector<std::function<void()>> exit_hooks;
   const running_call* running = nullptr;  // in a child
+  const spawn_slot* slot = nullptr;       // of a child: where its parent asks it to stop
+  std::atomic<bool> signal_came = false;  // that asks this application to stop, see `run`
 
   // The world as the fork server saw it: what has changed since goes with each launch.
   std::vector<std::string> environment;

@@ -95,6 +95,8 @@ std::shared_ptr<child> supervisor::make_child(const launch_plan& plan, const lau
   made->confirm = target.kind != launch_kind::program && can_fail_in_child(plan);
   made->relayed = !connection_.siblings;
   made->time_limit = plan.deadline;
+  made->stop_limit = plan.stop_limit.value_or(default_stop_limit);
+  made->stop_signal = plan.stop_signal;
   take_places(*made);
   return made;
 }
@@ -237,7 +239,9 @@ void supervisor::launched(child& child, pid_t pid, unique_fd pidfd) {
   }
   if (child.failure) return;  // a program that could not be executed: told when it has been reaped
   if (child.unwanted) return kill_or_give_up(child);
-  if (child.time_limit && !child.status) child.deadline.start(time_after(*child.time_limit), child);
+  if (child.time_limit && !child.status)
+    child.deadline.start(time_after(*child.time_limit), child, &child::deadline_passed);
+  if (child.asked) child.overran ? kill_or_give_up(child) : void(child.send_signal(child.stop_signal));
   if (!child.confirm) child.launched.set();
 }
 

@@ -41,6 +41,18 @@ task<exit_status> process_handle::join() const {
   }(child_);
 }
 
+task<exit_status> process_handle::stop() const { return stop_until(child_->stop_limit); }
+
+task<exit_status> process_handle::stop_until(std::chrono::nanoseconds limit) const {
+  return [](process_handle self, std::chrono::nanoseconds most) -> task<exit_status> {
+    if (detail::forked) throw forked_process();
+    detail::child& child = *self.child_;
+    require_sent(child.asked ? child.kill_tree() : child.ask_to_stop(most), child);
+    co_await child.ended.wait();
+    co_return *child.status;
+  }(*this, limit);
+}
+
 void process_handle::terminate() const { send_signal(SIGTERM); }
 void process_handle::kill() const { send_signal(SIGKILL); }
 void process_handle::interrupt() const { send_signal(SIGINT); }

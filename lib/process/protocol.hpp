@@ -59,8 +59,8 @@ struct launch_request {
   bool own_group = true;      // not for a program that reads the terminal
   bool plain = true;          // nothing but the names was set: the child need not look at the details
   bool daemon = false;
-  bool tied = true;          // the kernel may kill it when the thread ends that started the server: the first one
-  bool traced = false;       // the details say where the child is to write its trace
+  bool tied = true;     // the kernel may kill it when the thread ends that started the server: the first one
+  bool traced = false;  // the details say where the child is to write its trace
   bool acknowledge = false;  // the child says when it has its arguments: they hold handles
   bool detached = false;     // may outlive its parent
   process_id in_memory;      // the child's place in the family's memory
@@ -115,7 +115,8 @@ struct child_report {
     value,
     exception,
     cannot_decode,
-    unknown_function
+    unknown_function,
+    cancelled  // it was asked to stop, and unwound
   } kind = what::ready;
   std::uint64_t id = 0;
   bool body_in_file = false;

@@ -30,7 +30,13 @@ void spawn_table::release_pid(std::uint32_t slot) const noexcept {
   std::atomic_ref((*this)[slot].pid).store(0, std::memory_order_release);
 }
 
-void spawn_table::clear(std::uint32_t slot) const noexcept { (*this)[slot] = {0, stage::none, 0, 0}; }
+void spawn_table::clear(std::uint32_t slot) const noexcept { (*this)[slot] = {0, stage::none, 0, 0, 0}; }
+
+void spawn_table::ask_to_stop(std::uint32_t slot, clock::time_point when) const noexcept {
+  const std::chrono::nanoseconds since_boot = when.time_since_epoch();
+  std::atomic_ref((*this)[slot].stop_by)
+      .store(static_cast<std::uint64_t>(since_boot.count()), std::memory_order_release);
+}
 
 void spawn_table::note_used(std::uint32_t count) const noexcept {
   if (head().used.load(std::memory_order_relaxed) < count)

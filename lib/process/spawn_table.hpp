@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "brood/coroutine/executor.hpp"
 #include "process/protocol.hpp"
 #include "system/memory_file.hpp"
 
@@ -18,6 +19,8 @@ namespace brood::detail {
 ///                  is no moment at which the child exists and its slot does not say so, even if the fork server is
 ///                  killed. So after a server's death the parent knows exactly which requests were carried out.
 ///   failed, error  written by the child if it cannot be set up, before it ends
+///   stop_by        0 until the parent asks the child to stop; written before the signal that says so is sent, and again
+///                  with an earlier time; the child only reads it
 ///   pid 0 again    written by the parent just before it reaps the child, so as long as the parent lives a pid found here is
 ///                  never a reused one
 ///
@@ -28,8 +31,9 @@ struct spawn_slot {
   stage failed;
   std::int32_t error;
   std::uint32_t detached;  // written by the parent with the request: not to be killed with it
+  std::uint64_t stop_by;  // on the steady clock, in nanoseconds: when the child is killed unless it has ended
 };
-static_assert(sizeof(spawn_slot) == 16);
+static_assert(sizeof(spawn_slot) == 24);
 
 class spawn_table {
  public:
@@ -45,6 +49,8 @@ class spawn_table {
   /// To be called before the child is reaped.
   void release_pid(std::uint32_t slot) const noexcept;
   void clear(std::uint32_t slot) const noexcept;
+  /// Tells the child that it is to end until `when`.
+  void ask_to_stop(std::uint32_t slot, clock::time_point when) const noexcept;
   /// SIGKILL to the process group of every child in the first `count` slots that is not detached. For when the parent is
   /// dead: init reaps its children then, and the number of one that has no group left can be given out anew. The kernel
   /// gives numbers in turn (alloc_pid), so that takes as many new processes as there are numbers, within this walk.

@@ -10,6 +10,7 @@
 #include "brood/arena/family_memory.hpp"
 #include "brood/coroutine/detail/forked.hpp"
 #include "brood/coroutine/when_all.hpp"
+#include "process/stopping.hpp"
 #include "system/calls.hpp"
 #include "system/descriptor.hpp"
 #include "system/pidfd.hpp"
@@ -94,7 +95,10 @@ void supervisor::end_unanswered() noexcept {
 
 supervisor& supervisor::current() { return runtime::current().use<supervisor>(); }
 
-void supervisor::abandon_after_fork() noexcept { supervisor_of_process = nullptr; }
+void supervisor::abandon_after_fork() noexcept {
+  supervisor_of_process = nullptr;
+  stopping::forget();
+}
 
 void supervisor::count_children(runtime& loop, snapshot& counted) {
   const auto* self = loop.find<supervisor>();
@@ -122,6 +126,18 @@ task<> supervisor::end_children(bool all) {
     }
   }
   co_await when_all(std::move(ends));
+}
+
+task<> supervisor::shut_down() {
+  joining_ = true;
+  return end_children(stopping::requested() && family::get().is_child);
+}
+
+void supervisor::stop_joining() noexcept {
+  if (!joining_) return;
+  for (const auto& [id, child] : children_) {
+    if (!child->detached) child->ask_to_stop(child->stop_limit);
+  }
 }
 
 // --- ends ---
@@ -160,12 +176,15 @@ void supervisor::finish(child& child, const sys::ending& ending) {
   if (!child.failure && slot.failed != stage::none)
     child.failure = launch_error(child, slot.failed, slot.error);
   child.deadline.stop();
+  child.stop_timer.stop();
   if (child.pidfd && !child.relayed) deaths_.remove(child.pidfd.get());
   deaths_.remove_without_descriptor(mortal_of(child));
   child.pidfd.reset();
   if (child.relayed) servers_.note_end(child.server);
   if (child.status) return forget(child);  // given up before
   child.status = status_of(ending, child.deadline_passed);
+  child.status->stop_requested = child.asked;
+  child.status->stop_overran = child.overran && child.status->signal == SIGKILL;
   if (child.confirm && !child.failure && !child.unwanted) {
     child.failure = std::make_exception_ptr(child_died(child.name, child.pid, *child.status));
   }

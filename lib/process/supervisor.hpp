@@ -39,10 +39,12 @@ class supervisor final : public runtime_service, private succession::user {
   /// Launches a child. Cancellation: a child that was made all the same is killed, and its end awaited.
   task<std::shared_ptr<child>> launch(launch_plan plan, launch_target target);
 
-  /// Ends daemons, and with `all` the others too (SIGTERM, a grace period, SIGKILL); waits for every child but the
-  /// detached ones.
+  /// Ends daemons, and with `all` the others too, as `end_child` does; waits for every child but the detached ones.
   task<> end_children(bool all);
-  task<> shut_down() override { return end_children(false); }
+  /// All of them if this process is a child that was asked to stop.
+  task<> shut_down() override;
+  /// This process is asked to stop: if it does nothing but wait for its children, they are asked too.
+  void stop_joining() noexcept;
 
   /// Those that have been made and have not ended, oldest first.
   std::vector<std::shared_ptr<child>> children() const;
@@ -111,6 +113,7 @@ class supervisor final : public runtime_service, private succession::user {
   retry_timer retry_;  // sends again what too many descriptors under way kept from being sent
   succession servers_;
   orphan_watch orphans_;
+  bool joining_ = false;  // shutting down
 };
 
 inline mortal mortal_of(const child& child) { return {mortal::kind::child, child.id}; }
@@ -128,7 +131,7 @@ void kill_or_give_up(child& child);
 /// that is killed and reaped then.
 task<> await_end_of_unwanted(std::shared_ptr<child> child);
 
-/// Ends one child: SIGTERM, a grace period, SIGKILL to its tree; waits for its end. Cannot be cancelled.
+/// Ends one child: asks it to stop, SIGKILL to its tree when its time is over; waits for its end. Cannot be cancelled.
 task<> end_child(std::shared_ptr<child> child);
 
 }  // namespace brood::detail

@@ -15,6 +15,7 @@
 #include "brood/system/unique_fd.hpp"
 #include "runtime/log.hpp"
 #include "runtime/runtime_state.hpp"
+#include "runtime/stop_bell.hpp"
 #include "runtime/trace_file.hpp"
 #include "system/calls.hpp"
 #include "system/descriptor.hpp"
@@ -140,7 +141,9 @@ void runtime::state::open_handles() {
   wake = handle<uv_async_t>::open(this, handles, "uv_async_init", [this](uv_async_t* uv) {
     return uv_async_init(loop, uv, [](uv_async_t* h) {
       auto& self = handle<uv_async_t>::of(h);
-      if (!self.is_idle()) self.payload->run_posted_functions();
+      if (self.is_idle()) return;
+      self.payload->hear_bell();
+      self.payload->run_posted_functions();
     });
   });
   prepare = handle<uv_prepare_t>::open(this, handles, "uv_prepare_init",
@@ -153,10 +156,14 @@ void runtime::state::open_handles() {
                                    [this](uv_timer_t* uv) { return uv_timer_init(loop, uv); });
   uv_prepare_start(&prepare->uv, [](uv_prepare_t* h) { handle<uv_prepare_t>::of(h).payload->before_poll(); });
   uv_check_start(&check->uv, [](uv_check_t* h) { handle<uv_check_t>::of(h).payload->after_poll(); });
+  hears_bell = detail::bell.connect(wake->uv);
 }
 
 void runtime::state::close_handles() noexcept {
-  if (wake != nullptr) wake->close();
+  if (wake != nullptr) {
+    detail::bell.disconnect(wake->uv);
+    wake->close();
+  }
   if (prepare != nullptr) prepare->close();
   if (check != nullptr) check->close();
   if (idle != nullptr) idle->close();
@@ -246,6 +253,14 @@ void runtime::state::run_posted_functions() noexcept {
   }
 }
 
+void runtime::state::hear_bell() noexcept {
+  if (stopped || !hears_bell || !detail::bell.rung()) return;
+  stopped = true;
+  if (detail::bell.on_ring != nullptr) detail::bell.on_ring(owner);
+  tasks.request_stop();
+  if (completing != nullptr) completing->request_stop();
+}
+
 void runtime::state::turn() {
   inside = true;
   wake->keep_alive(true);
@@ -319,6 +334,7 @@ void runtime::abandon_after_fork() noexcept {
   ++detail::forks;
   static_cast<void>(runtime_kept_for_waiting.release());
   runtime_of_thread = nullptr;
+  detail::bell.reset();
   forget_current();
 }
 
@@ -348,7 +364,11 @@ void runtime::run_task_to_end(task<> body) {
   state_->require_outside();  // before anything starts: a refused task must not be in the ready queue
   detail::task_group only(nullptr);
   only.start(std::move(body));
+  state_->completing = &only;
+  state_->hear_bell();
+  if (state_->stopped) only.request_stop();
   const auto failure = state_->run_until_empty_or_failed(only);
+  state_->completing = nullptr;
   if (!failure) return;
   only.request_stop();
   state_->run_until_empty(only);

@@ -38,6 +38,8 @@ struct runtime::state {
   void measure_turn() noexcept;
   void arm_timer() noexcept;
   void run_posted_functions() noexcept;
+  /// If this process has been asked to stop and this runtime is the one that hears it: cancels everything, once.
+  void hear_bell() noexcept;
   /// One turn of the loop, which sleeps if nothing is ready.
   void turn();
   void run_until_empty(const detail::task_group& group);
@@ -82,8 +84,11 @@ struct runtime::state {
   bool inside = false;                          // `turn` is running the loop
   bool in_callback = false;                     // so is a host, and a coroutine or a posted function runs now
   const detail::task_group* awaited = nullptr;  // what `run_until_empty` waits for
-  bool fails = false;                           // `run` is told of what callbacks throw
-  std::exception_ptr failure;                   // the first of them
+  detail::task_group* completing = nullptr;     // what `run_until_complete` runs
+  bool hears_bell = false;
+  bool stopped = false;        // has heard it
+  bool fails = false;          // `run` is told of what callbacks throw
+  std::exception_ptr failure;  // the first of them
   bool closed = false;
   bool traces = false;  // this runtime began the process's trace
 

@@ -3,11 +3,23 @@
 
 #include <unistd.h>
 
+#include <csignal>
 #include <string>
 #include <string_view>
 
+#include "brood/coroutine/error.hpp"
+#include "brood/process/current.hpp"
+
+/// Until a signal ends it, or it is asked to stop. SIGTERM is blocked but while it waits, so that it cannot be missed.
 inline void wait_for_ever() {
-  for (;;) pause();
+  sigset_t terminate;
+  sigset_t before;
+  sigemptyset(&terminate);
+  sigaddset(&terminate, SIGTERM);
+  sigprocmask(SIG_BLOCK, &terminate, &before);
+  while (!brood::this_process().stop_requested()) sigsuspend(&before);
+  sigprocmask(SIG_SETMASK, &before, nullptr);
+  throw brood::cancelled();
 }
 
 /// Until the parent closes the child's piped standard input.

@@ -142,7 +142,8 @@ task<nursery_result_t<Body>> run_nursery(Body body) {
 
 /// Runs `body`, a `task<R>(nursery&)`, and gives its result once it and everything started in the nursery has ended.
 /// The first error, of the body or of anything in the nursery, cancels all the rest and is rethrown when the last of
-/// them has ended. Children that are cancelled get SIGTERM, a grace period, then SIGKILL, and are always reaped.
+/// them has ended. Children that are cancelled are asked to stop, killed if they do not in time (`stop_within`), and always
+/// reaped.
 /// Cancellation: cancels the body and everything in the nursery, awaits them, then throws `cancelled`.
 /// Lifetime: owns the body, so a lambda's captures live until everything has ended.
 template <class Body>

@@ -73,7 +73,7 @@ class BROOD_API command : public launch_setters<command> {
     return std::move(*this);
   }
 
-  /// Runs the program to its end. Cancellation: the program is ended (SIGTERM, a grace period, SIGKILL) and reaped.
+  /// Runs the program to its end. Cancellation: the program gets its stop signal, is killed when its `stop_within` has passed, and reaped.
   task<exit_status> status() &&;
   /// The same, and gives what it wrote; standard input is `.input()`, or empty. Reads and writes at once, so neither
   /// side can block the other. Throws `std::length_error`, after killing the program's tree, if it writes more than

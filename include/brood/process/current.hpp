@@ -21,11 +21,19 @@ struct BROOD_API this_process {
   /// "main" in the first process of the family.
   const std::string& name() const noexcept;
   bool daemon() const noexcept;
+  /// Whether this process was asked to stop: by its parent (`stop`, a cancelled scope, the end of `run`), or under `run` by
+  /// SIGINT or SIGTERM. For plain functions, whose blocking system calls are interrupted (EINTR) by the request. From any
+  /// thread.
+  bool stop_requested() const noexcept;
   /// 32 random bytes that the whole family shares; the default key of listeners and managers.
   std::span<const std::byte> authkey() const noexcept;
 };
 
 BROOD_API this_process current_process() noexcept;
+
+/// Waits until this process is asked to stop, on the loop of its first runtime; at once if it has been. Cancellation: waits
+/// no longer. In a child the same request then cancels what its function awaits; `shield` what must still be done.
+BROOD_API task<> stop_requested();
 
 /// The process that spawned this one.
 class BROOD_API parent {
@@ -49,7 +57,8 @@ BROOD_API int cpu_count();
 [[noreturn]] BROOD_API void exit(int code);
 
 /// Calls `hook` at the end of this process if it is a child, after its function, in reverse order of registration.
-/// Hooks registered before `init`, or in `preload`, run in every child. A child ended by a signal runs none.
+/// Hooks registered before `init`, or in `preload`, run in every child. A child that heeds the request to stop runs them, one
+/// ended by a signal runs none.
 BROOD_API void at_exit(std::function<void()> hook);
 
 /// The pid of this process's fork server; 0 before its start.

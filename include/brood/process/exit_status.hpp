@@ -27,6 +27,8 @@ struct exit_status {
   int signal = 0;    ///< the signal that ended it, or 0
   bool core_dumped = false;
   bool deadline_passed = false;  ///< killed because it ran longer than its `.deadline(d)`
+  bool stop_requested = false;   ///< its parent had asked it to stop
+  bool stop_overran = false;     ///< killed because it had not stopped in time
   bool known = true;  ///< false: the host application reaped the child first and the kernel keeps no status;
                       ///< `exitcode` is then 255
   resource_usage usage;

@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 
 #include <chrono>
+#include <csignal>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -97,6 +98,8 @@ struct launch_plan {
   std::optional<stdio> streams[3];  // unset: the default for what is launched
   std::optional<std::chrono::nanoseconds> deadline;
   std::optional<brood::start_method> method;
+  std::optional<std::chrono::nanoseconds> stop_limit;
+  int stop_signal = SIGTERM;
 };
 
 }  // namespace detail
@@ -160,6 +163,17 @@ class launch_setters {
   template <class Rep, class Period>
   Self&& deadline(std::chrono::duration<Rep, Period> d) && {
     return set([&](auto& p) { p.deadline = detail::saturating_ceil<std::chrono::nanoseconds>(d); });
+  }
+  /// How long the child may take to end when it is asked to stop (its scope is cancelled, `stop`, the end of `run`), before it
+  /// is killed with its whole tree; default 2 s, or what is left to a parent that is asked itself. Killed at once if `d` is
+  /// not positive.
+  template <class Rep, class Period>
+  Self&& stop_within(std::chrono::duration<Rep, Period> d) && {
+    return set([&](auto& p) { p.stop_limit = detail::saturating_ceil<std::chrono::nanoseconds>(d); });
+  }
+  /// The signal by which it is asked; default SIGTERM. A function that is asked by another one has a handler for it.
+  Self&& stop_signal(int n) && {
+    return set([&](auto& p) { p.stop_signal = n; });
   }
   /// The child survives the parent and is in a session of its own; `run` does not wait for it.
   /// Without it a child never outlives the parent, not even one killed by SIGKILL.

@@ -3,12 +3,14 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 
 #include "brood/arena/codec.hpp"
+#include "brood/coroutine/detail/saturating_time.hpp"
 #include "brood/coroutine/task.hpp"
 #include "brood/export.hpp"
 #include "brood/process/exit_status.hpp"
@@ -56,6 +58,15 @@ class BROOD_API process_handle {
   void kill() const;
   void interrupt() const;
   void send_signal(int signal) const;
+  /// Asks the child to stop and waits for its end; when `limit` has passed (default: its `.stop_within`) it is killed with its
+  /// tree. A function's coroutine is cancelled, and unwinds; a plain function sees `this_process().stop_requested()`; a
+  /// program gets SIGTERM, or its `.stop_signal`. A child that was asked before is killed at once. Throws as above.
+  /// Cancellation: it is asked all the same, and killed at its time; this waits no longer.
+  task<exit_status> stop() const;
+  template <class Rep, class Period>
+  task<exit_status> stop(std::chrono::duration<Rep, Period> limit) const {
+    return stop_until(detail::saturating_ceil<std::chrono::nanoseconds>(limit));
+  }
   /// SIGKILL to the child, its process group and every descendant. Throws as above.
   void kill_tree() const;
 
@@ -67,6 +78,7 @@ class BROOD_API process_handle {
 
  protected:
   friend class detail::supervisor;
+  task<exit_status> stop_until(std::chrono::nanoseconds limit) const;
   friend void detail::kill_or_give_up(const process_handle& handle);
   explicit process_handle(std::shared_ptr<detail::child> child) noexcept : child_(std::move(child)) {}
 
@@ -80,7 +92,7 @@ class process : public process_handle {
   explicit process(std::shared_ptr<detail::child> child) noexcept : process_handle(std::move(child)) {}
 
   /// Waits until the child has ended; gives what its function returned, any number of times.
-  /// Throws `remote_error` with what the function threw, `child_died` if it ended without a result (a signal,
+  /// Throws `remote_error` with what the function threw, `cancelled` if it was asked to stop and unwound, `child_died` if it ended without a result (a signal,
   /// `exit`), `decode_error` if its arguments or result could not be decoded.
   /// Cancellation: the child runs on.
   task<R> result() const { return decode_result(child_); }

@@ -36,7 +36,7 @@ function_call make_call(Arguments&&... arguments) {
 
 /// Starts a child; see `spawn`.
 BROOD_API task<std::shared_ptr<child>> launch_function(launch_plan plan, function_call call);
-/// Keeps a child within a nursery: waits for its end; when cancelled ends it (SIGTERM, a grace period, SIGKILL).
+/// Keeps a child within a nursery: waits for its end; when cancelled asks it to stop, and kills it at its time.
 /// Throws the child's error. If there is no memory for that the child is killed.
 BROOD_API void keep_within(nursery& scope, std::shared_ptr<child> child);
 }  // namespace detail
