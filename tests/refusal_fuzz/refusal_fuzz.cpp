@@ -356,9 +356,10 @@ int main(int argc, char** argv) {
     the_plan();
     // What runs say of their errors is expected.
     if (how.use == 0) ::dup2(::open("/dev/null", O_WRONLY | O_CLOEXEC), STDERR_FILENO);
+    const double share = how.scenario.empty() ? static_cast<double>(scenarios().size()) : 1;
     for (const scenario& s : scenarios()) {
       if (how.scenario.empty() || how.scenario == s.name)
-        sweep(s, how, number, how.seconds / static_cast<double>(scenarios().size()), argv[0], sum);
+        sweep(s, how, number, how.seconds / share, argv[0], sum);
     }
     std::fflush(nullptr);
     ::_exit(0);

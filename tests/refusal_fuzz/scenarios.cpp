@@ -6,6 +6,7 @@
 #include <array>
 #include <chrono>
 #include <ranges>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -260,9 +261,17 @@ task<> use_children() {
   }
 }
 
+/// A program may be the one that was refused something.
+void require_success(const exit_status& status, const char* program) {
+  if (status.success()) return;
+  require(programs_are_refused, "a program failed");
+  throw std::runtime_error(std::string(program) + " " + describe(status));
+}
+
 task<> use_programs() {
   auto sorted = co_await command("sort", "-n").input("10\n9\n").output();
-  require(sorted.status.success() && sorted.out == "9\n10\n", "a wrong order");
+  require_success(sorted.status, "sort");
+  require(sorted.out == "9\n10\n", "a wrong order");
   bool missing = false;
   try {
     co_await command("/there/is/no/such/program").output();
@@ -276,8 +285,9 @@ task<> use_programs() {
     co_await child.stdin_().write("a line\n");
     child.stdin_().close();
     const auto line = co_await child.stdout_().read_line();
+    const auto status = co_await child.join();
+    require_success(status, "cat");
     require(line == "a line", "a wrong line");
-    co_await child.join();
   } catch (...) {
     child.kill();  // one error is not its end
     throw;

@@ -17,6 +17,9 @@ struct scenario {
 
 std::span<const scenario> scenarios() noexcept;
 
+/// Whether calls of the programs that are executed are refused too, as strace does. Then these may fail by themselves.
+inline bool programs_are_refused = false;
+
 /// A wrong result, which no refusal excuses.
 struct wrong {
   const char* what;
