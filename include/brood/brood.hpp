@@ -42,6 +42,7 @@
 #include "brood/process/process.hpp"
 #include "brood/process/run.hpp"
 #include "brood/process/spawn.hpp"
+#include "brood/program/pipeline.hpp"
 #include "brood/runtime/fd_watch.hpp"
 #include "brood/runtime/log.hpp"
 #include "brood/runtime/runtime.hpp"

@@ -7,6 +7,7 @@
 #include "process/stopping.hpp"
 #include "process/supervisor.hpp"
 #include "runtime/log.hpp"
+#include "system/pidfd.hpp"
 
 namespace brood::detail {
 
@@ -34,6 +35,12 @@ void kill_timer::stop() noexcept {
 int child::send_signal(int number) noexcept {
   if (!pidfd || forked || sys::send_signal(pidfd.get(), number) || errno == ESRCH) return 0;
   return errno;
+}
+
+void child::unpin() noexcept {
+  pinned = false;
+  if (zombie && !forked) sys::reap(zombie.get());
+  zombie.reset();
 }
 
 int child::kill_tree() noexcept { return pidfd && !forked ? detail::kill_tree(pid, pidfd.get()) : 0; }

@@ -61,6 +61,7 @@ class child {
   bool orphaned = false;   // was relayed, and the fork server has died
   bool unwanted = false;   // whoever launched it has been cancelled
   bool signalled = false;  // its owner sent it a signal that ends it
+  bool pinned = false;     // once ended it is kept as a zombie, and with it the number of its process group
   std::optional<std::chrono::nanoseconds> time_limit;
 
   clock::time_point requested_at = clock::now();
@@ -68,6 +69,7 @@ class child {
 
   pid_t pid = 0;
   unique_fd pidfd;             // until it is reaped
+  unique_fd zombie;            // `pinned`, and it has ended
   std::exception_ptr failure;  // why it could not be launched
   std::optional<exit_status> status;
   kill_timer deadline;
@@ -98,6 +100,9 @@ class child {
         large_report.data() != nullptr ? large_report.contents() : std::span<const std::byte>(report_body);
     return whole.subspan(report_begin);
   }
+  ~child() { unpin(); }
+  /// Reaps it if it has ended, as is done by itself for those that are not `pinned`.
+  void unpin() noexcept;
   /// 0, or the errno of a refusal. Nothing happens if it has ended.
   int send_signal(int number) noexcept;
   int kill_tree() noexcept;

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -34,6 +35,11 @@ void make_streams(const child_setup& setup, const launch_details& details) {
     const auto index = static_cast<std::size_t>(number);
     const stream_source source = setup.request.streams[index];
     if (source == stream_source::keep) continue;
+    if (source == stream_source::as_stdout || source == stream_source::terminal) {
+      const int same = source == stream_source::terminal ? setup.streams.back() : STDOUT_FILENO;
+      require(sys::dup2(same, number) == number, stage::standard_stream);
+      continue;
+    }
     if (source == stream_source::passed) {
       require(sys::dup2(*passed++, number) == number, stage::standard_stream);
       continue;
@@ -91,17 +97,17 @@ void set_scheduling(const launch_options& options) {
   if (sys::has_ended(setup.parent)) _exit(cannot_start);
   // A group of its own: the whole of what the child starts can be killed together, and a terminal's Ctrl-C reaches
   // the parent alone, which decides.
-  // The fork server's own group is not the terminal's.
-  const pid_t group = setup.request.own_group ? 0 : sys::getpgid(setup.request.parent);
-  require(sys::setpgid(0, group) == 0, stage::session);
+  // A group to join may be gone, where its leader was not this family's to keep.
+  if (setup.request.terminal) return;
+  const pid_t group = setup.request.group;
+  require(sys::setpgid(0, group) == 0 || (group != 0 && sys::setpgid(0, 0) == 0), stage::session);
 }
 
 void apply(const child_setup& setup, const launch_details& details) {
-  if (details.options.detached) {
-    require(sys::setsid() >= 0, stage::session);
-  } else {
-    enter_family(setup);
-  }
+  if (!details.options.detached) enter_family(setup);
+  if (details.options.detached || setup.request.terminal) require(sys::setsid() >= 0, stage::session);
+  if (setup.request.terminal)
+    require(sys::ioctl(setup.streams.back(), TIOCSCTTY, nullptr) == 0, stage::terminal);
   if (details.umask) ::umask(*details.umask);
   make_streams(setup, details);
   if (!details.options.cwd.empty()) require(sys::chdir(details.options.cwd.c_str()) == 0, stage::chdir);

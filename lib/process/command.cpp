@@ -93,19 +93,19 @@ task<command_output> output_of(detail::launch_plan plan, std::vector<std::string
 
 }  // namespace
 
-task<exit_status> command::status() && { return status_of(std::move(plan_), std::move(words_)); }
+task<exit_status> command::status() && { return status_of(std::move(plan_), std::move(call_.words)); }
 
 task<command_output> command::output() && {
-  if (!plan_.streams[0]) plan_.streams[0] = has_input_ ? piped : null;
+  if (!plan_.streams[0]) plan_.streams[0] = call_.has_input ? piped : null;
   if (!plan_.streams[1]) plan_.streams[1] = piped;
   if (!plan_.streams[2]) plan_.streams[2] = piped;
-  return output_of(std::move(plan_), std::move(words_), std::move(input_), max_output_);
+  return output_of(std::move(plan_), std::move(call_.words), std::move(call_.input), call_.max_output);
 }
 
 task<program> command::spawn() && {
   return [](detail::launch_plan plan, std::vector<std::string> words) -> task<program> {
     co_return program(co_await launch_program(std::move(plan), std::move(words)));
-  }(std::move(plan_), std::move(words_));
+  }(std::move(plan_), std::move(call_.words));
 }
 
 }  // namespace brood

@@ -97,6 +97,7 @@ std::shared_ptr<child> supervisor::make_child(const launch_plan& plan, const lau
   made->time_limit = plan.deadline;
   made->stop_limit = plan.stop_limit.value_or(default_stop_limit);
   made->stop_signal = plan.stop_signal;
+  made->pinned = plan.pinned;
   take_places(*made);
   return made;
 }

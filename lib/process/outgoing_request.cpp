@@ -11,8 +11,10 @@
 #include "process/family.hpp"
 #include "runtime/trace_file.hpp"
 #include "system/calls.hpp"
+#include "system/descriptor.hpp"
 #include "system/error.hpp"
 #include "system/memory_file.hpp"
+#include "system/terminal.hpp"
 
 namespace brood::detail {
 namespace {
@@ -69,8 +71,8 @@ bool can_fail_in_child(const launch_plan& plan) {
   const bool files = std::any_of(std::begin(plan.streams), std::end(plan.streams), [](const auto& stream) {
     return stream && (stream->what() == stdio::kind::file || stream->what() == stdio::kind::append);
   });
-  return files || !options.cwd.empty() || options.nice || !options.cpus.empty() || !options.limits.empty() ||
-         options.detached;
+  return files || plan.terminal || !options.cwd.empty() || options.nice || !options.cpus.empty() ||
+         !options.limits.empty() || options.detached;
 }
 
 void require_valid(const launch_plan& plan, const launch_target& target) {
@@ -83,7 +85,11 @@ void require_valid(const launch_plan& plan, const launch_target& target) {
   require_whole(options.cwd, "its working directory");
   for (const auto& stream : plan.streams) {
     if (stream) require_whole(stream->path().native(), "the path of a standard stream");
+    if (stream && stream->what() == stdio::kind::to_stdout && &stream != &plan.streams[2])
+      refuse("only standard error can go to_stdout");
   }
+  if (plan.terminal && !sys::is_terminal_size(plan.terminal->columns, plan.terminal->rows))
+    refuse(fmt::format("a terminal of {} columns and {} rows", plan.terminal->columns, plan.terminal->rows));
   if (target.kind != launch_kind::program) return;
   if (target.command.empty())
     refuse("there is no program to run: this command was moved from, or awaited already");
@@ -106,10 +112,13 @@ outgoing_request::outgoing_request(std::shared_ptr<child> child, launch_plan pla
   request.daemon = target->daemon;
   request.parent = getpid();
   request.authkey = family::get().authkey;
+  request.group = plan.group;
+  request.terminal = plan.terminal.has_value();
   launch_details details;
   for (int number = 0; number < 3; ++number) {
     make_stream(number, plan.streams[static_cast<std::size_t>(number)], request, details);
   }
+  if (plan.terminal) make_terminal(*plan.terminal, request);
   details.options = std::move(plan.options);
   details.options.name = target->name;
   details.command = std::move(what.command);
@@ -149,9 +158,13 @@ void outgoing_request::pass(unique_fd fd) {
 void outgoing_request::make_stream(int number, const std::optional<stdio>& wanted, launch_request& request,
                                    launch_details& details) {
   // A function's: /dev/null for input, the family's for output.
-  if (!wanted && target->kind != launch_kind::program) return;
+  if (!wanted && target->kind != launch_kind::program && !request.terminal) return;
   const auto index = static_cast<std::size_t>(number);
   stream_source& source = request.streams[index];
+  if (!wanted && request.terminal) {
+    source = stream_source::terminal;
+    return;
+  }
   source = stream_source::passed;
   switch (wanted ? wanted->what() : stdio::kind::inherit) {
     case stdio::kind::inherit:
@@ -161,7 +174,7 @@ void outgoing_request::make_stream(int number, const std::optional<stdio>& wante
         source = stream_source::null;
       }
       // In a group of its own, reading the terminal would stop it, tcsetpgrp(3).
-      if (number == 0 && isatty(0) == 1) request.own_group = false;
+      if (number == 0 && isatty(0) == 1) request.group = sys::getpgid(0);
       break;
     case stdio::kind::null:
       source = stream_source::null;
@@ -177,6 +190,9 @@ void outgoing_request::make_stream(int number, const std::optional<stdio>& wante
     case stdio::kind::pipe:
       make_pipe_to(number);
       break;
+    case stdio::kind::to_stdout:
+      source = stream_source::as_stdout;
+      break;
   }
 }
 
@@ -189,6 +205,15 @@ void outgoing_request::make_pipe_to(int number) {
     target->outputs[static_cast<std::size_t>(number) - 1] = reader(std::move(read_end));
     pass(std::move(write_end));
   }
+}
+
+/// Both ends stand for all three streams, of which some may lead elsewhere all the same.
+void outgoing_request::make_terminal(const terminal_size& size, launch_request& request) {
+  sys::pseudo_terminal made = sys::open_terminal(size.columns, size.rows);
+  if (request.streams[0] == stream_source::terminal)
+    target->input = writer(sys::duplicate(made.master.get()));
+  target->outputs[0] = reader(std::move(made.master));
+  pass(std::move(made.slave));
 }
 
 }  // namespace brood::detail

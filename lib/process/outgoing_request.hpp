@@ -42,6 +42,7 @@ struct outgoing_request {
   void make_stream(int number, const std::optional<stdio>& wanted, launch_request& request,
                    launch_details& details);
   void make_pipe_to(int number);
+  void make_terminal(const terminal_size& size, launch_request& request);
   void put_together(launch_request& request, const bytes& details, const bytes& arguments);
 };
 

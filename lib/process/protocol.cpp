@@ -9,6 +9,7 @@ const char* name_of(stage s) noexcept {
                                 "receiving descriptors in the fork server",
                                 "receiving its request in the fork server",
                                 "setting up its session",
+                                "TIOCSCTTY",
                                 "opening a standard stream",
                                 "setenv",
                                 "chdir",

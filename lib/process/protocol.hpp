@@ -31,6 +31,7 @@ enum class stage : std::int32_t {
   receive_descriptors,
   receive_request,
   session,
+  terminal,
   standard_stream,
   environment,
   chdir,
@@ -47,7 +48,7 @@ const char* name_of(stage s) noexcept;
 enum class launch_kind : std::uint8_t { function, exec_function, program, heir, farewell };
 
 /// How a standard stream is to be made, in the order of the descriptors 0, 1, 2.
-enum class stream_source : std::uint8_t { keep, null, passed, file, append };
+enum class stream_source : std::uint8_t { keep, null, passed, file, append, as_stdout, terminal };
 
 /// The fixed part of a request. Behind it: the encoded `launch_details`, then the encoded arguments of a function.
 struct launch_request {
@@ -56,7 +57,7 @@ struct launch_request {
   launch_kind kind = launch_kind::function;
   bool body_in_file = false;  // the first descriptor is a file in memory that holds the body
   bool confirm = false;       // the child reports once it is set up, as its setters can fail
-  bool own_group = true;      // not for a program that reads the terminal
+  bool terminal = false;      // the last descriptor is its controlling terminal, in a session of its own
   bool plain = true;          // nothing but the names was set: the child need not look at the details
   bool daemon = false;
   bool tied = true;     // the kernel may kill it when the thread ends that started the server: the first one
@@ -65,6 +66,7 @@ struct launch_request {
   bool detached = false;     // may outlive its parent
   process_id in_memory;      // the child's place in the family's memory
   pid_t parent = 0;
+  pid_t group = 0;  // of processes, which it joins; 0: one of its own
   std::array<stream_source, 3> streams{};
   std::uint32_t details_size = 0;
   function_token function;

@@ -166,7 +166,7 @@ void supervisor::reap(std::uint64_t id) {
   const std::shared_ptr<child> child = found->second;
   // Before it is reaped: from then on its pid may become somebody else's.
   connection_.table.release_pid(child->slot);
-  auto ending = child->pidfd ? sys::reap(child->pidfd.get()) : sys::reap_by_number(child->pid);
+  auto ending = child->pidfd ? sys::reap(child->pidfd.get(), child->pinned) : sys::reap_by_number(child->pid);
   if (!ending && child->orphaned) ending.emplace();  // its new parent may never reap it: nobody will know
   if (ending) finish(*child, *ending);
 }
@@ -179,6 +179,7 @@ void supervisor::finish(child& child, const sys::ending& ending) {
   child.stop_timer.stop();
   if (child.pidfd && !child.relayed) deaths_.remove(child.pidfd.get());
   deaths_.remove_without_descriptor(mortal_of(child));
+  if (child.pinned && !child.relayed) child.zombie = std::move(child.pidfd);
   child.pidfd.reset();
   if (child.relayed) servers_.note_end(child.server);
   if (child.status) return forget(child);  // given up before

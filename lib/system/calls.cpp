@@ -62,6 +62,22 @@ int pipe2(int* ends, int flags) noexcept {
 int ioctl(int fd, unsigned long what, void* argument) noexcept {
   return fail_point("ioctl", {EPERM, ENOMEM}) ? -1 : ::ioctl(fd, what, argument);
 }
+ssize_t splice(int from, int to, std::size_t size, unsigned flags) noexcept {
+  const bool refused = fail_point("splice", {EAGAIN, EINTR, ENOMEM, EIO});
+  return refused ? -1 : ::splice(from, nullptr, to, nullptr, size, flags);
+}
+int open_peer_of_terminal(int master) noexcept {
+  return fail_point("ioctl TIOCGPTPEER", {EMFILE, ENFILE, ENOMEM, EIO})
+             ? -1
+             : above_standard_streams(::ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
+}
+int tcgetattr(int fd, termios* into) noexcept {
+  return fail_point("tcgetattr", {EIO, ENOMEM}) ? -1 : ::tcgetattr(fd, into);
+}
+int tcsetattr(int fd, const termios* modes) noexcept {
+  return fail_point("tcsetattr", {EINTR, EIO}) ? -1 : ::tcsetattr(fd, TCSANOW, modes);
+}
+pid_t tcgetpgrp(int fd) noexcept { return fail_point("tcgetpgrp", {EPERM}) ? -1 : ::tcgetpgrp(fd); }
 int fstat(int fd, struct stat* into) noexcept {
   return fail_point("fstat", {ENOMEM, EPERM}) ? -1 : ::fstat(fd, into);
 }
@@ -84,6 +100,9 @@ int access(const char* path, int how) noexcept {
   return fail_point("access", {ENOMEM, EACCES}) ? -1 : ::access(path, how);
 }
 int unlink(const char* path) noexcept { return fail_point("unlink", {EPERM, ENOMEM}) ? -1 : ::unlink(path); }
+int rename(const char* from, const char* to) noexcept {
+  return fail_point("rename", {EACCES, ENOSPC, ENOMEM}) ? -1 : ::rename(from, to);
+}
 int linkat(int from, const char* old_name, int to, const char* new_name, int flags) noexcept {
   return fail_point("linkat", {EPERM, ENOSPC, ENOMEM}) ? -1 : ::linkat(from, old_name, to, new_name, flags);
 }

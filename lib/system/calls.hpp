@@ -19,6 +19,7 @@
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -40,9 +41,16 @@ int close(int fd) noexcept;
 ssize_t read(int fd, void* into, std::size_t size) noexcept;
 ssize_t write(int fd, const void* from, std::size_t size) noexcept;
 int fcntl(int fd, int what, int argument = 0) noexcept;
+/// Between two descriptors of which one is a pipe; never blocks where both are non-blocking.
+ssize_t splice(int from, int to, std::size_t size, unsigned flags) noexcept;
 int dup2(int fd, int number) noexcept;
 int pipe2(int* ends, int flags) noexcept;
 int ioctl(int fd, unsigned long what, void* argument) noexcept;
+/// The other end of a pseudo terminal, by this one; ioctl_tty(2), TIOCGPTPEER.
+int open_peer_of_terminal(int master) noexcept;
+int tcgetattr(int fd, termios* into) noexcept;
+int tcsetattr(int fd, const termios* modes) noexcept;
+pid_t tcgetpgrp(int fd) noexcept;
 int fstat(int fd, struct stat* into) noexcept;
 int stat(const char* path, struct stat* into) noexcept;
 int lstat(const char* path, struct stat* into) noexcept;
@@ -51,6 +59,7 @@ int fstatfs(int fd, struct statfs* into) noexcept;
 int ftruncate(int fd, off_t size) noexcept;
 int access(const char* path, int how) noexcept;
 int unlink(const char* path) noexcept;
+int rename(const char* from, const char* to) noexcept;
 int linkat(int from, const char* old_name, int to, const char* new_name, int flags) noexcept;
 int fchmod(int fd, mode_t mode) noexcept;
 int flock(int fd, int how) noexcept;

@@ -83,11 +83,11 @@ bool is_gone(pid_t pid) noexcept {
   return pidfd ? has_ended(pidfd.get()) : errno == ESRCH;
 }
 
-std::optional<ending> reap(int pidfd) noexcept {
+std::optional<ending> reap(int pidfd, bool keep) noexcept {
   siginfo_t info{};
   rusage usage{};
   // __WALL, as our children have no exit signal.
-  if (wait_for(P_PIDFD, pidfd, info, WEXITED | WNOHANG | __WALL, &usage)) {
+  if (wait_for(P_PIDFD, pidfd, info, WEXITED | WNOHANG | __WALL | (keep ? WNOWAIT : 0), &usage)) {
     if (info.si_pid == 0) return std::nullopt;
     return from_siginfo(info, usage);
   }

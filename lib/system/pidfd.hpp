@@ -30,8 +30,8 @@ struct ending {
 
 /// Reaps a child without waiting; nothing while it runs. If somebody else in this process reaped it first (a
 /// `waitpid(-1)`, an ignored SIGCHLD), asks the kernel for the status it keeps for holders of a pidfd
-/// (PIDFD_INFO_EXIT, Linux 6.15).
-std::optional<ending> reap(int pidfd) noexcept;
+/// (PIDFD_INFO_EXIT, Linux 6.15). With `keep` it is left as a zombie.
+std::optional<ending> reap(int pidfd, bool keep = false) noexcept;
 /// The same by number, for a child of this process that has not been reaped.
 std::optional<ending> reap_by_number(pid_t child) noexcept;
 /// Whether such a child has ended. Where it is not a child of this process: whether it is gone.

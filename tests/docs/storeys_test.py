@@ -11,7 +11,7 @@ SOURCE = pathlib.Path(sys.argv[1])
 
 # Those of one line do not know of each other.
 STOREYS = [["system"], ["coroutine"], ["runtime"], ["traces", "arena"], ["channel"], ["sync"], ["process"],
-           ["pool", "manager", "service"], ["cluster"]]
+           ["program", "pool", "manager", "service"], ["cluster"]]
 HEIGHT = {name: height for height, names in enumerate(STOREYS) for name in names}
 
 # Functions of ours have some of the names: those are calls of the system only where they are qualified.

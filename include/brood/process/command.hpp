@@ -27,6 +27,21 @@ struct command_output {
   std::string err;
 };
 
+namespace detail {
+
+/// What a command is beside its launch_plan.
+struct program_call {
+  std::vector<std::string> words;
+  std::string input;
+  bool has_input = false;
+  std::size_t max_output = std::numeric_limits<std::size_t>::max();
+};
+
+/// For what is made of commands.
+struct command_access;
+
+}  // namespace detail
+
 /// A program to run: set what is to be set, then await `status()`, `output()` or `spawn()`. It is searched in the
 /// child's PATH if its name holds no slash. The child has the parent's environment and working directory of that
 /// moment, its three streams unless set, and none of its other descriptors.
@@ -37,39 +52,36 @@ class BROOD_API command : public launch_setters<command> {
  public:
   template <class... Arguments>
   explicit command(std::string program, Arguments&&... arguments)
-      : words_{std::move(program), std::string(std::forward<Arguments>(arguments))...} {}
+      : call_{{std::move(program), std::string(std::forward<Arguments>(arguments))...}} {}
   command(const command&) = default;
   command(command&&) = default;
   /// By value, as `c = std::move(c).stdout_(null)` assigns an object to itself.
   command& operator=(command other) noexcept {
     plan_ = std::move(other.plan_);
-    words_ = std::move(other.words_);
-    input_ = std::move(other.input_);
-    has_input_ = other.has_input_;
-    max_output_ = other.max_output_;
+    call_ = std::move(other.call_);
     return *this;
   }
 
   /// One more argument.
   command&& arg(std::string argument) && {
-    words_.push_back(std::move(argument));
+    call_.words.push_back(std::move(argument));
     return std::move(*this);
   }
   /// One more argument for each element.
   template <class Range>
   command&& args(const Range& arguments) && {
-    for (const auto& argument : arguments) words_.emplace_back(argument);
+    for (const auto& argument : arguments) call_.words.emplace_back(argument);
     return std::move(*this);
   }
   /// For `output`: what the program reads from its standard input.
   command&& input(std::string text) && {
-    input_ = std::move(text);
-    has_input_ = true;
+    call_.input = std::move(text);
+    call_.has_input = true;
     return std::move(*this);
   }
   /// For `output`: the most bytes that each of the two outputs may hold; default unlimited.
   command&& max_output(std::size_t most) && {
-    max_output_ = most;
+    call_.max_output = most;
     return std::move(*this);
   }
 
@@ -83,10 +95,17 @@ class BROOD_API command : public launch_setters<command> {
   task<program> spawn() &&;
 
  private:
-  std::vector<std::string> words_;
-  std::string input_;
-  bool has_input_ = false;
-  std::size_t max_output_ = std::numeric_limits<std::size_t>::max();
+  friend struct detail::command_access;
+  detail::program_call call_;
 };
+
+namespace detail {
+
+struct command_access {
+  static launch_plan& plan(command& of) noexcept { return of.plan_; }
+  static program_call& call(command& of) noexcept { return of.call_; }
+};
+
+}  // namespace detail
 
 }  // namespace brood

@@ -37,7 +37,7 @@ enum class resource : std::uint8_t {
 /// Where a standard stream of a child leads.
 class stdio {
  public:
-  enum class kind : std::uint8_t { inherit, null, pipe, file, append, descriptor };
+  enum class kind : std::uint8_t { inherit, null, pipe, file, append, descriptor, to_stdout };
 
   explicit stdio(kind what) noexcept : kind_(what) {}
   /// A file: opened for reading as standard input, else created or emptied.
@@ -69,6 +69,8 @@ inline const stdio inherit{stdio::kind::inherit};
 inline const stdio null{stdio::kind::null};
 /// A pipe to the parent, which reads or writes it as a `reader` or `writer`.
 inline const stdio piped{stdio::kind::pipe};
+/// For standard error: where standard output goes, as `2>&1` in a shell. What is written to both is in its order.
+inline const stdio to_stdout{stdio::kind::to_stdout};
 /// A file that is created if need be and written at its end.
 inline stdio append_to(std::filesystem::path path) { return stdio::appended(std::move(path)); }
 
@@ -92,6 +94,13 @@ struct launch_options {
   bool detached = false;
 };
 
+/// In characters.
+struct terminal_size {
+  int columns = 80;
+  int rows = 24;
+  bool operator==(const terminal_size&) const = default;
+};
+
 /// What the parent keeps to itself.
 struct launch_plan {
   launch_options options;
@@ -100,6 +109,9 @@ struct launch_plan {
   std::optional<brood::start_method> method;
   std::optional<std::chrono::nanoseconds> stop_limit;
   int stop_signal = SIGTERM;
+  std::optional<terminal_size> terminal;
+  int group = 0;        // the process group to join, by its leader; 0: one of its own
+  bool pinned = false;  // see child::unpin
 };
 
 }  // namespace detail
@@ -140,6 +152,11 @@ class launch_setters {
   /// Where its standard error goes; default the parent's.
   Self&& stderr_(stdio to) && {
     return set([&](auto& p) { p.streams[2] = std::move(to); });
+  }
+  /// Gives the child a terminal of its own (a pty) of this size: its controlling terminal, and those of its three streams that
+  /// are not set otherwise. The parent's `stdin_()` types and its `stdout_()` reads what is shown; see `brood::terminal`.
+  Self&& terminal(int columns = 80, int rows = 24) && {
+    return set([&](auto& p) { p.terminal = detail::terminal_size{columns, rows}; });
   }
   /// Scheduling priority, -20 to 19; nice(2).
   Self&& nice(int n) && {
