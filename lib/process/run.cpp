@@ -11,6 +11,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <string_view>
+#include <utility>
 
 #include "brood/arena/family_memory.hpp"
 #include "brood/runtime/detail/describe.hpp"
@@ -18,6 +19,7 @@
 #include "process/child_main.hpp"
 #include "process/family.hpp"
 #include "process/fork_server.hpp"
+#include "process/stopping.hpp"
 #include "process/supervisor.hpp"
 #include "runtime/escape.hpp"
 #include "runtime/log.hpp"
@@ -108,9 +110,13 @@ std::string take_trace_path() {
 /// The application under a scope that signals stop.
 class cancellable_application {
  public:
-  explicit cancellable_application(runtime& loop)
-      : interrupt_(std::in_place, loop, SIGINT, [this] { stop(SIGINT); }),
-        terminate_(std::in_place, loop, SIGTERM, [this] { stop(SIGTERM); }) {}
+  cancellable_application(runtime& loop, stop_signals what)
+      : loop_(loop), tells_first_(what == stop_signals::event) {
+    detail::stopping::forget_signal();
+    if (what == stop_signals::off) return;
+    interrupt_.emplace(loop, SIGINT, [this] { on_signal(SIGINT); });
+    terminate_.emplace(loop, SIGTERM, [this] { on_signal(SIGTERM); });
+  }
 
   task<int> run(task<int> application) {
     application.set_scope(scope_);
@@ -143,13 +149,20 @@ class cancellable_application {
     co_return signal_ == 0;
   }
 
-  void stop(int signal) {
+  void on_signal(int signal) {
+    detail::stopping::note_signal(loop_);
+    if (!std::exchange(tells_first_, false)) cancel(signal);
+  }
+
+  void cancel(int signal) {
     signal_ = signal;
-    interrupt_.reset();  // the default action is back: a second signal ends the process
+    interrupt_.reset();  // the default action is back: one more signal ends the process
     terminate_.reset();
     scope_.request_stop();
   }
 
+  runtime& loop_;
+  bool tells_first_;
   detail::linked_scope scope_{nullptr};
   int signal_ = 0;
   std::optional<signal_watch> interrupt_;
@@ -205,7 +218,7 @@ int run_application(int argc, char** argv, const options& settings, std::functio
     if (runtime::current_or_null() == nullptr) own.emplace();  // otherwise the one that `sync_wait` has made
     runtime& loop = runtime::current();
     if (!trace.empty()) loop.trace(trace);
-    cancellable_application cancellable(loop);
+    cancellable_application cancellable(loop, family::get().settings.signals);
     return loop.run_until_complete(cancellable.run(application()));
   } catch (const std::exception& e) {
     fmt::print(stderr, "{}\n", e.what());

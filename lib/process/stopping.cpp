@@ -54,7 +54,10 @@ void install_handler() noexcept {
 }
 
 [[gnu::hot]] void begin_child(const spawn_slot& slot) noexcept { family::get().slot = &slot; }
-void forget() noexcept { family::get().slot = nullptr; }
+void forget() noexcept {
+  family::get().slot = nullptr;
+  family::get().signal_came = false;
+}
 
 bool requested() noexcept { return family::get().signal_came || stop_by() != 0; }
 
@@ -66,6 +69,8 @@ std::chrono::nanoseconds shortened(std::chrono::nanoseconds limit) noexcept {
   constexpr std::chrono::nanoseconds own_end = std::chrono::milliseconds(200);
   return std::min(limit, std::max(left - std::min(left / 4, own_end), std::chrono::nanoseconds(1)));
 }
+
+void forget_signal() noexcept { family::get().signal_came = false; }
 
 void note_signal(runtime& loop) noexcept {
   family::get().signal_came = true;

@@ -32,7 +32,9 @@ bool requested() noexcept;
 /// something for its own end.
 std::chrono::nanoseconds shortened(std::chrono::nanoseconds limit) noexcept;
 
-/// The application's first signal: those who await `stop_requested()` are told.
+/// A signal that asks the application to stop: those who await `stop_requested()` are told.
 void note_signal(runtime& loop) noexcept;
+/// Another application of this process begins.
+void forget_signal() noexcept;
 
 }  // namespace brood::detail::stopping

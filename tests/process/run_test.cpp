@@ -74,6 +74,39 @@ TEST_CASE("SIGINT and SIGTERM cancel the application and then its children") {
   }
 }
 
+TEST_CASE("an application that is cancelled by a signal can still clean up") {
+  helper_program program("run_app", {"cancel"});
+  REQUIRE(program.read_line() == "ready");
+  program.kill(SIGTERM);
+  CHECK(program.read_all() == "asked\ncancelled\ncleaned up\n");
+  CHECK(program.wait() == 128 + SIGTERM);
+}
+
+TEST_CASE("a signal can be an event, after which the application ends by itself") {
+  helper_program program("run_app", {"event"});
+  REQUIRE(program.read_line() == "ready");
+  program.kill(SIGTERM);
+  CHECK(program.read_all() == "asked\n");
+  CHECK(program.wait() == 3);
+}
+
+TEST_CASE("where the first signal is an event the second cancels") {
+  helper_program program("run_app", {"busy_event"});
+  REQUIRE(program.read_line() == "ready");
+  program.kill(SIGINT);
+  REQUIRE(program.read_line() == "asked");
+  program.kill(SIGTERM);
+  CHECK(program.read_all() == "cancelled\ncleaned up\n");
+  CHECK(program.wait() == 128 + SIGTERM);
+}
+
+TEST_CASE("signals can be left to the application") {
+  helper_program program("run_app", {"off"});
+  REQUIRE(program.read_line() == "ready");
+  program.kill(SIGTERM);
+  CHECK(program.wait() == -SIGTERM);
+}
+
 TEST_CASE("a second signal ends the program at once, and its children with it") {
   const orphanage orphans;
   helper_program program("run_app", {"stubborn"});

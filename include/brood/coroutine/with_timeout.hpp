@@ -34,9 +34,13 @@ class scope_timer : timer_node {
   bool fired_ = false;
 };
 
+/// Whether what cancels the awaiter cancels the operation too.
+enum class outer_scope : bool { none, awaiters };
+
 template <class A>
-task<await_result_t<A>> run_until(clock::time_point when, A operation) {
-  task_scope* outer = co_await current_scope();
+task<await_result_t<A>> run_until(clock::time_point when, A operation,
+                                  outer_scope cancels = outer_scope::awaiters) {
+  task_scope* outer = cancels == outer_scope::awaiters ? co_await current_scope() : nullptr;
   linked_scope scope(outer);
   scope_timer timer(when, scope);
   co_await enter_scope(scope);

@@ -24,6 +24,14 @@ enum class process_model : std::uint8_t {
   exec,       ///< every child is a fresh image of the program
 };
 
+/// What SIGINT and SIGTERM do to an application under `run`.
+enum class stop_signals : std::uint8_t {
+  cancel,  ///< the first cancels the application, a second one ends the process by its default action
+  event,  ///< the first lets `stop_requested()` return, and the application ends by itself when it is done; the second cancels
+          ///< it, a third ends the process
+  off,    ///< nothing: they are the application's own
+};
+
 /// Settings of the whole family, given once at its beginning.
 struct options {
   /// Run once in the fork server, before the first child: what it loads, thousands of children share copy-on-write.
@@ -33,6 +41,7 @@ struct options {
   process_model model = process_model::automatic;
   /// Address space for the shared memory of the family, in bytes; memory is used only as it is touched.
   std::size_t arena_size = std::size_t{64} << 30;
+  stop_signals signals = stop_signals::cancel;  ///< what SIGINT and SIGTERM do under `run`
   log_level log = log_level::errors;  ///< of the whole family; the environment variable BROOD_LOG wins
 
   bool operator==(const options&) const = default;
@@ -77,7 +86,8 @@ task<int> call_application(Application& application, int argc, char** argv) {
 /// child that is no daemon have ended; daemons are terminated. An escaping exception is printed and
 /// returns 1. After `init`, or a second time, it stays with the settings that the process has begun with. The
 /// environment variable BROOD_TRACE names a file for a trace of it all; see `runtime::trace`. SIGINT and
-/// SIGTERM cancel the application, and then the children that are left; a second one ends the process.
+/// SIGTERM cancel the application, and then the children that are left; a second one ends the process. `options::signals`
+/// says otherwise, for one that drains. 128 plus the signal's number is returned when a signal cancelled it.
 template <class Application>
 int run(int argc, char** argv, Application application, const options& settings = {}) {
   return detail::run_application(argc, argv, settings, [&application, argc, argv] {

@@ -41,6 +41,29 @@ brood::task<> wait_until_cancelled() {
   }
 }
 
+brood::task<> clean_up() {
+  co_await brood::sleep_for(1ms);
+  tell("cleaned up");
+}
+
+/// Is asked to stop, and cleans up; `busy`: until a second signal cancels it.
+brood::task<int> be_asked(bool busy) {
+  tell("ready");
+  bool stopped = false;
+  try {
+    co_await brood::stop_requested();
+    tell(brood::this_process().stop_requested() ? "asked" : "not asked");
+    co_await brood::stop_requested();  // at once
+    co_await brood::sleep_for(busy ? std::chrono::milliseconds(1h) : 1ms);
+  } catch (const brood::cancelled&) {
+    stopped = true;
+  }
+  if (!stopped) co_return 3;
+  tell("cancelled");
+  co_await brood::shield(clean_up(), 1min);
+  throw brood::cancelled();
+}
+
 brood::task<int> application(std::vector<std::string> words) {
   const std::string role = words.at(1);
   if (role == "code") co_return std::stoi(words.at(2));
@@ -58,6 +81,14 @@ brood::task<int> application(std::vector<std::string> words) {
     co_await daemon.stdout_().read_line();
     static_cast<void>(co_await brood::spawn<speak_later>("child done"));
     tell("application done");
+  }
+  if (role == "cancel" || role == "event" || role == "busy_event") {
+    const int code = co_await be_asked(role != "event");
+    co_return code;
+  }
+  if (role == "off") {
+    tell("ready");
+    co_await brood::sleep_for(1h);
   }
   if (role == "wait") {
     auto child = co_await brood::spawn<say_ready_and_wait>().stdout_(brood::piped);
@@ -109,5 +140,9 @@ int main(int argc, char** argv) {
   if (argc > 1 && std::string(argv[1]) == "argc") {
     return brood::run(argc, argv, application_with_argc, settings_under_test());
   }
-  return brood::run(argc, argv, application, settings_under_test());
+  brood::options settings = settings_under_test();
+  const std::string role = argc > 1 ? argv[1] : "";
+  if (role.ends_with("event")) settings.signals = brood::stop_signals::event;
+  if (role == "off") settings.signals = brood::stop_signals::off;
+  return brood::run(argc, argv, application, settings);
 }
