@@ -323,7 +323,7 @@ void supervision::settle(entry it, service_state as) {
 }
 
 void supervision::set_state(entry it, service_state state) {
-  if (std::exchange(it.second.state, state) != state) actions_.push_back({what::changed, it.first, 0});
+  if (std::exchange(it.second.state, state) != state) actions_.push_back({what::changed, it.first, 0, state});
 }
 
 /// Later services wait for one that is on its way to being ready. Where each stands for itself that is only so the first

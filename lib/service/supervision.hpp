@@ -27,20 +27,13 @@
 #include <utility>
 #include <vector>
 
+#include "brood/coroutine/executor.hpp"
 #include "brood/service/policy.hpp"
 
 namespace brood::detail {
 
 using service_id = std::uint64_t;   // in the order in which they start
 using instance_id = std::uint64_t;  // never used twice
-
-struct service_rules {
-  restart_when restart = restart_when::always;
-  back_off pauses;
-  std::chrono::nanoseconds start_within = std::chrono::nanoseconds::max();
-  std::chrono::nanoseconds stop_within = std::chrono::seconds(2);
-  std::chrono::nanoseconds watchdog = std::chrono::nanoseconds::max();
-};
 
 struct supervision_action {
   enum class kind : std::uint8_t {
@@ -55,6 +48,7 @@ struct supervision_action {
   } what;
   service_id service = 0;
   instance_id instance = 0;
+  service_state state = service_state::waiting;  // changed: to this
 };
 
 class supervision {

@@ -4,8 +4,11 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
+#include <string>
 
-#include "brood/coroutine/executor.hpp"
+#include "brood/coroutine/error.hpp"
+#include "brood/export.hpp"
 
 namespace brood {
 
@@ -55,6 +58,41 @@ enum class service_state : std::uint8_t {
   stopped,   ///< on request, with its supervisor, or because that gave up
 };
 
-const char* name_of(service_state state) noexcept;
+/// "waiting", "ready", ...
+BROOD_API const char* name_of(service_state state) noexcept;
+
+/// When a service counts as ready, so that the next one may start.
+enum class readiness : std::uint8_t {
+  at_start,  ///< when its process exists
+  notified,  ///< when it says so: `this_service().ready()`, or READY=1 as sd_notify(3) has it
+};
+
+/// A service has ended and does not start again: there is nothing to wait for any more.
+class BROOD_API service_stopped : public error {
+ public:
+  using error::error;
+};
+
+/// A supervisor's services ended more often than it allows. All of them have been stopped.
+class BROOD_API restart_limit : public error {
+ public:
+  restart_limit(const std::string& supervised, const std::string& why, std::exception_ptr last);
+  /// The last death: `child_died`, `remote_error`, what a coroutine threw, or why it could not be started.
+  const std::exception_ptr& last() const noexcept { return last_; }
+
+ private:
+  std::exception_ptr last_;
+};
+
+namespace detail {
+/// What a service wants of its supervisor.
+struct service_rules {
+  restart_when restart = restart_when::always;
+  back_off pauses;
+  std::chrono::nanoseconds start_within = std::chrono::nanoseconds::max();
+  std::chrono::nanoseconds stop_within = std::chrono::seconds(2);
+  std::chrono::nanoseconds watchdog = std::chrono::nanoseconds::max();
+};
+}  // namespace detail
 
 }  // namespace brood

@@ -1,0 +1,173 @@
+// The three things that a service can run: a function, a program, a coroutine of this process.
+#include "brood/service/detail/service_body.hpp"
+
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <stdexcept>
+
+#include "brood/coroutine/detail/scope.hpp"
+#include "brood/process/spawn.hpp"
+#include "process/child.hpp"
+
+namespace brood::detail {
+namespace {
+
+class running_process : public running_instance {
+ public:
+  explicit running_process(std::shared_ptr<child> made) : child_(std::move(made)), handle_(child_) {}
+  pid_t pid() const noexcept override { return handle_.is_alive() ? handle_.pid() : 0; }
+  std::optional<process_handle> process() const override { return handle_; }
+  void ask(std::chrono::nanoseconds limit) noexcept override { child_->ask_to_stop(limit); }
+  void kill() noexcept override {
+    try {
+      kill_or_give_up(handle_);
+    } catch (const std::exception&) {
+      // Without memory there is nothing left to try.
+    }
+  }
+
+ protected:
+  std::shared_ptr<child> child_;
+  brood::process<void> handle_;
+};
+
+class running_function final : public running_process {
+ public:
+  using running_process::running_process;
+
+  task<instance_end> wait() override {
+    instance_end end;
+    end.status = co_await handle_.join();
+    end.process = child_;
+    try {
+      co_await result_bytes(child_);
+      end.success = true;
+      end.why = std::make_exception_ptr(child_died(handle_.name(), handle_.pid(), *end.status));
+    } catch (...) {
+      end.why = std::current_exception();
+    }
+    co_return end;
+  }
+};
+
+class running_program final : public running_process {
+ public:
+  using running_process::running_process;
+
+  task<instance_end> wait() override {
+    instance_end end;
+    end.status = co_await handle_.join();
+    end.success = end.status->success();
+    end.why = std::make_exception_ptr(child_died(handle_.name(), handle_.pid(), *end.status));
+    co_return end;
+  }
+};
+
+class running_coroutine final : public running_instance {
+ public:
+  explicit running_coroutine(task<> body) : body_(std::move(body)) {}
+  pid_t pid() const noexcept override { return getpid(); }
+  void ask(std::chrono::nanoseconds) noexcept override { scope_.request_stop(); }
+  void kill() noexcept override { scope_.request_stop(); }
+
+  task<instance_end> wait() override {
+    instance_end end;
+    body_.set_scope(scope_);
+    try {
+      co_await std::move(body_);
+      end.success = true;
+      end.why = std::make_exception_ptr(error("it returned"));
+    } catch (...) {
+      end.why = std::current_exception();
+    }
+    co_return end;
+  }
+
+ private:
+  linked_scope scope_{nullptr};
+  task<> body_;
+};
+
+/// The child behind a program's handle.
+struct program_child : program {
+  explicit program_child(const program& handle) : program(handle) {}
+  const std::shared_ptr<child>& get() const noexcept { return child_; }
+};
+
+/// Objects that are gone meanwhile stay gone: the function is told when it opens one.
+void hold(std::vector<held_reference>& into, const std::vector<std::shared_ptr<shared_object>>& objects) {
+  for (const auto& object : objects) into.emplace_back(object->name(), object->kind());
+}
+
+class function_maker final : public service_body {
+ public:
+  function_maker(launch_plan plan, service_call call) : plan_(std::move(plan)), call_(std::move(call)) {}
+
+  task<std::unique_ptr<running_instance>> start(instance_setup setup) override {
+    launch_plan plan = plan_;
+    for (auto& [name, value] : setup.environment) plan.options.env.emplace_back(name, value);
+    function_call call{call_.function, call_.arguments, {}};
+    hold(call.objects, call_.objects);
+    auto child = co_await launch_function(std::move(plan), std::move(call));
+    co_return std::make_unique<running_function>(std::move(child));
+  }
+  std::string default_name() const override { return std::string(); }
+
+ private:
+  launch_plan plan_;
+  service_call call_;
+};
+
+class program_maker final : public service_body {
+ public:
+  explicit program_maker(command program) : command_(std::move(program)) {}
+
+  task<std::unique_ptr<running_instance>> start(instance_setup setup) override {
+    command program = command_;
+    for (auto& [name, value] : setup.environment) program = std::move(program).env(name, value);
+    auto starting = std::move(program).spawn();
+    auto running = co_await std::move(starting);
+    co_return std::make_unique<running_program>(program_child(running).get());
+  }
+  std::string default_name() const override { return std::string(); }
+
+ private:
+  command command_;
+};
+
+class coroutine_maker final : public service_body {
+ public:
+  explicit coroutine_maker(std::function<task<>(std::function<void()>)> make) : make_(std::move(make)) {}
+
+  task<std::unique_ptr<running_instance>> start(instance_setup setup) override {
+    auto body = make_(std::move(setup.ready));
+    co_return std::make_unique<running_coroutine>(std::move(body));
+  }
+  std::string default_name() const override { return std::string(); }
+
+ private:
+  std::function<task<>(std::function<void()>)> make_;
+};
+
+}  // namespace
+
+service_body::~service_body() = default;
+
+std::span<const std::byte> enter_service(std::span<const std::byte> encoded) { return encoded; }
+
+std::shared_ptr<service_body> function_body(launch_plan plan, service_call call) {
+  if (plan.options.detached)
+    throw std::invalid_argument("brood: a detached process outlives its parent, and cannot be a service");
+  return std::make_shared<function_maker>(std::move(plan), std::move(call));
+}
+
+std::shared_ptr<service_body> program_body(command program) {
+  return std::make_shared<program_maker>(std::move(program));
+}
+
+std::shared_ptr<service_body> coroutine_body(std::function<task<>(std::function<void()>)> run) {
+  return std::make_shared<coroutine_maker>(std::move(run));
+}
+
+}  // namespace brood::detail
