@@ -33,8 +33,12 @@ void kill_timer::stop() noexcept {
 }
 
 int child::send_signal(int number) noexcept {
-  if (!pidfd || forked || sys::send_signal(pidfd.get(), number) || errno == ESRCH) return 0;
-  return errno;
+  if (!pidfd || forked) return 0;
+  if (sys::send_signal(pidfd.get(), number)) {
+    if (number > 0 && number < 64) sent |= std::uint64_t{1} << number;
+    return 0;
+  }
+  return errno == ESRCH ? 0 : errno;
 }
 
 void child::unpin() noexcept {
@@ -43,7 +47,13 @@ void child::unpin() noexcept {
   zombie.reset();
 }
 
-int child::kill_tree() noexcept { return pidfd && !forked ? detail::kill_tree(pid, pidfd.get()) : 0; }
+int child::kill_tree() noexcept {
+  if (!pidfd || forked) return 0;
+  sent |= std::uint64_t{1} << SIGKILL;
+  return detail::kill_tree(pid, pidfd.get());
+}
+
+std::string last_words_of(const child& child) { return tail_of(child.outputs[1], 4096); }
 
 int child::ask_to_stop(std::chrono::nanoseconds limit) noexcept {
   if (status || forked) return 0;
@@ -71,7 +81,7 @@ void child::throw_if_failed() const {
     const bool obeyed =
         asked && status->signal == stop_signal;  // before its function began, or by its own will
     if (kind != launch_kind::program && obeyed) throw cancelled();
-    throw child_died(name, pid, *status);
+    throw child_died(name, pid, *status, {"", last_words_of(*this), crash, as_here()});
   }
   const auto error = decode<thrown>(reported());
   switch (*report) {

@@ -17,6 +17,7 @@
 #include "brood/runtime/detail/local_event.hpp"
 #include "brood/runtime/stream.hpp"
 #include "brood/system/unique_fd.hpp"
+#include "process/crash_record.hpp"
 #include "process/protocol.hpp"
 #include "system/memory_file.hpp"
 
@@ -81,6 +82,13 @@ class child {
   bool asked = false;    // to stop
   bool overran = false;  // it was killed, as it had not stopped in time
 
+  std::uint64_t sent = 0;  // signals that were sent to it: bit N for signal N
+  std::optional<std::chrono::seconds> cpu_limit;
+  bool file_limit = false;
+  std::shared_ptr<const crash_record> crash;  // what it left of one
+  /// Whether its modules lie where this process's do.
+  bool as_here() const noexcept { return kind != launch_kind::exec_function; }
+
   writer input;
   std::array<reader, 2> outputs;  // standard output, standard error
 
@@ -112,5 +120,8 @@ class child {
   /// Throws what its report or its status says went wrong.
   void throw_if_failed() const;
 };
+
+/// See `process_handle::last_words`.
+std::string last_words_of(const child& child);
 
 }  // namespace brood::detail

@@ -211,6 +211,7 @@ void rehearse() {
       for (const int fd : setup.streams) sys::close(fd);
     }
     stopping::begin_child(setup.slot);
+    aim_crash_handlers(setup.crash);
     sys::set_signal_mask(setup.mask);
     if (setup.request.kind == launch_kind::exec_function) execute_own_image(setup);
     run_child(setup.request, setup.body, unique_fd(setup.results), unique_fd(setup.parent));
@@ -232,6 +233,8 @@ void begin_executed_child() noexcept {
     slot = &table[request.slot];
     stopping::begin_child(*slot);
     stopping::install_handler();
+    aim_crash_handlers(table.crash_target_of(*slot));
+    install_crash_handlers();
     // The kernel forgets it where execve has changed credentials.
     if (request.tied && slot->detached == 0) sys::prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (slot->detached == 0 && sys::has_ended(exec_fd::parent)) _exit(cannot_start);

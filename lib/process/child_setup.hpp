@@ -31,6 +31,7 @@ struct child_setup {
   int parent;  // pidfd
   int table_file;
   spawn_slot& slot;
+  crash_target crash;
   const sys::thread_identity* identity;  // null if the C library made the process
   sigset_t mask;
 };

@@ -100,6 +100,7 @@ class fork_server {
         throw error("preload failed: " + describe(std::current_exception()));
       }
     }
+    install_crash_handlers();  // in front of those that `preload` may have installed
   }
 
   /// For the parent to compare. The id of the message is the size of its first part.
@@ -297,6 +298,7 @@ class fork_server {
             setup_.parent.get(),
             setup_.table_file.get(),
             slot,
+            table_.crash_target_of(slot),
             siblings_ ? &identity_ : nullptr,
             setup_.child_mask};
   }

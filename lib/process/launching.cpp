@@ -97,6 +97,11 @@ std::shared_ptr<child> supervisor::make_child(const launch_plan& plan, const lau
   made->time_limit = plan.deadline;
   made->stop_limit = plan.stop_limit.value_or(default_stop_limit);
   made->stop_signal = plan.stop_signal;
+  for (const auto& [limited, value] : plan.options.limits) {
+    if (value == RLIM_INFINITY) continue;
+    if (limited == resource::cpu_time) made->cpu_limit = std::chrono::seconds(value);
+    if (limited == resource::file_size) made->file_limit = true;
+  }
   made->pinned = plan.pinned;
   take_places(*made);
   return made;

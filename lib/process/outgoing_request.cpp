@@ -202,7 +202,9 @@ void outgoing_request::make_pipe_to(int number) {
     target->input = writer(std::move(write_end));
     pass(std::move(read_end));
   } else {
-    target->outputs[static_cast<std::size_t>(number) - 1] = reader(std::move(read_end));
+    reader& from = target->outputs[static_cast<std::size_t>(number) - 1];
+    from = reader(std::move(read_end));
+    if (number == 2) keep_tail(from);
     pass(std::move(write_end));
   }
 }

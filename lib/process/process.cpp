@@ -69,6 +69,11 @@ void process_handle::kill_tree() const {
   require_sent(child_->kill_tree(), *child_);
 }
 
+std::string process_handle::last_words() const { return detail::last_words_of(*child_); }
+std::string process_handle::stack() const {
+  return child_->crash ? detail::describe_crash(*child_->crash, child_->as_here()) : std::string();
+}
+
 writer& process_handle::stdin_() const noexcept { return child_->input; }
 reader& process_handle::stdout_() const noexcept { return child_->outputs[0]; }
 reader& process_handle::stderr_() const noexcept { return child_->outputs[1]; }

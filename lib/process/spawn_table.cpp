@@ -8,7 +8,8 @@ namespace brood::detail {
 namespace {
 
 constexpr std::size_t header_size = 64;  // a cache line
-constexpr std::size_t table_size = header_size + std::size_t{spawn_table::slots} * sizeof(spawn_slot);
+constexpr std::size_t slots_end = header_size + std::size_t{spawn_table::slots} * sizeof(spawn_slot);
+constexpr std::size_t table_size = slots_end + std::size_t{spawn_table::slots} * sizeof(crash_record);
 
 }  // namespace
 
@@ -30,7 +31,16 @@ void spawn_table::release_pid(std::uint32_t slot) const noexcept {
   std::atomic_ref((*this)[slot].pid).store(0, std::memory_order_release);
 }
 
-void spawn_table::clear(std::uint32_t slot) const noexcept { (*this)[slot] = {0, stage::none, 0, 0, 0}; }
+void spawn_table::clear(std::uint32_t slot) const noexcept { (*this)[slot] = {0, stage::none, 0, 0, 0, 0}; }
+
+crash_record& spawn_table::crash(std::uint32_t slot) const noexcept {
+  return *reinterpret_cast<crash_record*>(file_.data() + slots_end +
+                                          std::size_t{slot} * sizeof(crash_record));
+}
+
+crash_target spawn_table::crash_target_of(spawn_slot& slot) const noexcept {
+  return {&crash(static_cast<std::uint32_t>(&slot - &(*this)[0])), &slot.crashed};
+}
 
 void spawn_table::ask_to_stop(std::uint32_t slot, clock::time_point when) const noexcept {
   const std::chrono::nanoseconds since_boot = when.time_since_epoch();

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "brood/coroutine/executor.hpp"
+#include "process/crash_record.hpp"
 #include "process/protocol.hpp"
 #include "system/memory_file.hpp"
 
@@ -30,7 +31,8 @@ struct spawn_slot {
   pid_t pid;
   stage failed;
   std::int32_t error;
-  std::uint32_t detached;  // written by the parent with the request: not to be killed with it
+  std::uint16_t detached;  // written by the parent with the request: not to be killed with it
+  std::uint16_t crashed;   // written by a child that dies of a crash, behind its crash_record
   std::uint64_t stop_by;  // on the steady clock, in nanoseconds: when the child is killed unless it has ended
 };
 static_assert(sizeof(spawn_slot) == 24);
@@ -49,6 +51,9 @@ class spawn_table {
   /// To be called before the child is reaped.
   void release_pid(std::uint32_t slot) const noexcept;
   void clear(std::uint32_t slot) const noexcept;
+  /// What the child of that slot leaves behind if it crashes; untouched memory, and so none, if it does not.
+  crash_record& crash(std::uint32_t slot) const noexcept;
+  crash_target crash_target_of(spawn_slot& slot) const noexcept;
   /// Tells the child that it is to end until `when`.
   void ask_to_stop(std::uint32_t slot, clock::time_point when) const noexcept;
   /// SIGKILL to the process group of every child in the first `count` slots that is not detached. For when the parent is

@@ -145,6 +145,7 @@ void supervisor::stop_joining() noexcept {
 void supervisor::on_deaths(std::span<const mortal> dead) {
   // A child reports before it ends, so the reports of all of these have come.
   read_reports(std::numeric_limits<int>::max());
+  several_end_ = dead.size() > 1;
   for (const mortal& who : dead) {
     switch (who.what) {
       case mortal::kind::child:
@@ -186,11 +187,36 @@ void supervisor::finish(child& child, const sys::ending& ending) {
   child.status = status_of(ending, child.deadline_passed);
   child.status->stop_requested = child.asked;
   child.status->stop_overran = child.overran && child.status->signal == SIGKILL;
+  explain(child);
   if (child.confirm && !child.failure && !child.unwanted) {
     child.failure = std::make_exception_ptr(child_died(child.name, child.pid, *child.status));
   }
   tell_of_end(child);
   forget(child);
+}
+
+/// Why it ended; what it left of a crash.
+void supervisor::explain(child& child) {
+  using what = decltype(child_report::kind);
+  exit_status& status = *child.status;
+  evidence known;
+  known.asked = child.asked;
+  known.gave_result = child.report && *child.report != what::ready && *child.report != what::cancelled;
+  known.sent = child.sent;
+  known.may_die_with_server = child.relayed || child.orphaned;
+  known.cpu_limit = child.cpu_limit;
+  rlimit own{};  // which the child has inherited
+  known.file_limit =
+      child.file_limit ||
+      (status.signal == SIGXFSZ && sys::getrlimit(RLIMIT_FSIZE, &own) == 0 && own.rlim_cur != RLIM_INFINITY);
+  if (std::atomic_ref(connection_.table[child.slot].crashed).load(std::memory_order_acquire) != 0) {
+    const auto crash = std::make_shared<crash_record>(connection_.table.crash(child.slot));
+    crash->count = std::min(crash->count, crash_record::most_frames);
+    known.crash = {crash->signal, crash->code > 0};
+    if (crash->signal == status.signal && crash->code > 0) status.fault_address = crash->address;
+    child.crash = crash;
+  }
+  status.why = judge(status, known, memory_, !several_end_);
 }
 
 // --- the fork server's ---

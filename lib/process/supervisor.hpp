@@ -15,6 +15,7 @@
 #include "brood/process/process.hpp"
 #include "brood/runtime/fd_watch.hpp"
 #include "brood/runtime/runtime.hpp"
+#include "process/cause.hpp"
 #include "process/child.hpp"
 #include "process/death_watch.hpp"
 #include "process/family.hpp"
@@ -80,6 +81,7 @@ class supervisor final : public runtime_service, private succession::user {
   void on_deaths(std::span<const mortal> dead);
   void reap(std::uint64_t id);
   void finish(child& child, const sys::ending& ending);
+  void explain(child& child);
   void forget(child& child);
   void tell_of_start(const child& child) noexcept;
   void tell_of_end(const child& child) noexcept;
@@ -114,6 +116,8 @@ class supervisor final : public runtime_service, private succession::user {
   succession servers_;
   orphan_watch orphans_;
   bool joining_ = false;  // shutting down
+  memory_witness memory_;
+  bool several_end_ = false;  // more than one child of those that are reaped now
 };
 
 inline mortal mortal_of(const child& child) { return {mortal::kind::child, child.id}; }

@@ -73,6 +73,33 @@ struct reader::state : waitable_fd {
   std::size_t taken = 0;  // how much of it was given to somebody
   bool ended = false;
   bool dropping = false;  // the rest of this line
+  bool keeps_tail = false;
+  std::string tail;  // of what was taken, if that is kept
+
+  static constexpr std::size_t longest_tail = 4096;
+
+  void remember(std::string_view taken_now) {
+    if (!keeps_tail) return;
+    tail.append(taken_now.substr(taken_now.size() - std::min(taken_now.size(), longest_tail)));
+    if (tail.size() > 2 * longest_tail) tail.erase(0, tail.size() - longest_tail);
+  }
+
+  /// What is there already, as far as nobody has to wait for it.
+  void fill_now() {
+    if (!fd || ended) return;
+    bool more = false;
+    for (std::size_t room = 1 << 20; room > 0;) {
+      const std::size_t before = buffer.size();
+      buffer.resize(before + chunk);
+      const ssize_t count = sys::read(fd.get(), buffer.data() + before, chunk);
+      buffer.resize(before + static_cast<std::size_t>(count > 0 ? count : 0));
+      if (count == 0) ended = true;
+      if (count <= 0) break;
+      more = true;
+      room -= std::min(room, static_cast<std::size_t>(count));
+    }
+    if (more || ended) ready.notify_all();  // who waits finds it in the buffer
+  }
 
   std::string_view rest() const noexcept { return std::string_view(buffer).substr(taken); }
 
@@ -80,6 +107,7 @@ struct reader::state : waitable_fd {
     std::string result;
     if (taken == 0 && count == buffer.size()) {
       result.swap(buffer);
+      remember(result);
     } else {
       result = rest().substr(0, count);
       drop(count);
@@ -87,7 +115,8 @@ struct reader::state : waitable_fd {
     return result;
   }
 
-  void drop(std::size_t count) noexcept {
+  void drop(std::size_t count) {
+    remember(rest().substr(0, count));
     taken += count;
     if (taken == buffer.size()) {
       buffer.clear();
@@ -115,7 +144,9 @@ struct reader::state : waitable_fd {
       if (count == 0) {
         self->ended = true;
       } else if (error == EAGAIN || error == EWOULDBLOCK) {
+        const std::size_t known = self->buffer.size();
         co_await self->wait();
+        if (self->buffer.size() > known) co_return true;  // `fill_now` was faster
       } else if (error != EINTR) {
         sys::throw_errno("read", error);
       }
@@ -198,6 +229,20 @@ task<std::string> reader::read_all(std::size_t most) { return state::read_all(st
 
 void reader::close() noexcept {
   if (state_) state_->close();
+}
+
+void detail::keep_tail(reader& of) noexcept {
+  if (of.state_) of.state_->keeps_tail = true;
+}
+
+std::string detail::tail_of(const reader& of, std::size_t most) {
+  if (!of.state_) return {};
+  reader::state& state = *of.state_;
+  state.fill_now();
+  const std::string all = state.tail + std::string(state.rest());
+  if (all.size() <= most) return all;
+  const std::size_t line = all.find('\n', all.size() - most);
+  return all.substr(line == std::string::npos || line + 1 == all.size() ? all.size() - most : line + 1);
 }
 
 struct writer::state : waitable_fd {

@@ -2,9 +2,7 @@
 // an exception is caught its stack is gone, and neither C++20 nor C++23 keeps it. Apart from brood, as a program that is
 // linked with this pays for its stack at every throw (about a microsecond a frame), and as others hook here too:
 // AddressSanitizer, for one.
-#include <cxxabi.h>
 #include <dlfcn.h>
-#include <fmt/core.h>
 #include <unwind.h>
 
 #include <array>
@@ -12,12 +10,11 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
-#include <memory>
-#include <span>
 #include <string>
 #include <typeinfo>
 
 #include "runtime/throw_trace.hpp"
+#include "traces/frame_name.hpp"
 
 namespace {
 
@@ -52,25 +49,6 @@ void note(const void* exception, const void* thrower) noexcept {
   _Unwind_Backtrace(note_frame, &here);
 }
 
-std::string name_of(const char* symbol) {
-  int status = 0;
-  const std::unique_ptr<char, decltype(&std::free)> name(
-      abi::__cxa_demangle(symbol, nullptr, nullptr, &status), &std::free);
-  return status == 0 ? name.get() : symbol;
-}
-
-/// "square(int)+0x12 (/usr/bin/program+0x1234)": what addr2line(1) takes; the name only if the module shows it.
-std::string line_of(void* call) {
-  Dl_info found{};
-  if (dladdr(call, &found) == 0 || found.dli_fname == nullptr) return fmt::format("{}\n", call);
-  const auto address = reinterpret_cast<std::uintptr_t>(call);
-  const std::string place =
-      fmt::format("{}+{:#x}", found.dli_fname, address - reinterpret_cast<std::uintptr_t>(found.dli_fbase));
-  if (found.dli_sname == nullptr) return place + "\n";
-  return fmt::format("{}+{:#x} ({})\n", name_of(found.dli_sname),
-                     address - reinterpret_cast<std::uintptr_t>(found.dli_saddr), place);
-}
-
 std::string trace_of(const std::exception_ptr& thrown) {
   const void* exception = nullptr;
   std::memcpy(&exception, &thrown, sizeof exception);  // all that libstdc++'s pointer holds
@@ -79,7 +57,7 @@ std::string trace_of(const std::exception_ptr& thrown) {
     if (candidate.exception != exception) continue;
     std::string text;
     for (int frame = 0; frame < candidate.count; ++frame) {
-      text += line_of(candidate.frames[static_cast<std::size_t>(frame)]);
+      text += brood::detail::frame_line(candidate.frames[static_cast<std::size_t>(frame)]);
     }
     return text;
   }

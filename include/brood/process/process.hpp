@@ -70,6 +70,12 @@ class BROOD_API process_handle {
   /// SIGKILL to the child, its process group and every descendant. Throws as above.
   void kill_tree() const;
 
+  /// The last lines that it wrote to its standard error, at most 4 KiB, if that is `piped`; who reads it misses none. While it
+  /// runs, and afterwards.
+  std::string last_words() const;
+  /// As `child_died::stack`: of a crash, whatever else its end was.
+  std::string stack() const;
+
   /// The parent's ends of the streams that are `piped`; an empty stream for those that are not.
   /// They live as long as a handle of the child.
   writer& stdin_() const noexcept;

@@ -14,6 +14,15 @@
 
 namespace brood {
 
+class reader;
+
+namespace detail {
+/// From now on the stream remembers the end of what was taken from it.
+BROOD_API void keep_tail(reader& of) noexcept;
+/// The last lines of all that came, taken or not, at most `most` bytes.
+BROOD_API std::string tail_of(const reader& of, std::size_t most);
+}  // namespace detail
+
 /// What `read_line` does with a line that is longer than allowed.
 enum class long_line {
   refuse,    ///< throws `std::length_error`; the line stays to be read
@@ -47,6 +56,8 @@ class BROOD_API reader {
   explicit operator bool() const noexcept { return state_ != nullptr; }
 
  private:
+  friend void detail::keep_tail(reader& of) noexcept;
+  friend std::string detail::tail_of(const reader& of, std::size_t most);
   struct state;
   std::shared_ptr<state> state_;
 };
