@@ -23,7 +23,7 @@ void count_memory(runtime&, snapshot& counted) {
   if (memory == nullptr) return;
   const arena_statistics now = memory->statistics();
   counted.arena = {now.bytes_total, now.bytes_used, now.bytes_resident, now.blocks, now.processes};
-  counted.waiters = memory->waiting();
+  counted.waiters = memory->wakes.waiting();
   detail::count_objects(counted);
 }
 
@@ -52,8 +52,7 @@ void family_memory::create(std::size_t bytes) {
   prepare_for_forks();
   memory = arena::create(bytes).release();
   detail::add_snapshot_source(count_memory);
-  memory->adopt_slot(memory->reserve_slot());
-  memory->prepare_to_ring();
+  memory->wakes.prepare_to_ring();
 }
 
 void family_memory::attach(int memfd) {
@@ -69,7 +68,7 @@ void family_memory::detach() noexcept {
 }
 
 bool family_memory::exists() noexcept { return memory != nullptr; }
-int family_memory::fd() noexcept { return memory != nullptr ? memory->fd() : -1; }
+int family_memory::fd() noexcept { return memory != nullptr ? memory->map.fd() : -1; }
 
 arena& family_memory::get() {
   if (detail::forked) [[unlikely]]
@@ -93,12 +92,12 @@ void family_memory::adopt_slot(process_id id) {
     adopt_slot(id);
   } else {
     detail::forked = false;
-    get().adopt_slot_when_needed(id);
+    get().processes.adopt_slot_when_needed(id);
   }
 }
 
 bool family_memory::note_pid(process_id id, int pid) noexcept {
-  return memory != nullptr && memory->note_pid(id, pid);
+  return memory != nullptr && memory->processes.note_pid(id, pid);
 }
 
 void family_memory::disown() noexcept {
@@ -106,19 +105,23 @@ void family_memory::disown() noexcept {
   if (memory != nullptr) memory->disown();
 }
 
-int family_memory::pid_of(process_id id) noexcept { return memory != nullptr ? memory->pid_of(id) : 0; }
+int family_memory::pid_of(process_id id) noexcept {
+  return memory != nullptr ? memory->processes.pid_of(id) : 0;
+}
 
-process_id family_memory::self() noexcept { return memory != nullptr ? memory->self() : process_id(); }
+process_id family_memory::self() noexcept {
+  return memory != nullptr ? memory->processes.self() : process_id();
+}
 
 void family_memory::on_death(process_id id) noexcept {
   if (memory != nullptr) memory->on_death(id);
 }
 
 std::optional<orphan> family_memory::next_orphan() noexcept {
-  return memory != nullptr ? memory->next_orphan() : std::nullopt;
+  return memory != nullptr ? memory->processes.next_orphan() : std::nullopt;
 }
 
-void family_memory::watch_orphan(process_id id) noexcept { memory->watch_orphan(id); }
+void family_memory::watch_orphan(process_id id) noexcept { memory->processes.watch_orphan(id); }
 
 void family_memory::attach_loop(runtime& loop) { loop.use<detail::wake_port>(); }
 
@@ -128,9 +131,9 @@ namespace {
 /// Which thread uses the shared memory, as long as its runtime lives.
 class memory_user final : public runtime_service {
  public:
-  explicit memory_user(runtime&) { family_memory::get().used_by(thread_here()); }
+  explicit memory_user(runtime&) { family_memory::get().wakes.used_by(thread_here()); }
   ~memory_user() override {
-    if (family_memory::exists()) family_memory::get().used_by(nullptr);
+    if (family_memory::exists()) family_memory::get().wakes.used_by(nullptr);
   }
   task<> shut_down() override { co_return; }
 };
@@ -138,7 +141,7 @@ class memory_user final : public runtime_service {
 }  // namespace
 
 void require_loop_of_memory() {
-  if (family_memory::get().is_used()) throw wrong_thread();
+  if (family_memory::get().wakes.is_used()) throw wrong_thread();
   if (runtime* loop = runtime::current_or_null()) loop->use<memory_user>();
 }
 

@@ -18,19 +18,7 @@
 #include "system/calls.hpp"
 #include "system/fail_point.hpp"
 
-namespace brood {
-
-using detail::block_header;
-using detail::make_link;
-using detail::next_of;
-using detail::previous_of;
-using detail::reference;
-using detail::section_guard;
-using detail::unit;
-using detail::unit_bytes;
-using detail::unit_state;
-using detail::word;
-
+namespace brood::detail {
 namespace {
 
 constexpr std::uint64_t tag_mark = 0x42;
@@ -63,7 +51,7 @@ struct slab_counts {
 
 unsigned class_for(std::uint64_t bytes) {
   unsigned cls = 0;
-  while (detail::slab_class_bytes[cls] < bytes) ++cls;
+  while (slab_class_bytes[cls] < bytes) ++cls;
   return cls;
 }
 
@@ -73,21 +61,48 @@ unsigned order_for(std::uint64_t bytes) {
 }
 
 constexpr std::uint64_t order_bytes(unsigned order) { return unit_bytes << order; }
-constexpr std::uint64_t blocks_in_slab(unsigned cls) { return unit_bytes / detail::slab_class_bytes[cls]; }
+constexpr std::uint64_t blocks_in_slab(unsigned cls) { return unit_bytes / slab_class_bytes[cls]; }
 
 }  // namespace
 
-unit& arena::unit_at(std::uint64_t index) const noexcept {
-  return reinterpret_cast<unit*>(base_ + header().unit_table)[index];
+unit& heap::unit_at(std::uint64_t index) const noexcept {
+  return reinterpret_cast<unit*>(map_.base() + map_.header().unit_table)[index];
 }
-std::uint64_t arena::heap_offset(std::uint64_t index) const noexcept {
-  return header().heap + index * unit_bytes;
+std::uint64_t heap::offset_of_unit(std::uint64_t index) const noexcept {
+  return map_.header().heap + index * unit_bytes;
+}
+
+/// In the largest blocks there are.
+void heap::lay_out() {
+  const auto& h = map_.header();
+  for (std::uint64_t index = 0; index < h.units;) {
+    unsigned order = max_order;
+    while (index % (std::uint64_t{1} << order) != 0 || index + (std::uint64_t{1} << order) > h.units) --order;
+    section_guard g(processes_, map_.header().heap_section);
+    push_free(g, index, order, false);
+    g.commit();
+    index += std::uint64_t{1} << order;
+  }
+}
+
+void heap::count(arena_statistics& counted) const {
+  const auto& h = map_.header();
+  counted.bytes_total = h.units * unit_bytes;
+  counted.bytes_used = h.bytes_used.load(std::memory_order_relaxed);
+  counted.blocks = h.blocks.load(std::memory_order_relaxed);
+  for (unsigned i = 0; i < slab_classes; ++i) {
+    counted.classes.emplace_back(slab_class_bytes[i], h.blocks_of[i].load(std::memory_order_relaxed));
+  }
+  for (unsigned i = 0; i <= max_order; ++i) {
+    counted.classes.emplace_back(unit_bytes << i,
+                                 h.blocks_of[slab_classes + i].load(std::memory_order_relaxed));
+  }
 }
 
 // ---- free lists of buddies ----
 
-void arena::push_free(section_guard& g, std::uint64_t index, unsigned order, bool warm) {
-  auto& h = header();
+void heap::push_free(section_guard& g, std::uint64_t index, unsigned order, bool warm) {
+  auto& h = map_.header();
   const std::uint64_t head = g.get(h.orders[order]);
   g.set(unit_at(index).info, make_info(unit_state::free, order, warm));
   g.set(unit_at(index).link, make_link(0, head));
@@ -96,8 +111,8 @@ void arena::push_free(section_guard& g, std::uint64_t index, unsigned order, boo
   if (warm) g.add(h.warm_bytes, order_bytes(order));
 }
 
-void arena::unlink_free(section_guard& g, std::uint64_t index, unsigned order) {
-  auto& h = header();
+void heap::unlink_free(section_guard& g, std::uint64_t index, unsigned order) {
+  auto& h = map_.header();
   const std::uint64_t link = g.get(unit_at(index).link);
   const std::uint64_t next = next_of(link);
   const std::uint64_t previous = previous_of(link);
@@ -111,12 +126,12 @@ void arena::unlink_free(section_guard& g, std::uint64_t index, unsigned order) {
 }
 
 /// Splits until a free block of exactly `order` heads its list; gives its index, still in the list.
-std::uint64_t arena::buddy_of_order(section_guard& g, unsigned order) {
-  auto& h = header();
+std::uint64_t heap::buddy_of_order(section_guard& g, unsigned order) {
+  auto& h = map_.header();
   for (bool merged = false;; merged = true) {
     unsigned from = order;
-    while (from <= detail::max_order && g.get(h.orders[from]) == 0) ++from;
-    if (from <= detail::max_order) {
+    while (from <= max_order && g.get(h.orders[from]) == 0) ++from;
+    if (from <= max_order) {
       for (; from > order; --from) {
         const std::uint64_t index = g.get(h.orders[from]) - 1;
         const bool warm = is_warm(g.get(unit_at(index).info));
@@ -129,12 +144,12 @@ std::uint64_t arena::buddy_of_order(section_guard& g, unsigned order) {
     }
     if (merged) throw arena_full();
     // Only warm blocks are kept unmerged; give their pages back and try once more.
-    for (unsigned o = 0; o < detail::max_order; ++o) {
+    for (unsigned o = 0; o < max_order; ++o) {
       for (std::uint64_t at = h.orders[o].load(); at != 0;) {
         const std::uint64_t index = at - 1;
         at = next_of(unit_at(index).link.load());
         if (!is_warm(unit_at(index).info.load())) continue;
-        punch(heap_offset(index), order_bytes(o));
+        punch(offset_of_unit(index), order_bytes(o));
         g.set(unit_at(index).info, make_info(unit_state::free, o));
         g.add(h.warm_bytes, -order_bytes(o));
         g.commit();
@@ -146,9 +161,9 @@ std::uint64_t arena::buddy_of_order(section_guard& g, unsigned order) {
 }
 
 /// Joins the cold free block with its cold free buddies as far as it goes.
-void arena::merge(section_guard& g, std::uint64_t index, unsigned order) {
-  auto& h = header();
-  while (order < detail::max_order) {
+void heap::merge(section_guard& g, std::uint64_t index, unsigned order) {
+  auto& h = map_.header();
+  while (order < max_order) {
     const std::uint64_t buddy = index ^ (std::uint64_t{1} << order);
     if (buddy + (std::uint64_t{1} << order) > h.units) return;
     if (g.get(unit_at(buddy).info) != make_info(unit_state::free, order)) return;
@@ -163,23 +178,23 @@ void arena::merge(section_guard& g, std::uint64_t index, unsigned order) {
   }
 }
 
-void arena::punch(std::uint64_t offset, std::uint64_t bytes) noexcept {
+void heap::punch(std::uint64_t offset, std::uint64_t bytes) noexcept {
   // The first page stays: it holds the header, whose tag must be readable as "free".
-  sys::madvise(base_ + offset + 4096, bytes - 4096, MADV_REMOVE);
+  sys::madvise(map_.base() + offset + 4096, bytes - 4096, MADV_REMOVE);
 }
 
 // ---- slabs with free blocks ----
 
-void arena::push_partial(section_guard& g, std::uint64_t index, unsigned cls) {
-  auto& h = header();
+void heap::push_partial(section_guard& g, std::uint64_t index, unsigned cls) {
+  auto& h = map_.header();
   const std::uint64_t head = g.get(h.partial[cls]);
   g.set(unit_at(index).link, make_link(0, head));
   if (head != 0) g.set(unit_at(head - 1).link, make_link(index + 1, next_of(g.get(unit_at(head - 1).link))));
   g.set(h.partial[cls], index + 1);
 }
 
-void arena::unlink_partial(section_guard& g, std::uint64_t index, unsigned cls) {
-  auto& h = header();
+void heap::unlink_partial(section_guard& g, std::uint64_t index, unsigned cls) {
+  auto& h = map_.header();
   const std::uint64_t link = g.get(unit_at(index).link);
   const std::uint64_t next = next_of(link);
   const std::uint64_t previous = previous_of(link);
@@ -193,9 +208,9 @@ void arena::unlink_partial(section_guard& g, std::uint64_t index, unsigned cls) 
 
 // ---- blocks ----
 
-reference arena::allocate_small(section_guard& g, unsigned cls, std::uint64_t bytes, std::uint64_t kind,
-                                word& holder, detail::held as) {
-  auto& h = header();
+reference heap::allocate_small(section_guard& g, unsigned cls, std::uint64_t bytes, std::uint64_t kind,
+                               word& holder, held as) {
+  auto& h = map_.header();
   if (g.get(h.partial[cls]) == 0) {
     const std::uint64_t index = buddy_of_order(g, 0);
     unlink_free(g, index, 0);
@@ -208,73 +223,72 @@ reference arena::allocate_small(section_guard& g, unsigned cls, std::uint64_t by
   slab_counts counts(g.get(unit_at(index).slab));
   const std::uint64_t number = counts.free_head != 0 ? counts.free_head - 1 : counts.cut++;
   const auto block =
-      static_cast<reference>((heap_offset(index) + number * detail::slab_class_bytes[cls]) / detail::granule);
-  auto& header_of = at<block_header>(block);
-  if (counts.free_head != 0) counts.free_head = header_of.next_free.load(std::memory_order_relaxed);
+      static_cast<reference>((offset_of_unit(index) + number * slab_class_bytes[cls]) / granule);
+  auto& found = map_.at<block_header>(block);
+  if (counts.free_head != 0) counts.free_head = found.next_free.load(std::memory_order_relaxed);
   if (++counts.used == blocks_in_slab(cls)) unlink_partial(g, index, cls);
   g.set(unit_at(index).slab, counts.packed());
   const std::uint64_t generation = (g.get(h.generation) + 1) & 0xffffffff;
-  header_of.bytes.store(bytes, std::memory_order_relaxed);
-  header_of.references.store(0, std::memory_order_relaxed);
-  header_of.attached.store(0, std::memory_order_relaxed);
-  header_of.next_dying.store(0, std::memory_order_relaxed);
-  g.set(header_of.tag, make_tag(kind, cls, false, generation));
+  found.bytes.store(bytes, std::memory_order_relaxed);
+  found.references.store(0, std::memory_order_relaxed);
+  found.attached.store(0, std::memory_order_relaxed);
+  found.next_dying.store(0, std::memory_order_relaxed);
+  g.set(found.tag, make_tag(kind, cls, false, generation));
   g.set(h.generation, generation);
-  g.set(holder, detail::make_cell(as, block));
+  g.set(holder, make_cell(as, block));
   g.add(h.blocks, 1);
-  g.add(h.bytes_used, detail::slab_class_bytes[cls]);
+  g.add(h.bytes_used, slab_class_bytes[cls]);
   g.add(h.blocks_of[cls], 1);
   return block;
 }
 
-reference arena::allocate_large(section_guard& g, std::uint64_t bytes, std::uint64_t kind, word& holder,
-                                detail::held as) {
-  auto& h = header();
+reference heap::allocate_large(section_guard& g, std::uint64_t bytes, std::uint64_t kind, word& holder,
+                               held as) {
+  auto& h = map_.header();
   const unsigned order = order_for(bytes + sizeof(block_header));
-  if (order > detail::max_order) throw arena_full();
+  if (order > max_order) throw arena_full();
   const std::uint64_t index = buddy_of_order(g, order);
-  const auto block = static_cast<reference>(heap_offset(index) / detail::granule);
-  auto& header_of = at<block_header>(block);
+  const auto block = static_cast<reference>(offset_of_unit(index) / granule);
+  auto& found = map_.at<block_header>(block);
   unlink_free(g, index, order);
   const std::uint64_t generation = (g.get(h.generation) + 1) & 0xffffffff;
-  header_of.bytes.store(bytes, std::memory_order_relaxed);
-  header_of.references.store(0, std::memory_order_relaxed);
-  header_of.attached.store(0, std::memory_order_relaxed);
-  header_of.next_dying.store(0, std::memory_order_relaxed);
+  found.bytes.store(bytes, std::memory_order_relaxed);
+  found.references.store(0, std::memory_order_relaxed);
+  found.attached.store(0, std::memory_order_relaxed);
+  found.next_dying.store(0, std::memory_order_relaxed);
   g.set(unit_at(index).info, make_info(unit_state::used, order));
-  g.set(header_of.tag, make_tag(kind, order, true, generation));
+  g.set(found.tag, make_tag(kind, order, true, generation));
   g.set(h.generation, generation);
-  g.set(holder, detail::make_cell(as, block));
+  g.set(holder, make_cell(as, block));
   g.add(h.blocks, 1);
   g.add(h.bytes_used, order_bytes(order));
-  g.add(h.blocks_of[detail::slab_classes + order], 1);
+  g.add(h.blocks_of[slab_classes + order], 1);
   return block;
 }
 
-reference arena::allocate(std::uint64_t bytes, std::uint8_t block_kind, word& holder, detail::held as,
-                          bool zero) {
-  require_slot();
+reference heap::allocate(std::uint64_t bytes, std::uint8_t block_kind, word& holder, held as, bool zero) {
+  processes_.require_slot();
   const std::uint64_t whole = bytes + sizeof(block_header);
   if (whole < bytes || sys::fail_point("arena allocate", {ENOSPC})) throw arena_full();
-  const bool small = whole <= detail::slab_class_bytes[detail::slab_classes - 1];
+  const bool small = whole <= slab_class_bytes[slab_classes - 1];
   reference block = 0;
   {
-    section_guard g(*this, header().heap_section);
+    section_guard g(processes_, map_.header().heap_section);
     block = small ? allocate_small(g, class_for(whole), bytes, block_kind, holder, as)
                   : allocate_large(g, bytes, block_kind, holder, as);
     if (zero)
-      std::memset(static_cast<void*>(base_ + std::uint64_t{block} * detail::granule + sizeof(block_header)),
-                  0, bytes);
+      std::memset(static_cast<void*>(map_.base() + std::uint64_t{block} * granule + sizeof(block_header)), 0,
+                  bytes);
     g.commit();
   }
   return block;
 }
 
-void arena::free_block(reference block, word& holder, std::uint64_t then) {
-  auto& h = header();
-  auto& header_of = at<block_header>(block);
-  const std::uint64_t tag = header_of.tag.load(std::memory_order_relaxed);
-  const std::uint64_t offset = std::uint64_t{block} * detail::granule;
+void heap::free_block(reference block, word& holder, std::uint64_t then) {
+  auto& h = map_.header();
+  auto& found = map_.at<block_header>(block);
+  const std::uint64_t tag = found.tag.load(std::memory_order_relaxed);
+  const std::uint64_t offset = std::uint64_t{block} * granule;
   const std::uint64_t index = (offset - h.heap) / unit_bytes;
   const unsigned number = number_of(tag);
   const bool large = (tag & large_bit) != 0;
@@ -283,25 +297,25 @@ void arena::free_block(reference block, word& holder, std::uint64_t then) {
     warm = false;  // while the block is still ours: nobody waits for the system call
     punch(offset, order_bytes(number));
   }
-  section_guard g(*this, h.heap_section);
-  const auto next = static_cast<reference>(header_of.next_dying.load(std::memory_order_relaxed));
-  g.set(header_of.tag, 0);
-  g.set(holder, next != 0 ? detail::make_cell(detail::held::dying, next) : then);
+  section_guard g(processes_, h.heap_section);
+  const auto next = static_cast<reference>(found.next_dying.load(std::memory_order_relaxed));
+  g.set(found.tag, 0);
+  g.set(holder, next != 0 ? make_cell(held::dying, next) : then);
   g.add(h.blocks, -std::uint64_t{1});
   if (large) {
     g.add(h.bytes_used, -order_bytes(number));
-    g.add(h.blocks_of[detail::slab_classes + number], -std::uint64_t{1});
+    g.add(h.blocks_of[slab_classes + number], -std::uint64_t{1});
     push_free(g, index, number, warm);
     g.commit();
     if (!warm) merge(g, index, number);
     return;
   }
-  const std::uint64_t size = detail::slab_class_bytes[number];
+  const std::uint64_t size = slab_class_bytes[number];
   g.add(h.bytes_used, -size);
   g.add(h.blocks_of[number], -std::uint64_t{1});
   slab_counts counts(g.get(unit_at(index).slab));
-  header_of.next_free.store(counts.free_head, std::memory_order_relaxed);
-  counts.free_head = (offset - heap_offset(index)) / size + 1;
+  found.next_free.store(counts.free_head, std::memory_order_relaxed);
+  counts.free_head = (offset - offset_of_unit(index)) / size + 1;
   if (counts.used-- == blocks_in_slab(number)) push_partial(g, index, number);
   g.set(unit_at(index).slab, counts.packed());
   g.commit();
@@ -310,143 +324,49 @@ void arena::free_block(reference block, word& holder, std::uint64_t then) {
   const std::uint64_t link = g.get(unit_at(index).link);
   if (next_of(link) == 0 && previous_of(link) == 0) return;
   const bool keep = h.warm_bytes.load(std::memory_order_relaxed) + unit_bytes <= warm_slab_limit;
-  if (!keep) punch(heap_offset(index), unit_bytes);
+  if (!keep) punch(offset_of_unit(index), unit_bytes);
   unlink_partial(g, index, number);
   push_free(g, index, 0, keep);
   g.commit();
   if (!keep) merge(g, index, 0);
 }
 
-void arena::release(reference block, word& holder, std::uint64_t then) {
-  if (me_ == 0) return;  // a fork: it is the parent's
-  release_attached(block);
-  free_block(block, holder, then);
-}
-
-void arena::release_attached(reference block) {
-  auto& header_of = at<block_header>(block);
-  const std::uint64_t count = header_of.attached.load(std::memory_order_acquire);
-  if (count > header_of.bytes.load() / sizeof(word)) return;
-  auto* attached =
-      reinterpret_cast<word*>(base_ + std::uint64_t{block} * detail::granule + sizeof(block_header));
-  for (std::uint64_t i = 0; i < count; ++i) {
-    const std::uint64_t cell = attached[i].load(std::memory_order_acquire);
-    if (detail::cell_kind(cell) == detail::held::object || detail::cell_kind(cell) == detail::held::dying) {
-      drop(detail::cell_reference(cell), attached[i]);
-    }
-  }
-}
-
-block_header* arena::checked_header(reference block) const noexcept {
-  const auto& h = header();
-  const std::uint64_t offset = std::uint64_t{block} * detail::granule;
-  if (offset < h.heap || offset >= heap_offset(h.units)) return nullptr;
+block_header* heap::checked_header(reference block) const noexcept {
+  const auto& h = map_.header();
+  const std::uint64_t offset = std::uint64_t{block} * granule;
+  if (offset < h.heap || offset >= offset_of_unit(h.units)) return nullptr;
   const std::uint64_t index = (offset - h.heap) / unit_bytes;
   const std::uint64_t info = unit_at(index).info.load(std::memory_order_acquire);
-  const std::uint64_t inside = offset - heap_offset(index);
+  const std::uint64_t inside = offset - offset_of_unit(index);
   if (state_of(info) == unit_state::slab) {
     const unsigned cls = number_of(info);
-    if (cls >= detail::slab_classes || inside % detail::slab_class_bytes[cls] != 0) return nullptr;
+    if (cls >= slab_classes || inside % slab_class_bytes[cls] != 0) return nullptr;
     const slab_counts counts(unit_at(index).slab.load(std::memory_order_acquire));
-    if (inside / detail::slab_class_bytes[cls] >= counts.cut) return nullptr;
+    if (inside / slab_class_bytes[cls] >= counts.cut) return nullptr;
   } else if (state_of(info) != unit_state::used || inside != 0) {
     return nullptr;
   }
-  auto* header_of = &at<block_header>(block);
-  const std::uint64_t tag = header_of->tag.load(std::memory_order_acquire);
-  return (tag >> 24 & 0xff) == tag_mark ? header_of : nullptr;
+  auto* found = &map_.at<block_header>(block);
+  const std::uint64_t tag = found->tag.load(std::memory_order_acquire);
+  return (tag >> 24 & 0xff) == tag_mark ? found : nullptr;
 }
 
-std::span<std::byte> arena::payload(reference block, std::uint8_t block_kind) noexcept {
-  block_header* header_of = checked_header(block);
-  if (header_of == nullptr) return {};
-  const std::uint64_t tag = header_of->tag.load(std::memory_order_relaxed);
+std::span<std::byte> heap::payload(reference block, std::uint8_t block_kind) noexcept {
+  block_header* found = checked_header(block);
+  if (found == nullptr) return {};
+  const std::uint64_t tag = found->tag.load(std::memory_order_relaxed);
   if ((tag & 0xff) != block_kind) return {};
   const unsigned number = number_of(tag);
-  const std::uint64_t room =
-      ((tag & large_bit) != 0 ? order_bytes(std::min(number, detail::max_order))
-                              : detail::slab_class_bytes[std::min(number, detail::slab_classes - 1)]) -
-      sizeof(block_header);
-  const std::uint64_t bytes = header_of->bytes.load(std::memory_order_relaxed);
-  if (bytes > room || std::uint64_t{block} * detail::granule + sizeof(block_header) + bytes > size_)
-    return {};
-  return {reinterpret_cast<std::byte*>(header_of) + sizeof(block_header), bytes};
+  const std::uint64_t room = ((tag & large_bit) != 0 ? order_bytes(std::min(number, max_order))
+                                                     : slab_class_bytes[std::min(number, slab_classes - 1)]) -
+                             sizeof(block_header);
+  const std::uint64_t bytes = found->bytes.load(std::memory_order_relaxed);
+  if (bytes > room || std::uint64_t{block} * granule + sizeof(block_header) + bytes > map_.size()) return {};
+  return {reinterpret_cast<std::byte*>(found) + sizeof(block_header), bytes};
 }
 
-std::uint32_t arena::generation_of(reference block) const noexcept {
-  return static_cast<std::uint32_t>(at<block_header>(block).tag.load(std::memory_order_relaxed) >> 32);
+std::uint32_t heap::generation_of(reference block) const noexcept {
+  return static_cast<std::uint32_t>(map_.at<block_header>(block).tag.load(std::memory_order_relaxed) >> 32);
 }
 
-// ---- counted references ----
-
-bool arena::acquire(reference block, std::uint8_t block_kind, std::uint32_t generation, word& holder) {
-  require_slot();
-  prepare_to_ring();
-  section_guard g(*this, header().heap_section);
-  block_header* header_of = checked_header(block);
-  if (header_of == nullptr) return false;
-  const std::uint64_t tag = header_of->tag.load(std::memory_order_relaxed);
-  if ((tag & 0xff) != block_kind || tag >> 32 != generation) return false;
-  // A fresh object has none yet, and its maker's cell says `block`; one being taken apart can have none either.
-  const std::uint64_t count = g.get(header_of->references);
-  if (count == 0 && detail::cell_kind(holder.load(std::memory_order_relaxed)) != detail::held::block)
-    return false;
-  g.set(header_of->references, count + 1);
-  g.set(holder, detail::make_cell(detail::held::object, block));
-  g.commit();
-  return true;
-}
-
-void arena::drop(reference block, word& holder) {
-  if (me_ == 0) return;
-  if (detail::cell_kind(holder.load(std::memory_order_relaxed)) != detail::held::dying) {
-    section_guard g(*this, header().heap_section);
-    auto& header_of = at<block_header>(block);
-    const std::uint64_t count = g.get(header_of.references);
-    const bool last = count <= 1;
-    g.set(header_of.references, last ? 0 : count - 1);
-    if (last && dying_ != nullptr) {
-      word& next =
-          at<block_header>(detail::cell_reference(dying_->load(std::memory_order_relaxed))).next_dying;
-      g.set(header_of.next_dying, g.get(next));
-      g.set(next, block);
-    }
-    const bool now = last && dying_ == nullptr;
-    g.set(holder, now ? detail::make_cell(detail::held::dying, block) : 0);
-    g.commit();
-    if (!now) return;
-  }
-  take_apart(holder);
-}
-
-/// The object that `holder` names as dying, and those whose last reference goes with it. Each step names the next in the
-/// transaction that frees the one before, so whoever finds `holder` after a kill goes on from there.
-void arena::take_apart(word& holder) {
-  struct taking {
-    word*& current;
-    word* outer;
-    ~taking() { current = outer; }
-  } const scope{dying_, std::exchange(dying_, &holder)};
-  for (;;) {
-    const std::uint64_t value = holder.load(std::memory_order_acquire);
-    if (detail::cell_kind(value) != detail::held::dying) return;
-    const reference block = detail::cell_reference(value);
-    const auto tag = at<block_header>(block).tag.load(std::memory_order_acquire);
-    const auto* kind = detail::find_object_kind(static_cast<std::uint8_t>(tag & 0xff));
-    if (kind != nullptr && kind->destroy != nullptr) kind->destroy(*this, block);
-    release(block, holder);
-  }
-}
-
-namespace detail {
-namespace {
-const object_kind* object_kinds[256] = {};
-}
-void register_object_kind(std::uint8_t block_kind, const object_kind& functions) noexcept {
-  if (object_kinds[block_kind] != nullptr) std::abort();
-  object_kinds[block_kind] = &functions;
-}
-const object_kind* find_object_kind(std::uint8_t block_kind) noexcept { return object_kinds[block_kind]; }
-}  // namespace detail
-
-}  // namespace brood
+}  // namespace brood::detail

@@ -1,7 +1,7 @@
 // late_rings: the sleepers that could not be rung at once.
 #pragma once
 
-#include "brood/arena/arena.hpp"
+#include "brood/arena/detail/wakes.hpp"
 #include "brood/runtime/runtime.hpp"
 #include "runtime/retry_timer.hpp"
 
@@ -17,9 +17,9 @@ class late_rings final : public runtime_service {
 
   /// On the thread of a running loop: to be paid by a timer, or, if no timer can be had, with the next datagram.
   /// Elsewhere: tries for about a second first.
-  static void owe(arena& memory) noexcept;
+  static void owe(wakes& all) noexcept;
   /// What no timer will pay.
-  static void pay_leftover(arena& memory) noexcept;
+  static void pay_leftover(wakes& all) noexcept;
 
  private:
   retry_timer retry_;

@@ -8,10 +8,10 @@
 #include <cerrno>
 #include <stdexcept>
 
-#include "brood/arena/arena.hpp"
+#include "brood/arena/detail/process_table.hpp"
 #include "system/calls.hpp"
 
-namespace brood {
+namespace brood::detail {
 namespace {
 
 // Spinning longer than a change takes only keeps the holder from the processor.
@@ -21,43 +21,43 @@ constexpr long patience_nanoseconds = 2'000'000;
 constexpr std::uint64_t sleepers = std::uint64_t{1} << 31;
 
 /// The half of the word with the slot and the `sleepers` bit, for futex(2), which knows 32 bits.
-std::uint32_t* futex_half(detail::word& w) noexcept {
+std::uint32_t* futex_half(word& w) noexcept {
   static_assert(std::endian::native == std::endian::little);
   return reinterpret_cast<std::uint32_t*>(&w);
 }
 
 /// False if the whole patience passed without a wake.
-bool sleep_while(detail::word& w, std::uint64_t value) noexcept {
+bool sleep_while(word& w, std::uint64_t value) noexcept {
   const timespec limit{0, patience_nanoseconds};
   return sys::futex_wait(futex_half(w), static_cast<std::uint32_t>(value), limit) == 0 || errno != ETIMEDOUT;
 }
 
-void wake_sleeper(detail::word& w) noexcept { sys::futex_wake(futex_half(w)); }
+void wake_sleeper(word& w) noexcept { sys::futex_wake(futex_half(w)); }
 
 }  // namespace
 
-void arena::lock(detail::section& s) {
+void process_table::lock(section& s) {
   if (me_ == 0) [[unlikely]]
     require_slot();  // a section without an owner would let everybody in
-  detail::kill_point();
+  kill_point();
   std::uint64_t expected = 0;
   if (!s.owner.compare_exchange_strong(expected, me_, std::memory_order_acquire)) lock_contended(s);
-  detail::kill_point();
+  kill_point();
 }
 
-void arena::unlock(detail::section& s) noexcept {
-  detail::kill_point();
+void process_table::unlock(section& s) noexcept {
+  kill_point();
   // seq_cst: an exchange is a full barrier on x86, which the wake checks that follow an unlock rely on.
   const std::uint64_t was = s.owner.exchange(0, std::memory_order_seq_cst);
-  detail::kill_point();
+  kill_point();
   if ((was & sleepers) != 0) wake_sleeper(s.owner);
 }
 
-void arena::lock_contended(detail::section& s) {
+void process_table::lock_contended(section& s) {
   for (int i = 0; i < spins; ++i) {
     std::uint64_t owner = s.owner.load(std::memory_order_relaxed);
     if (owner == 0 && s.owner.compare_exchange_weak(owner, me_, std::memory_order_acquire)) return;
-    detail::cpu_relax();
+    cpu_relax();
   }
   // The holder lost its processor, or its life. Having slept we cannot know whether others still do, so we take the
   // section with the bit set; at worst we wake nobody when we leave it.
@@ -80,34 +80,35 @@ void arena::lock_contended(detail::section& s) {
   }
 }
 
-void arena::replay(detail::section& s) noexcept {
+void process_table::replay(section& s) noexcept {
   const std::uint64_t count = s.pending.load(std::memory_order_acquire);
-  if (count > 0 && count <= detail::journal_capacity) {
+  if (count > 0 && count <= journal_capacity) {
     for (std::uint64_t i = 0; i < count; ++i) {
-      const detail::journal_entry entry = s.journal[i];
-      detail::kill_point();
-      if (entry.offset % 8 != 0 || entry.offset > size_ - 8)
+      const journal_entry entry = s.journal[i];
+      kill_point();
+      if (entry.offset % 8 != 0 || entry.offset > map_.size() - 8)
         continue;  // only a hostile process writes such a thing
-      reinterpret_cast<detail::word*>(base_ + entry.offset)->store(entry.value, std::memory_order_release);
+      reinterpret_cast<word*>(map_.base() + entry.offset)->store(entry.value, std::memory_order_release);
     }
   }
-  detail::kill_point();
+  kill_point();
   s.pending.store(0, std::memory_order_release);
 }
 
-namespace detail {
-
-section_guard::section_guard(arena& memory, section& s) : memory_(memory), section_(s) { memory_.lock(s); }
-section_guard::~section_guard() { memory_.unlock(section_); }
+section_guard::section_guard(process_table& claimant, section& s)
+    : claimant_(claimant), map_(claimant.map()), section_(s) {
+  claimant_.lock(s);
+}
+section_guard::~section_guard() { claimant_.unlock(section_); }
 
 void section_guard::set(word& target, std::uint64_t value) {
   kill_point();
   if (count_ == journal_capacity) throw std::logic_error("brood: a transaction is larger than the journal");
-  section_.journal[count_++] = {memory_.offset_of(target), value};
+  section_.journal[count_++] = {map_.offset_of(target), value};
 }
 
 std::uint64_t section_guard::get(const word& target) const noexcept {
-  const std::uint64_t offset = memory_.offset_of(target);
+  const std::uint64_t offset = map_.offset_of(target);
   for (std::uint32_t i = count_; i-- > 0;) {
     if (section_.journal[i].offset == offset) return section_.journal[i].value;
   }
@@ -120,7 +121,7 @@ void section_guard::commit() noexcept {
   for (std::uint32_t i = 0; i < count_; ++i) {
     kill_point();
     const journal_entry& entry = section_.journal[i];
-    reinterpret_cast<word*>(memory_.base() + entry.offset)->store(entry.value, std::memory_order_release);
+    reinterpret_cast<word*>(map_.base() + entry.offset)->store(entry.value, std::memory_order_release);
   }
   kill_point();
   section_.pending.store(0, std::memory_order_release);
@@ -131,5 +132,4 @@ void section_guard::commit() noexcept {
   kill_point();
 }
 
-}  // namespace detail
-}  // namespace brood
+}  // namespace brood::detail

@@ -30,7 +30,7 @@ thread_local bool decoding_foreign = false;
 }  // namespace
 
 shared_object::shared_object(arena& memory, reference block, std::uint8_t kind, word& cell)
-    : memory_(&memory), name_{block, memory.generation_of(block)}, kind_(kind) {
+    : memory_(&memory), name_{block, memory.heap.generation_of(block)}, kind_(kind) {
   memory.acquire(block, kind, name_.generation, cell);
   objects()[block] = {this, {}};
   cell_ = &cell;
@@ -58,14 +58,15 @@ void shared_object::throw_gone() {
 }
 
 void shared_object::let_go() noexcept {
-  if (memory_ != nullptr && memory_->me() == 0) return;  // a fork: the register may have been in mid-change
+  if (memory_ != nullptr && memory_->processes.me() == 0)
+    return;  // a fork: the register may have been in mid-change
   if (const auto found = objects().find(name_.block);
       found != objects().end() && found->second.object == this) {
     objects().erase(found);
   }
   if (memory_ == nullptr || cell_ == nullptr) return;
-  memory_->drop(name_.block, *cell_);
-  memory_->return_cell(*std::exchange(cell_, nullptr));
+  memory_->heap.drop(name_.block, *cell_);
+  memory_->heap.return_cell(*std::exchange(cell_, nullptr));
 }
 
 std::shared_ptr<shared_object> find_object(object_name name, std::uint8_t kind) {
@@ -104,8 +105,8 @@ held_reference::held_reference(object_name name, std::uint8_t kind) : block_(nam
 held_reference::~held_reference() {
   if (cell_ == nullptr || !family_memory::self()) return;
   arena& memory = family_memory::get();
-  memory.drop(block_, *cell_);
-  memory.return_cell(*cell_);
+  memory.heap.drop(block_, *cell_);
+  memory.heap.return_cell(*cell_);
 }
 
 void adopt_objects() {

@@ -13,7 +13,7 @@ namespace {
 constexpr std::uint64_t one_woken = std::uint64_t{1} << 32;  // in `on_their_way`
 
 wait_entry& entry_at(arena& memory, std::uint64_t r) {
-  return memory.at<wait_entry>(static_cast<reference>(r));
+  return memory.map.at<wait_entry>(static_cast<reference>(r));
 }
 
 void unlink(arena& memory, section_guard& g, wait_list& list, wait_entry& entry) {
@@ -50,9 +50,9 @@ void arrive(section_guard& g, wait_list& list, wait_entry& entry) {
 std::uint64_t finish_delivery(arena& memory, wait_list& list) noexcept {
   const std::uint64_t owner = list.delivering_owner().load(std::memory_order_relaxed);
   if (owner == 0) return 0;
-  memory.deliver(owner, list.delivering_home().load(std::memory_order_relaxed));
+  memory.wakes.deliver(owner, list.delivering_home().load(std::memory_order_relaxed));
   kill_point();
-  memory.my_slot().intent_ring.store(owner, std::memory_order_release);
+  memory.processes.my_slot().intent_ring.store(owner, std::memory_order_release);
   kill_point();
   list.delivering_owner().store(0, std::memory_order_release);
   return owner;
@@ -61,14 +61,14 @@ std::uint64_t finish_delivery(arena& memory, wait_list& list) noexcept {
 void ring_now(arena& memory, std::uint64_t owner) noexcept {
   if (owner == 0) return;
   kill_point();
-  memory.ring(owner);
+  memory.wakes.ring(owner);
   kill_point();
-  memory.my_slot().intent_ring.store(0, std::memory_order_release);
+  memory.processes.my_slot().intent_ring.store(0, std::memory_order_release);
 }
 
 /// Takes the section; finishes a delivery that a killed holder left behind.
 struct list_guard : section_guard {
-  list_guard(arena& memory, wait_list& list) : section_guard(memory, list.guard) {
+  list_guard(arena& memory, wait_list& list) : section_guard(memory.processes, list.guard) {
     if (list.delivering_owner().load(std::memory_order_relaxed) != 0) {
       // Rare, so the system call may be made inside.
       ring_now(memory, finish_delivery(memory, list));
@@ -80,18 +80,18 @@ struct list_guard : section_guard {
 
 void enqueue(arena& memory, wait_list& list, wait_entry& entry, bool at_front) {
   // The transaction holds words of this process, so it must be brought to an end before its slot is used again.
-  word& intent = memory.my_slot().intent_list;
+  word& intent = memory.processes.my_slot().intent_list;
   const std::uint64_t outer = intent.load(std::memory_order_relaxed);
-  intent.store(memory.to_reference(list), std::memory_order_release);
+  intent.store(memory.map.to_reference(list), std::memory_order_release);
   {
     list_guard g(memory, list);
     const std::uint64_t ends = g.get(list.ends());
     const std::uint64_t first = next_of(ends);
     const std::uint64_t last = previous_of(ends);
-    const std::uint64_t self = memory.to_reference(entry);
+    const std::uint64_t self = memory.map.to_reference(entry);
     arrive(g, list, entry);
     g.set(entry.link, at_front ? make_link(0, first) : make_link(last, 0));
-    g.set(entry.list, memory.to_reference(list));
+    g.set(entry.list, memory.map.to_reference(list));
     g.set(entry.state, static_cast<std::uint64_t>(wait_state::waiting));
     if (const std::uint64_t neighbour = at_front ? first : last; neighbour != 0) {
       word& w = entry_at(memory, neighbour).link;
@@ -107,7 +107,7 @@ void enqueue(arena& memory, wait_list& list, wait_entry& entry, bool at_front) {
 
 bool leave(arena& memory, wait_list& list, wait_entry& entry) {
   // Named before it is known whether it was woken: a kill in between then costs one wake too many.
-  memory.my_slot().intent_list.store(memory.to_reference(list), std::memory_order_release);
+  memory.processes.my_slot().intent_list.store(memory.map.to_reference(list), std::memory_order_release);
   bool woken = false;
   {
     list_guard g(memory, list);
@@ -121,20 +121,20 @@ bool leave(arena& memory, wait_list& list, wait_entry& entry) {
     g.set(entry.list, 0);
     g.commit();
   }
-  if (!woken) memory.my_slot().intent_list.store(0, std::memory_order_release);
+  if (!woken) memory.processes.my_slot().intent_list.store(0, std::memory_order_release);
   return woken;
 }
 
 void settle_wake(arena& memory, wait_list& list, bool for_others) {
   kill_point();
   if (for_others) wake(memory, list, 1);
-  memory.my_slot().intent_list.store(0, std::memory_order_release);
+  memory.processes.my_slot().intent_list.store(0, std::memory_order_release);
 }
 
 std::uint64_t wake(arena& memory, wait_list& list, std::uint64_t most) {
-  word& intent = memory.my_slot().intent_list;
+  word& intent = memory.processes.my_slot().intent_list;
   const std::uint64_t outer = intent.load(std::memory_order_relaxed);
-  intent.store(memory.to_reference(list), std::memory_order_release);
+  intent.store(memory.map.to_reference(list), std::memory_order_release);
   kill_point();
   // Those who are there now: one that finds nothing and comes back is not to be woken again by the same call.
   most = std::min(most, list.count().load(std::memory_order_relaxed));
@@ -148,7 +148,7 @@ std::uint64_t wake(arena& memory, wait_list& list, std::uint64_t most) {
       wait_entry& entry = entry_at(memory, first);
       unlink(memory, g, list, entry);
       g.set(entry.state, static_cast<std::uint64_t>(wait_state::woken));
-      const bool asleep = memory.is_asleep(entry.owner.load(std::memory_order_relaxed));
+      const bool asleep = memory.wakes.is_asleep(entry.owner.load(std::memory_order_relaxed));
       const std::uint64_t counted = one_woken | (asleep ? 1 : 0);
       g.set(entry.on_its_way, counted);
       g.add(list.on_their_way(), counted);

@@ -24,8 +24,8 @@ std::uint64_t datagrams = 0;
 
 wake_port::wake_port(runtime& loop)
     : loop_(loop), memory_(family_memory::get()), spin_(sys::usable_processors()) {
-  memory_.require_slot();
-  if (port_of_slot == memory_.me()) {
+  memory_.processes.require_slot();
+  if (port_of_slot == memory_.processes.me()) {
     throw std::logic_error(
         "brood: shared objects are awaited on one loop of a process, and another loop already does");
   }
@@ -39,18 +39,18 @@ wake_port::wake_port(runtime& loop)
   watch_ = std::make_unique<fd_watch>(loop, socket_.get(), [this](int) { receive(); });
   watch_->watch(fd_watch::readable);
   watch_->background();
-  memory_.my_slot().port_name[1].store(name[1], std::memory_order_relaxed);
-  memory_.my_slot().port_name[0].store(name[0], std::memory_order_release);
+  memory_.processes.my_slot().port_name[1].store(name[1], std::memory_order_relaxed);
+  memory_.processes.my_slot().port_name[0].store(name[0], std::memory_order_release);
   loop.set_sleep_guard(this);
-  port_of_slot = memory_.me();
+  port_of_slot = memory_.processes.me();
   datagrams = 0;
 }
 
 wake_port::~wake_port() {
   loop_.set_sleep_guard(nullptr);
-  if (family_memory::exists() && port_of_slot == memory_.me()) {
-    memory_.my_slot().sleeping.store(0, std::memory_order_relaxed);
-    memory_.my_slot().port_name[0].store(0, std::memory_order_release);
+  if (family_memory::exists() && port_of_slot == memory_.processes.me()) {
+    memory_.processes.my_slot().sleeping.store(0, std::memory_order_relaxed);
+    memory_.processes.my_slot().port_name[0].store(0, std::memory_order_release);
     port_of_slot = 0;
   }
 }
@@ -60,14 +60,14 @@ task<> wake_port::shut_down() {
   co_return;
 }
 
-void wake_port::look() noexcept { memory_.drain(); }
+void wake_port::look() noexcept { memory_.wakes.drain(); }
 
 bool wake_port::spin() noexcept {
   constexpr int looks_between_clock_reads = 8;
   const auto end = clock::now() + spin_.limit();
   do {
     for (int i = 0; i < looks_between_clock_reads; ++i) {
-      if (memory_.anything_woken()) return true;
+      if (memory_.wakes.anything_woken()) return true;
       cpu_relax();
     }
   } while (clock::now() < end);
@@ -80,29 +80,29 @@ bool wake_port::about_to_sleep() noexcept {
     const bool found = spin();
     spin_.spun(found);
     if (found) {
-      memory_.drain();
+      memory_.wakes.drain();
       return false;
     }
   }
-  word& sleeping = memory_.my_slot().sleeping;
+  word& sleeping = memory_.processes.my_slot().sleeping;
   sleeping.store(1, std::memory_order_seq_cst);
   kill_point();
-  if (!memory_.anything_woken()) {
+  if (!memory_.wakes.anything_woken()) {
     asleep_since_ = clock::now();
     return true;
   }
   sleeping.store(0, std::memory_order_relaxed);
-  memory_.drain();
+  memory_.wakes.drain();
   return false;
 }
 
 void wake_port::woke_up() noexcept {
   // Before the look: a bit set after it finds `sleeping` set again by the next about_to_sleep, which looks once more.
-  memory_.my_slot().sleeping.store(0, std::memory_order_relaxed);
-  if (asleep_since_ != clock::time_point{} && memory_.anything_woken()) {
+  memory_.processes.my_slot().sleeping.store(0, std::memory_order_relaxed);
+  if (asleep_since_ != clock::time_point{} && memory_.wakes.anything_woken()) {
     spin_.slept(clock::now() - asleep_since_);
   }
-  memory_.drain();
+  memory_.wakes.drain();
 }
 
 void wake_port::receive() noexcept {

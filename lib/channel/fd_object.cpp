@@ -42,7 +42,7 @@ void ask_to_forget(const fd_state& state) {
 /// tickets are used once. An owner that is gone has nothing to forget. One that has let thousands of requests
 /// pile up (EAGAIN), or cannot be asked for want of a descriptor here, keeps the file until its runtime ends.
 void destroy_fd(arena& memory, reference block) {
-  const auto payload = memory.payload(block, fd_kind);
+  const auto payload = memory.heap.payload(block, fd_kind);
   fd_state state;
   if (payload.size() < sizeof state) return;
   std::memcpy(&state, payload.data(), sizeof state);
@@ -99,7 +99,7 @@ std::shared_ptr<fd_object> fd_object::create(arena& memory, unique_fd fd, std::u
   kill_point();
   try {
     return create_object<fd_object>(memory, sizeof(fd_state) + unread.size(), true, [&](reference block) {
-      std::byte* payload = memory.payload_at(block);
+      std::byte* payload = memory.map.payload_at(block);
       const fd_state state{depot.port(), ticket, longest_message, unread.size()};
       if (!unread.empty()) std::memcpy(payload + sizeof state, unread.data(), unread.size());
       kill_point();
@@ -119,7 +119,7 @@ fd_object::fd_object(arena& memory, object_name name) : shared_object(memory, na
 
 /// Into locals, before it is used as a length.
 void fd_object::read_state() {
-  const std::span<const std::byte> payload = memory().payload(name().block, fd_kind);
+  const std::span<const std::byte> payload = memory().heap.payload(name().block, fd_kind);
   if (payload.size() >= sizeof state_) std::memcpy(&state_, payload.data(), sizeof state_);
   if (payload.size() < sizeof state_ || state_.unread > payload.size() - sizeof state_) {
     throw error("a shared descriptor in shared memory was overwritten");

@@ -14,7 +14,7 @@ namespace {
 /// Nobody has the end any more: the other one sends no more, and drains. The references go with the block. One that
 /// is `dying` already belongs to a clean-up that was killed here before, and its queue is closed.
 void destroy_end(arena& memory, reference block) {
-  auto& s = memory.state_at<pipe_end_state>(block);
+  auto& s = memory.map.state_at<pipe_end_state>(block);
   for (const word* queue : {&s.in, &s.out}) {
     const std::uint64_t value = queue->load(std::memory_order_acquire);
     if (cell_kind(value) == held::object) close_queue(memory, cell_reference(value));
@@ -30,7 +30,7 @@ const bool registered = [] {
 
 std::shared_ptr<queue_core> queue_named(arena& memory, const word& reference_to) {
   const reference block = cell_reference(reference_to.load(std::memory_order_acquire));
-  return block == 0 ? nullptr : open_object<queue_core>(memory, {block, memory.generation_of(block)});
+  return block == 0 ? nullptr : open_object<queue_core>(memory, {block, memory.heap.generation_of(block)});
 }
 
 /// Waits until there is a reason to try, and takes nothing.
@@ -70,8 +70,8 @@ channel_outcome outcome_of(take_outcome outcome) noexcept {
 
 std::shared_ptr<pipe_end> pipe_end::create(arena& memory, const queue& in, const queue& out) {
   auto end = create_object<pipe_end>(memory, sizeof(pipe_end_state), true, [&](reference block) {
-    memory.at<block_header>(block).attached.store(2, std::memory_order_release);
-    auto& s = memory.state_at<pipe_end_state>(block);
+    memory.map.at<block_header>(block).attached.store(2, std::memory_order_release);
+    auto& s = memory.map.state_at<pipe_end_state>(block);
     if (in != nullptr) memory.acquire(in->name().block, queue_kind, in->name().generation, s.in);
     if (out != nullptr) memory.acquire(out->name().block, queue_kind, out->name().generation, s.out);
   });
@@ -83,7 +83,7 @@ std::shared_ptr<pipe_end> pipe_end::create(arena& memory, const queue& in, const
 pipe_end::pipe_end(arena& memory, reference block, word& cell)
     : shared_object(memory, block, pipe_end_kind, cell) {}
 pipe_end::pipe_end(arena& memory, object_name name) : shared_object(memory, name, pipe_end_kind) {
-  const auto& s = memory.state_at<pipe_end_state>(name.block);
+  const auto& s = memory.map.state_at<pipe_end_state>(name.block);
   in_ = queue_named(memory, s.in);
   out_ = queue_named(memory, s.out);
 }
@@ -99,7 +99,7 @@ channel_pair make_pipe(std::uint64_t capacity, bool both_ways) {
 
 std::shared_ptr<message_channel> open_channel(object_name name, bool receives, bool sends) {
   arena& memory = family_memory::get();
-  if (!memory.payload(name.block, fd_kind).empty()) {
+  if (!memory.heap.payload(name.block, fd_kind).empty()) {
     return open_decoded([&] { return fd_object::channel(open_object<fd_object>(memory, name)); });
   }
   const auto end = open_decoded([&] { return open_object<pipe_end>(memory, name); });

@@ -28,7 +28,7 @@ std::shared_ptr<queue_core> queue_core::create(arena& memory, std::uint64_t capa
   if (capacity == 0)
     throw std::invalid_argument("brood::queue: a queue for no items; its capacity is at least 1");
   auto core = create_object<queue_core>(memory, sizeof(queue_state), true, [&](reference block) {
-    auto& s = memory.state_at<queue_state>(block);
+    auto& s = memory.map.state_at<queue_state>(block);
     s.capacity = capacity;
     s.stride = 8 + rounded_inline(inline_bytes);
   });
@@ -49,7 +49,7 @@ queue_core::queue_core(arena& memory, object_name n) : shared_object(memory, n, 
 }
 
 queue_state& queue_core::checked_state() {
-  auto& s = memory().state_at<queue_state>(name().block);
+  auto& s = memory().map.state_at<queue_state>(name().block);
   stride_ = s.stride;
   if (stride_ < 16 || stride_ > 8 + most_inline) fail_overwritten();
   inline_bytes_ = stride_ - 8;
@@ -69,10 +69,10 @@ void queue_core::wake_all(wait_list& list) {
 
 put_outcome queue_core::put_inline(std::span<const std::byte> message) {
   queue_state& s = *state_;
-  memory().require_slot();
+  memory().processes.require_slot();
   intent named(memory(), name().block);
   {
-    section_guard g(memory(), s.put_end);
+    section_guard g(memory().processes, s.put_end);
     if (s.closed.load(std::memory_order_relaxed) != 0) return put_outcome::closed;
     const std::uint64_t tail = s.tail().load(std::memory_order_relaxed);
     if (!has_room(g, tail)) return put_outcome::full;
@@ -89,11 +89,11 @@ put_outcome queue_core::put_inline(std::span<const std::byte> message) {
 
 std::size_t queue_core::put_inline_many(const std::byte* messages, std::size_t size, std::size_t count) {
   queue_state& s = *state_;
-  memory().require_slot();
+  memory().processes.require_slot();
   intent named(memory(), name().block);
   std::size_t done = 0;
   {
-    section_guard g(memory(), s.put_end);
+    section_guard g(memory().processes, s.put_end);
     if (s.closed.load(std::memory_order_relaxed) != 0) return 0;
     std::uint64_t tail = s.tail().load(std::memory_order_relaxed);
     try {
@@ -117,7 +117,7 @@ put_outcome queue_core::put(outgoing_message& message) {
   queue_state& s = *state_;
   intent named(memory(), name().block);
   {
-    section_guard g(memory(), s.put_end);
+    section_guard g(memory().processes, s.put_end);
     if (s.closed.load(std::memory_order_relaxed) != 0) return put_outcome::closed;
     const std::uint64_t tail = s.tail().load(std::memory_order_relaxed);
     if (!has_room(g, tail)) return put_outcome::full;
@@ -129,7 +129,7 @@ put_outcome queue_core::put(outgoing_message& message) {
     g.commit();
   }
   wake_one(s.getters);
-  memory().return_cell(*std::exchange(message.cell_, nullptr));
+  memory().heap.return_cell(*std::exchange(message.cell_, nullptr));
   return put_outcome::done;
 }
 
@@ -147,17 +147,17 @@ take_outcome queue_core::nothing_left(section_guard& g) noexcept {
 
 take_outcome queue_core::take(incoming_message& message) {
   queue_state& s = *state_;
-  memory().require_slot();
+  memory().processes.require_slot();
   message.reset();
   message.memory_ = &memory();
   intent named(memory(), name().block);
   drained_ring drained;
   bool last_returned = false;
   {
-    section_guard g(memory(), s.take_end);
+    section_guard g(memory().processes, s.take_end);
     std::uint64_t head = 0;
     if (s.returned().load(std::memory_order_relaxed) != 0) {
-      message.cell_ = &memory().take_cell();
+      message.cell_ = &memory().heap.take_cell();
       take_returned(g, *message.cell_, held::settled);
       last_returned = g.get(s.leases()) == 0;
     } else if (!something_there(g, head, drained)) {
@@ -177,7 +177,7 @@ void queue_core::take_slot(section_guard& g, std::uint64_t head, incoming_messag
   std::byte* place = slot(s.first_ring().load(std::memory_order_relaxed), head);
   const std::uint64_t first = word_at(place).load(std::memory_order_relaxed);
   if ((first & large_message) != 0) {
-    word& cell = memory().take_cell();
+    word& cell = memory().heap.take_cell();
     g.set(cell, make_cell(held::block, cell_reference(word_at(place + 8).load(std::memory_order_relaxed))));
     g.set(s.head(), head + 1);
     g.commit();
@@ -204,11 +204,11 @@ take_outcome queue_core::take_copy(std::span<std::byte> place) {
 take_outcome queue_core::take_inline(std::span<std::byte> place) {
   queue_state& s = *state_;
   if (s.returned().load(std::memory_order_acquire) != 0) return take_copy(place);
-  memory().require_slot();
+  memory().processes.require_slot();
   intent named(memory(), name().block);
   drained_ring drained;
   {
-    section_guard g(memory(), s.take_end);
+    section_guard g(memory().processes, s.take_end);
     std::uint64_t head = 0;
     if (!something_there(g, head, drained)) return nothing_left(g);
     std::memcpy(static_cast<void*>(place.data()),
@@ -236,12 +236,12 @@ std::size_t queue_core::take_inline_many(std::byte* place, std::size_t size, std
 
 std::size_t queue_core::take_from_ring(std::byte* place, std::size_t size, std::size_t count) {
   queue_state& s = *state_;
-  memory().require_slot();
+  memory().processes.require_slot();
   intent named(memory(), name().block);
   drained_ring drained;
   std::size_t taken = 0;
   {
-    section_guard g(memory(), s.take_end);
+    section_guard g(memory().processes, s.take_end);
     std::uint64_t head = s.head().load(std::memory_order_relaxed);
     if (!look_again(g, head, drained)) return 0;
     const std::uint64_t ring = s.first_ring().load(std::memory_order_relaxed);
@@ -259,11 +259,11 @@ std::size_t queue_core::take_from_ring(std::byte* place, std::size_t size, std::
 // ---- the rest ----
 
 void close_queue(arena& memory, reference queue) {
-  auto& s = memory.state_at<queue_state>(queue);
-  memory.require_slot();
+  auto& s = memory.map.state_at<queue_state>(queue);
+  memory.processes.require_slot();
   intent named(memory, queue);
   {
-    section_guard g(memory, s.put_end);
+    section_guard g(memory.processes, s.put_end);
     s.closed.store(1, std::memory_order_release);
   }
   wake_barrier();
@@ -291,10 +291,10 @@ std::uint64_t queue_core::size() const noexcept {
 
 void queue_core::task_done() {
   queue_state& s = *state_;
-  memory().require_slot();
+  memory().processes.require_slot();
   intent named(memory(), name().block);
   {
-    section_guard g(memory(), s.take_end);
+    section_guard g(memory().processes, s.take_end);
     const std::uint64_t finished = s.finished().load(std::memory_order_relaxed);
     if (finished >= s.tail().load(std::memory_order_acquire)) {
       throw error("brood::queue::task_done: called more often than items were put");

@@ -11,19 +11,19 @@ namespace {
 /// transaction that frees.
 void destroy_first_ring(arena& memory, queue_state& s) {
   const std::uint64_t named = s.first_ring().load(std::memory_order_acquire);
-  auto& ring = memory.state_at<ring_header>(cell_reference(named));
+  auto& ring = memory.map.state_at<ring_header>(cell_reference(named));
   const std::uint64_t end = ring.next.load() != 0 ? ring.end.load() : s.tail().load();
   const std::uint64_t mask = (std::uint64_t{1} << (cell_extra(named) & 63)) - 1;
   std::byte* slots = reinterpret_cast<std::byte*>(&ring + 1);
   for (std::uint64_t t = s.head().load(); t != end; ++t) {
     auto* slot = reinterpret_cast<word*>(slots + (t & mask) * s.stride);
     if ((slot[0].load() & large_message) != 0 && slot[1].load() != 0) {
-      memory.release(cell_reference(slot[1].load()), slot[1]);
+      memory.heap.release(cell_reference(slot[1].load()), slot[1]);
     }
     kill_point();
     s.head().store(t + 1, std::memory_order_release);
   }
-  section_guard g(memory, s.take_end);
+  section_guard g(memory.processes, s.take_end);
   g.set(s.first_ring(), ring.next.load());
   g.set(s.discarded, make_cell(held::block, cell_reference(named)));
   g.commit();
@@ -33,17 +33,17 @@ void destroy_first_ring(arena& memory, queue_state& s) {
 void free_discarded(arena& memory, queue_state& s) {
   const std::uint64_t value = s.discarded.load(std::memory_order_acquire);
   if (cell_kind(value) == held::settled) free_record(memory, s.discarded);
-  if (cell_kind(value) == held::block) memory.release(cell_reference(value), s.discarded);
+  if (cell_kind(value) == held::block) memory.heap.release(cell_reference(value), s.discarded);
 }
 
 /// Called again from the start if the process doing it is killed.
 void destroy_queue(arena& memory, reference block) {
-  auto& s = memory.state_at<queue_state>(block);
+  auto& s = memory.map.state_at<queue_state>(block);
   {
-    section_guard repaired(memory, s.put_end);
+    section_guard repaired(memory.processes, s.put_end);
   }
   {
-    section_guard repaired(memory, s.take_end);
+    section_guard repaired(memory.processes, s.take_end);
   }
   free_discarded(memory, s);
   while (s.first_ring().load(std::memory_order_acquire) != 0) {
@@ -52,7 +52,7 @@ void destroy_queue(arena& memory, reference block) {
   }
   while (s.returned().load(std::memory_order_acquire) != 0) {
     {
-      section_guard g(memory, s.take_end);
+      section_guard g(memory.processes, s.take_end);
       g.set(s.discarded, make_cell(held::settled, unlink_returned(memory, s, g)));
       g.commit();
     }
@@ -61,12 +61,12 @@ void destroy_queue(arena& memory, reference block) {
 }
 
 void repair_queue(arena& memory, reference block) {
-  auto& s = memory.state_at<queue_state>(block);
+  auto& s = memory.map.state_at<queue_state>(block);
   {
-    section_guard g(memory, s.put_end);
+    section_guard g(memory.processes, s.put_end);
   }
   {
-    section_guard g(memory, s.take_end);
+    section_guard g(memory.processes, s.take_end);
   }
   repair(memory, s.getters);
   repair(memory, s.putters);

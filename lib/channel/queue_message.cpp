@@ -10,8 +10,8 @@ namespace brood::detail {
 outgoing_message::~outgoing_message() {
   if (cell_ == nullptr) return;
   const std::uint64_t value = cell_->load(std::memory_order_relaxed);
-  if (value != 0) memory_->release(cell_reference(value), *cell_);
-  memory_->return_cell(*cell_);
+  if (value != 0) memory_->heap.release(cell_reference(value), *cell_);
+  memory_->heap.return_cell(*cell_);
 }
 
 void outgoing_message::take(outgoing_message& other) noexcept {
@@ -27,20 +27,20 @@ std::span<std::byte> outgoing_message::prepare(arena& memory, std::uint64_t byte
   const std::size_t attached = objects.objects().size();
   if (bytes <= inline_bytes && attached == 0) return {inline_, bytes};
   memory_ = &memory;
-  cell_ = &memory.take_cell();
+  cell_ = &memory.heap.take_cell();
   reference block = 0;
   try {
-    block = memory.allocate(attached * sizeof(word) + bytes, message_block, *cell_, held::block);
+    block = memory.heap.allocate(attached * sizeof(word) + bytes, message_block, *cell_, held::block);
   } catch (...) {
-    memory.return_cell(*std::exchange(cell_, nullptr));
+    memory.heap.return_cell(*std::exchange(cell_, nullptr));
     throw;
   }
-  std::byte* payload = memory.payload_at(block);
+  std::byte* payload = memory.map.payload_at(block);
   std::memset(static_cast<void*>(payload), 0, attached * sizeof(word));
-  memory.at<block_header>(block).attached.store(attached, std::memory_order_release);
+  memory.map.at<block_header>(block).attached.store(attached, std::memory_order_release);
   for (std::size_t i = 0; i < attached; ++i) {
     const object_name name = objects.objects()[i]->name();
-    const auto tag = memory.at<block_header>(name.block).tag.load(std::memory_order_relaxed);
+    const auto tag = memory.map.at<block_header>(name.block).tag.load(std::memory_order_relaxed);
     memory.acquire(name.block, static_cast<std::uint8_t>(tag & 0xff), name.generation,
                    reinterpret_cast<word*>(payload)[i]);
   }
@@ -68,9 +68,9 @@ void incoming_message::reset() noexcept {
   if (cell_kind(value) == held::settled) {
     free_record(*memory_, *cell_);
   } else if (value != 0) {
-    memory_->release(cell_reference(value), *cell_);
+    memory_->heap.release(cell_reference(value), *cell_);
   }
-  memory_->return_cell(*std::exchange(cell_, nullptr));
+  memory_->heap.return_cell(*std::exchange(cell_, nullptr));
 }
 
 std::span<const std::byte> incoming_message::bytes() const {

@@ -53,8 +53,8 @@ void give_back_lease(arena& memory, word& cell) {
   if (cell_kind(value) == held::settled) return free_record(memory, cell);
   const auto queue =
       static_cast<reference>(record_at(memory, cell_reference(value)).queue.load(std::memory_order_relaxed));
-  if (memory.payload(queue, queue_kind).size() < sizeof(queue_state)) return;
-  auto& s = memory.state_at<queue_state>(queue);
+  if (memory.heap.payload(queue, queue_kind).size() < sizeof(queue_state)) return;
+  auto& s = memory.map.state_at<queue_state>(queue);
   intent named(memory, queue);
   put_back(memory, s, cell);
   wake(memory, s.getters, 1);
@@ -69,7 +69,7 @@ const bool registered = [] {
 }  // namespace
 
 void put_back(arena& memory, queue_state& s, word& cell) {
-  section_guard g(memory, s.take_end);
+  section_guard g(memory.processes, s.take_end);
   link_returned(memory, s, g, cell_reference(cell.load(std::memory_order_acquire)));
   g.add(s.returned(), 1);
   g.add(s.leases(), -std::uint64_t{1});
@@ -91,22 +91,22 @@ void free_record(arena& memory, word& holder) {
   const reference block = cell_reference(holder.load(std::memory_order_acquire));
   lease_record& record = record_at(memory, block);
   if (const std::uint64_t message = record.block.load(std::memory_order_acquire); message != 0) {
-    memory.release(cell_reference(message), record.block);
+    memory.heap.release(cell_reference(message), record.block);
   }
-  memory.release(block, holder);
+  memory.heap.release(block, holder);
 }
 
 void fail_overwritten() { throw error("a message in shared memory was overwritten"); }
 
 std::span<const std::byte> block_bytes(arena& memory, reference block) {
-  const auto payload = memory.payload(block, message_block);
-  const std::uint64_t attached = memory.at<block_header>(block).attached.load(std::memory_order_relaxed);
+  const auto payload = memory.heap.payload(block, message_block);
+  const std::uint64_t attached = memory.map.at<block_header>(block).attached.load(std::memory_order_relaxed);
   if (payload.data() == nullptr || attached > payload.size() / sizeof(word)) fail_overwritten();
   return payload.subspan(attached * sizeof(word));
 }
 
 std::span<const std::byte> record_bytes(arena& memory, reference block) {
-  const auto payload = memory.payload(block, lease_block);
+  const auto payload = memory.heap.payload(block, lease_block);
   if (payload.size() < sizeof(lease_record)) fail_overwritten();
   const lease_record& record = record_at(memory, block);
   const std::uint64_t head = record.head.load(std::memory_order_relaxed);
@@ -119,20 +119,20 @@ std::span<const std::byte> record_bytes(arena& memory, reference block) {
 
 take_outcome queue_core::take_leased(word*& lease) {
   queue_state& s = *state_;
-  memory().require_slot();
+  memory().processes.require_slot();
   intent named(memory(), name().block);
   held_cell spare(memory());  // holds the record until it is a lease
   held_cell cell(memory());
   drained_ring drained;
   {
-    section_guard g(memory(), s.take_end);
+    section_guard g(memory().processes, s.take_end);
     std::uint64_t head = 0;
     if (s.returned().load(std::memory_order_relaxed) != 0) {
       take_returned(g, *cell, held::leased);
     } else if (!something_there(g, head, drained)) {
       return nothing_left(g);
     } else {
-      memory().allocate(sizeof(lease_record) + inline_bytes_, lease_block, *spare, held::block);
+      memory().heap.allocate(sizeof(lease_record) + inline_bytes_, lease_block, *spare, held::block);
       const reference block = cell_reference(spare->load(std::memory_order_relaxed));
       lease_record& record = record_at(memory(), block);
       std::byte* place = slot(s.first_ring().load(std::memory_order_relaxed), head);
@@ -174,7 +174,7 @@ void queue_core::settle(word& cell) {
   intent named(memory(), name().block);
   bool last = false;
   {
-    section_guard g(memory(), s.take_end);
+    section_guard g(memory().processes, s.take_end);
     g.add(s.leases(), -std::uint64_t{1});
     g.add(s.finished(), 1);
     g.set(cell, make_cell(held::settled, cell_reference(cell.load(std::memory_order_relaxed))));

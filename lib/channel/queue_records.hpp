@@ -8,7 +8,7 @@
 namespace brood::detail {
 
 inline lease_record& record_at(arena& memory, reference block) noexcept {
-  return memory.state_at<lease_record>(block);
+  return memory.map.state_at<lease_record>(block);
 }
 
 /// Frees the record that `holder` names, and its message.

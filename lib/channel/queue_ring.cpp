@@ -15,14 +15,14 @@ constexpr std::uint64_t most_ring_bytes = std::uint64_t{16} << 20;
 std::uint64_t slots_of(std::uint64_t ring) noexcept { return std::uint64_t{1} << (cell_extra(ring) & 63); }
 
 ring_header& header_of(arena& memory, std::uint64_t ring) noexcept {
-  return memory.state_at<ring_header>(cell_reference(ring));
+  return memory.map.state_at<ring_header>(cell_reference(ring));
 }
 
 /// A ring that nothing refers to yet but `cell`; gives how it is named.
 std::uint64_t make_ring(arena& memory, word& cell, std::uint64_t slots, std::uint64_t stride) {
   const reference block =
-      memory.allocate(sizeof(ring_header) + slots * stride, storage_block, cell, held::block);
-  auto& ring = memory.state_at<ring_header>(block);
+      memory.heap.allocate(sizeof(ring_header) + slots * stride, storage_block, cell, held::block);
+  auto& ring = memory.map.state_at<ring_header>(block);
   ring.next.store(0, std::memory_order_relaxed);
   ring.end.store(0, std::memory_order_relaxed);
   return make_cell(held::block, block, static_cast<std::uint32_t>(std::countr_zero(slots)));
@@ -36,7 +36,7 @@ void queue_core::make_first_ring() {
   intent named(memory(), name().block);
   held_cell cell(memory());
   const std::uint64_t ring = make_ring(memory(), *cell, slots, stride_);
-  section_guard g(memory(), s.put_end);  // nobody else has the queue, so of both ends
+  section_guard g(memory().processes, s.put_end);  // nobody else has the queue, so of both ends
   g.set(s.first_ring(), ring);
   g.set(s.last_ring(), ring);
   g.set(*cell, 0);

@@ -12,9 +12,9 @@ std::shared_ptr<buffer_object> buffer_object::create(arena& memory, std::size_t 
 }
 
 buffer_object::buffer_object(arena& memory, reference block, word& cell)
-    : shared_object(memory, block, buffer_kind, cell), bytes_(memory.payload(block, buffer_kind)) {}
+    : shared_object(memory, block, buffer_kind, cell), bytes_(memory.heap.payload(block, buffer_kind)) {}
 buffer_object::buffer_object(arena& memory, object_name name)
-    : shared_object(memory, name, buffer_kind), bytes_(memory.payload(name.block, buffer_kind)) {}
+    : shared_object(memory, name, buffer_kind), bytes_(memory.heap.payload(name.block, buffer_kind)) {}
 
 }  // namespace detail
 

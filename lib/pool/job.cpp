@@ -11,15 +11,15 @@ namespace brood::detail {
 kept_request::~kept_request() {
   if (cell_ == nullptr || !family_memory::exists()) return;
   if (const std::uint64_t value = cell_->load(std::memory_order_relaxed); value != 0) {
-    memory_->release(cell_reference(value), *cell_);
+    memory_->heap.release(cell_reference(value), *cell_);
   }
-  memory_->return_cell(*cell_);
+  memory_->heap.return_cell(*cell_);
 }
 
 std::span<std::byte> kept_request::allocate(arena& memory, std::size_t size) {
   memory_ = &memory;
-  if (cell_ == nullptr) cell_ = &memory.take_cell();
-  return memory.payload(memory.allocate(size, message_block, *cell_, held::block), message_block);
+  if (cell_ == nullptr) cell_ = &memory.heap.take_cell();
+  return memory.heap.payload(memory.heap.allocate(size, message_block, *cell_, held::block), message_block);
 }
 
 reference kept_request::block() const noexcept {
@@ -45,8 +45,8 @@ result_reader::result_reader(arena& memory, const lane_slot& slot, const std::st
   const std::uint64_t progress = slot.progress.load(std::memory_order_acquire);
   done_ = left_ = std::min(done_of(progress), slot.last - slot.first);
   if (const unsigned place = place_of(progress); place == 1 || place == 2) {
-    rest_ =
-        memory.payload(cell_reference(slot.result[place - 1].load(std::memory_order_acquire)), message_block);
+    rest_ = memory.heap.payload(cell_reference(slot.result[place - 1].load(std::memory_order_acquire)),
+                                message_block);
   } else {
     rest_ = slot.inline_results;
   }

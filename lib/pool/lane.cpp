@@ -21,22 +21,24 @@ void wake_one(arena& memory, wait_list& list) {
 void free_blocks(arena& memory, lane_slot& slot) {
   for (word* holder : {&slot.result[0], &slot.result[1], &slot.attached}) {
     const std::uint64_t cell = holder->load(std::memory_order_acquire);
-    if (cell != 0) memory.release(cell_reference(cell), *holder);
+    if (cell != 0) memory.heap.release(cell_reference(cell), *holder);
   }
 }
 
 // ---- what the arena does for them ----
 
 void destroy_lane(arena& memory, reference block) {
-  auto& state = memory.state_at<lane_state>(block);
+  auto& state = memory.map.state_at<lane_state>(block);
   const std::uint64_t used =
       std::min<std::uint64_t>(state.slots_used.load(std::memory_order_acquire), lane_slots);
   for (std::uint64_t i = 0; i < used; ++i) free_blocks(memory, state.slots[i]);
 }
 void repair_lane(arena& memory, reference block) {
-  repair(memory, memory.state_at<lane_state>(block).requests);
+  repair(memory, memory.map.state_at<lane_state>(block).requests);
 }
-void repair_hub(arena& memory, reference block) { repair(memory, memory.state_at<hub_state>(block).results); }
+void repair_hub(arena& memory, reference block) {
+  repair(memory, memory.map.state_at<hub_state>(block).results);
+}
 
 const object_kind lane_functions{destroy_lane, repair_lane, nullptr};
 const object_kind hub_functions{nullptr, repair_hub, nullptr};
@@ -59,15 +61,15 @@ std::uint64_t lane_clock() noexcept {
 std::shared_ptr<lane> lane::create(arena& memory) {
   // The slots are laid out when they are first used: a worker that gets few tasks touches few pages.
   return create_object<lane>(memory, sizeof(lane_state), false, [&](reference block) {
-    std::memset(static_cast<void*>(memory.payload_at(block)), 0, offsetof(lane_state, slots));
+    std::memset(static_cast<void*>(memory.map.payload_at(block)), 0, offsetof(lane_state, slots));
   });
 }
 
 lane::lane(arena& memory, reference block, word& cell) : shared_object(memory, block, lane_kind, cell) {
-  state_ = &memory.state_at<lane_state>(block);
+  state_ = &memory.map.state_at<lane_state>(block);
 }
 lane::lane(arena& memory, object_name name) : shared_object(memory, name, lane_kind) {
-  state_ = &memory.state_at<lane_state>(name.block);
+  state_ = &memory.map.state_at<lane_state>(name.block);
 }
 
 lane_slot& lane::prepare(std::uint32_t task) noexcept {
@@ -140,14 +142,14 @@ void lane::free_result(lane_slot& slot) { free_blocks(memory(), slot); }
 std::shared_ptr<hub> hub::create(arena& memory, std::uint32_t seats) {
   const std::uint64_t words = (seats + 63) / 64;
   return create_object<hub>(memory, sizeof(hub_state) + words * sizeof(word), true,
-                            [&](reference block) { memory.state_at<hub_state>(block).words = words; });
+                            [&](reference block) { memory.map.state_at<hub_state>(block).words = words; });
 }
 
 hub::hub(arena& memory, reference block, word& cell) : shared_object(memory, block, hub_kind, cell) {
-  state_ = &memory.state_at<hub_state>(block);
+  state_ = &memory.map.state_at<hub_state>(block);
 }
 hub::hub(arena& memory, object_name name) : shared_object(memory, name, hub_kind) {
-  state_ = &memory.state_at<hub_state>(name.block);
+  state_ = &memory.map.state_at<hub_state>(name.block);
 }
 
 void hub::notify(std::uint32_t seat) {

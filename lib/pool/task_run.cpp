@@ -16,7 +16,7 @@ namespace {
 constexpr std::size_t first_block = 1024;
 
 std::byte* payload_of(arena& memory, reference block) {
-  return memory.base() + std::uint64_t{block} * granule + sizeof(block_header);
+  return memory.map.base() + std::uint64_t{block} * granule + sizeof(block_header);
 }
 
 task_failure describe_failure(const std::exception_ptr& thrown, failure_kind kind) {
@@ -99,7 +99,7 @@ void task_run::grow(std::size_t wanted) {
   const std::size_t size = std::max({wanted, capacity_ * 2, first_block});
   arena& memory = lane_.memory();
   const unsigned next = place_ == 1 ? 2 : 1;
-  const reference block = memory.allocate(size, message_block, slot_.result[next - 1], held::block);
+  const reference block = memory.heap.allocate(size, message_block, slot_.result[next - 1], held::block);
   std::byte* const place = payload_of(memory, block);
   std::memcpy(static_cast<void*>(place), base_, used_);
   kill_point();
@@ -107,7 +107,7 @@ void task_run::grow(std::size_t wanted) {
   kill_point();
   if (place_ != 0) {
     word& old = slot_.result[place_ - 1];
-    memory.release(cell_reference(old.load(std::memory_order_relaxed)), old);
+    memory.heap.release(cell_reference(old.load(std::memory_order_relaxed)), old);
   }
   place_ = next;
   base_ = place;
@@ -129,8 +129,8 @@ void task_run::attach(const travelling_objects& travelling) {
   arena& memory = lane_.memory();
   const std::size_t count = travelling.objects().size();
   const reference block =
-      memory.allocate(count * sizeof(word), message_block, slot_.attached, held::block, true);
-  memory.at<block_header>(block).attached.store(count, std::memory_order_release);
+      memory.heap.allocate(count * sizeof(word), message_block, slot_.attached, held::block, true);
+  memory.map.at<block_header>(block).attached.store(count, std::memory_order_release);
   auto* const words = reinterpret_cast<word*>(payload_of(memory, block));
   for (std::size_t i = 0; i < count; ++i) {
     const shared_object& object = *travelling.objects()[i];

@@ -37,7 +37,7 @@ bool break_while(word& state, Condition applies) noexcept {
 
 void give_back_membership(arena& memory, word& cell) {
   const std::uint64_t value = cell.load(std::memory_order_acquire);
-  barrier_state& s = memory.state_at<barrier_state>(cell_reference(value));
+  barrier_state& s = memory.map.state_at<barrier_state>(cell_reference(value));
   break_while(s.state, [&](std::uint64_t now) { return epoch_of(now) == cell_extra(value); });
   kill_point();
   wake(memory, s.waiters, UINT64_MAX);
@@ -45,7 +45,7 @@ void give_back_membership(arena& memory, word& cell) {
 
 /// A wake is an advice to look again, so it does not matter what the dead one had done.
 void repair_barrier(arena& memory, reference block) {
-  barrier_state& s = memory.state_at<barrier_state>(block);
+  barrier_state& s = memory.map.state_at<barrier_state>(block);
   repair(memory, s.waiters);
   wake(memory, s.waiters, UINT64_MAX);
 }
@@ -59,16 +59,17 @@ const bool registered = [] {
 }  // namespace
 
 barrier_core::~barrier_core() {
-  if (membership_ == nullptr || is_gone() || !family_memory::exists() || memory().me() != member_) return;
+  if (membership_ == nullptr || is_gone() || !family_memory::exists() || memory().processes.me() != member_)
+    return;
   membership_->store(0, std::memory_order_release);
-  memory().return_cell(*membership_);
+  memory().heap.return_cell(*membership_);
 }
 
 void barrier_core::enrol(std::uint64_t epoch) {
   arena& m = memory();
-  if (membership_ == nullptr || member_ != m.me()) {
-    membership_ = &m.take_cell();
-    member_ = m.me();
+  if (membership_ == nullptr || member_ != m.processes.me()) {
+    membership_ = &m.heap.take_cell();
+    member_ = m.processes.me();
   }
   const std::uint64_t named = make_cell(held::custom, name().block, static_cast<std::uint32_t>(epoch));
   if (membership_->load(std::memory_order_relaxed) == named) return;
@@ -78,7 +79,7 @@ void barrier_core::enrol(std::uint64_t epoch) {
 
 barrier_core::outcome barrier_core::arrive(arrival& mine) {
   barrier_state& s = state();
-  memory().require_slot();
+  memory().processes.require_slot();
   std::uint64_t now = s.state.load(std::memory_order_acquire);
   for (;;) {
     if ((now & broken_bit) != 0) return outcome::broken;
@@ -116,14 +117,14 @@ void barrier_core::give_up(const arrival& mine) {
 }
 
 void barrier_core::abort() {
-  memory().require_slot();
+  memory().processes.require_slot();
   const intent named(memory(), name().block);
   break_while(state().state, [](std::uint64_t) { return true; });
   wake_all();
 }
 
 void barrier_core::reset() {
-  memory().require_slot();
+  memory().processes.require_slot();
   const intent named(memory(), name().block);
   std::uint64_t now = state().state.load(std::memory_order_acquire);
   while (!state().state.compare_exchange_weak(now, next_epoch(now), std::memory_order_seq_cst)) {

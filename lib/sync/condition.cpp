@@ -10,7 +10,7 @@ namespace detail {
 namespace {
 
 void repair_condition(arena& memory, reference block) {
-  repair(memory, memory.state_at<condition_state>(block).waiters);
+  repair(memory, memory.map.state_at<condition_state>(block).waiters);
 }
 
 const object_kind condition_functions{nullptr, repair_condition, nullptr};
@@ -22,7 +22,7 @@ const bool registered = [] {
 }  // namespace
 
 void condition_core::notify(std::uint64_t most) {
-  memory().require_slot();
+  memory().processes.require_slot();
   std::atomic_thread_fence(std::memory_order_seq_cst);
   if (most != 0 && has_waiters(state().waiters)) wake(memory(), state().waiters, most);
 }

@@ -9,7 +9,7 @@ namespace {
 
 /// A wake is an advice to look again, so it does not matter whether the dead one had set it.
 void repair_event(arena& memory, reference block) {
-  event_state& s = memory.state_at<event_state>(block);
+  event_state& s = memory.map.state_at<event_state>(block);
   repair(memory, s.waiters);
   wake(memory, s.waiters, UINT64_MAX);
 }
@@ -24,7 +24,7 @@ const bool registered = [] {
 
 void event_core::set() {
   event_state& s = state();
-  memory().require_slot();
+  memory().processes.require_slot();
   const intent named(memory(), name().block);
   std::uint64_t now = s.state.load(std::memory_order_relaxed);
   do {

@@ -14,13 +14,13 @@ constexpr bool is_free(std::uint64_t owner) noexcept { return owner == 0 || owne
 /// The id of the dead process whose cell this is; its slot is not used again before the clean-up ends.
 std::uint64_t owner_of(arena& memory, std::uint64_t cell) noexcept {
   const std::uint32_t slot = cell_extra(cell);
-  if (slot == 0 || slot >= memory.header().slots) return 0;
-  return (memory.slot_at(slot).state.load(std::memory_order_acquire) & 0xffffffff00000000) | slot;
+  if (slot == 0 || slot >= memory.map.header().slots) return 0;
+  return (memory.map.slot_at(slot).state.load(std::memory_order_acquire) & 0xffffffff00000000) | slot;
 }
 
 void give_back_lock(arena& memory, word& cell) {
   const std::uint64_t value = cell.load(std::memory_order_acquire);
-  lock_state& s = memory.state_at<lock_state>(cell_reference(value));
+  lock_state& s = memory.map.state_at<lock_state>(cell_reference(value));
   std::uint64_t owner = owner_of(memory, value);
   if (owner != 0) s.owner.compare_exchange_strong(owner, was_abandoned, std::memory_order_seq_cst);
   kill_point();
@@ -40,16 +40,16 @@ const bool registered = [] {
 bool lock_core::acquire(claim& taken, bool in_turn) {
   lock_state& s = state();
   arena& m = memory();
-  m.require_slot();
+  m.processes.require_slot();
   std::uint64_t owner = s.owner.load(std::memory_order_relaxed);
   if (!is_free(owner)) return false;
   if (!in_turn && must_queue(s.turns, s.waiters)) return false;
-  word& cell = m.take_cell();
-  cell.store(make_cell(held::custom, name().block, m.self().slot), std::memory_order_release);
+  word& cell = m.heap.take_cell();
+  cell.store(make_cell(held::custom, name().block, m.processes.self().slot), std::memory_order_release);
   kill_point();
-  if (!s.owner.compare_exchange_strong(owner, m.me(), std::memory_order_acquire)) {
+  if (!s.owner.compare_exchange_strong(owner, m.processes.me(), std::memory_order_acquire)) {
     cell.store(0, std::memory_order_release);
-    m.return_cell(cell);
+    m.heap.return_cell(cell);
     return false;
   }
   kill_point();
@@ -67,7 +67,7 @@ void lock_core::release(claim& taken) noexcept {
   if (needs_wake(s.waiters)) wake(memory(), s.waiters, 1);
   kill_point();
   taken.cell->store(0, std::memory_order_release);
-  memory().return_cell(*taken.cell);
+  memory().heap.return_cell(*taken.cell);
 }
 
 void lock_core::passed_over() noexcept { state().turns.store(most_turns, std::memory_order_relaxed); }
@@ -80,10 +80,10 @@ void lock_core::nudge() {
 bool lock_core::is_held() const noexcept { return !is_free(state().owner.load(std::memory_order_acquire)); }
 
 bool rlock_core::acquire(claim& taken, bool in_turn) {
-  memory().require_slot();
-  if (depth_ == 0 || owner_ != memory().me()) {
+  memory().processes.require_slot();
+  if (depth_ == 0 || owner_ != memory().processes.me()) {
     if (!lock_core::acquire(held_, in_turn)) return false;
-    owner_ = memory().me();
+    owner_ = memory().processes.me();
     depth_ = 0;
   }
   ++depth_;

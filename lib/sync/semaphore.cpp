@@ -14,7 +14,7 @@ constexpr std::uint64_t free_of(std::uint64_t permits) noexcept { return permits
 constexpr std::uint64_t held_of(std::uint64_t permits) noexcept { return permits >> 32; }
 
 void put_back(arena& memory, semaphore_state& s, word& cell, std::uint64_t difference) {
-  section_guard g(memory, s.guard);
+  section_guard g(memory.processes, s.guard);
   g.add(s.permits(), difference);
   g.set(cell, 0);
   g.commit();
@@ -22,7 +22,7 @@ void put_back(arena& memory, semaphore_state& s, word& cell, std::uint64_t diffe
 
 void give_back_permit(arena& memory, word& cell) {
   const reference block = cell_reference(cell.load(std::memory_order_acquire));
-  semaphore_state& s = memory.state_at<semaphore_state>(block);
+  semaphore_state& s = memory.map.state_at<semaphore_state>(block);
   const intent named(memory, block);
   put_back(memory, s, cell, 1 - one_held);
   wake(memory, s.waiters, 1);
@@ -31,9 +31,9 @@ void give_back_permit(arena& memory, word& cell) {
 /// How many permits came is unknown, and whether anybody was woken: the first is, and wakes the next if there
 /// is more.
 void repair_semaphore(arena& memory, reference block) {
-  semaphore_state& s = memory.state_at<semaphore_state>(block);
+  semaphore_state& s = memory.map.state_at<semaphore_state>(block);
   {
-    section_guard g(memory, s.guard);
+    section_guard g(memory.processes, s.guard);
   }
   repair(memory, s.waiters);
   wake(memory, s.waiters, 1);
@@ -51,12 +51,12 @@ const bool registered = [] {
 bool semaphore_core::acquire(claim& taken, bool in_turn) {
   semaphore_state& s = state();
   arena& m = memory();
-  m.require_slot();
+  m.processes.require_slot();
   if (free_of(s.permits().load(std::memory_order_relaxed)) == 0) return false;
-  word& cell = m.take_cell();
+  word& cell = m.heap.take_cell();
   const intent named(m, name().block);
   {
-    section_guard g(m, s.guard);
+    section_guard g(m.processes, s.guard);
     if (free_of(g.get(s.permits())) != 0 && (in_turn || !must_queue(s.turns(), s.waiters))) {
       g.add(s.permits(), one_held - 1);
       g.set(cell, make_cell(held::custom, name().block));
@@ -66,7 +66,7 @@ bool semaphore_core::acquire(claim& taken, bool in_turn) {
       return true;
     }
   }
-  m.return_cell(cell);
+  m.heap.return_cell(cell);
   return false;
 }
 
@@ -74,21 +74,21 @@ void semaphore_core::release(claim& taken) {
   const intent named(memory(), name().block);
   put_back(memory(), state(), *taken.cell, 1 - one_held);
   wake_one();
-  memory().return_cell(*taken.cell);
+  memory().heap.return_cell(*taken.cell);
 }
 
 void semaphore_core::detach(claim& taken) {
   const intent named(memory(), name().block);
   put_back(memory(), state(), *taken.cell, -one_held);
-  memory().return_cell(*taken.cell);
+  memory().heap.return_cell(*taken.cell);
 }
 
 void semaphore_core::add(std::uint64_t count) {
   semaphore_state& s = state();
-  memory().require_slot();
+  memory().processes.require_slot();
   const intent named(memory(), name().block);
   {
-    section_guard g(memory(), s.guard);
+    section_guard g(memory().processes, s.guard);
     const std::uint64_t permits = s.permits().load(std::memory_order_relaxed);
     if (count > s.bound - std::min(s.bound, free_of(permits) + held_of(permits))) {
       throw error("brood::semaphore::release: more permits than the semaphore may have");
@@ -104,7 +104,7 @@ void semaphore_core::wake_one() {
 }
 
 void semaphore_core::passed_over() {
-  section_guard g(memory(), state().guard);
+  section_guard g(memory().processes, state().guard);
   state().turns().store(most_turns, std::memory_order_relaxed);
 }
 

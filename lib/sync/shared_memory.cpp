@@ -65,7 +65,7 @@ bool is_in_use(const registered_name& entry) noexcept {
 }
 
 registered_name* name_at(arena& memory, reference block) noexcept {
-  const auto payload = memory.payload(block, name_block);
+  const auto payload = memory.heap.payload(block, name_block);
   return payload.size() < sizeof(registered_name) ? nullptr
                                                   : reinterpret_cast<registered_name*>(payload.data());
 }
@@ -87,12 +87,12 @@ struct end_of_family {
 
 /// Takes one off the list of this process.
 void forget(arena& memory, const std::string& path) noexcept {
-  for (word* link = &memory.my_slot().names; link->load(std::memory_order_relaxed) != 0;) {
+  for (word* link = &memory.processes.my_slot().names; link->load(std::memory_order_relaxed) != 0;) {
     const reference block = cell_reference(link->load(std::memory_order_relaxed));
-    word& next = memory.at<block_header>(block).next_name;
+    word& next = memory.map.at<block_header>(block).next_name;
     const registered_name* entry = name_at(memory, block);
     if (entry == nullptr || path == copy_of(*entry).path) {
-      return memory.release(block, *link, next.load(std::memory_order_relaxed));
+      return memory.heap.release(block, *link, next.load(std::memory_order_relaxed));
     }
     link = &next;
   }
@@ -100,23 +100,23 @@ void forget(arena& memory, const std::string& path) noexcept {
 
 /// From here on a clean-up does not free it but takes it over.
 void put_in_list(arena& memory, reference block, word& holder, std::uint64_t then) {
-  word& names = memory.my_slot().names;
-  section_guard g(memory, memory.header().heap_section);
-  g.set(memory.at<block_header>(block).next_name, g.get(names));
+  word& names = memory.processes.my_slot().names;
+  section_guard g(memory.processes, memory.map.header().heap_section);
+  g.set(memory.map.at<block_header>(block).next_name, g.get(names));
   g.set(names, make_cell(held::custom, block));
   g.set(holder, then);
   g.commit();
 }
 
 void enter(arena& memory, const std::string& path, const struct stat& status) {
-  memory.require_slot();
+  memory.processes.require_slot();
   forget(memory, path);  // of one that somebody else has unlinked
-  word& cell = memory.take_cell();
+  word& cell = memory.heap.take_cell();
   reference block = 0;
   try {
-    block = memory.allocate(sizeof(registered_name), name_block, cell, held::block, true);
+    block = memory.heap.allocate(sizeof(registered_name), name_block, cell, held::block, true);
   } catch (...) {
-    memory.return_cell(cell);
+    memory.heap.return_cell(cell);
     throw;
   }
   registered_name& entry = *name_at(memory, block);
@@ -125,16 +125,16 @@ void enter(arena& memory, const std::string& path, const struct stat& status) {
   std::memcpy(entry.path, path.c_str(), path.size() + 1);
   kill_point();
   put_in_list(memory, block, cell, 0);
-  memory.return_cell(cell);
+  memory.heap.return_cell(cell);
 }
 
 /// Takes a dead process's first name over; `names` then begins with its next.
 void inherit_name(arena& memory, word& names) {
   const reference block = cell_reference(names.load(std::memory_order_acquire));
-  const std::uint64_t next = memory.at<block_header>(block).next_name.load(std::memory_order_relaxed);
+  const std::uint64_t next = memory.map.at<block_header>(block).next_name.load(std::memory_order_relaxed);
   const registered_name* entry = name_at(memory, block);
   if (entry == nullptr) return names.store(0, std::memory_order_release);
-  if (!is_in_use(copy_of(*entry))) return memory.release(block, names, next);  // unlinked by another
+  if (!is_in_use(copy_of(*entry))) return memory.heap.release(block, names, next);  // unlinked by another
   put_in_list(memory, block, names, next);
 }
 
@@ -151,19 +151,20 @@ void unlink_names_of_family() noexcept {
   if (!family_memory::exists()) return;
   arena& memory = family_memory::get();
   const auto slots =
-      std::min(memory.header().slots, memory.header().slots_cut.load(std::memory_order_acquire));
+      std::min(memory.map.header().slots, memory.map.header().slots_cut.load(std::memory_order_acquire));
   for (std::uint32_t slot = 1; slot < slots; ++slot) {
-    reference block = cell_reference(memory.slot_at(slot).names.load(std::memory_order_acquire));
+    reference block = cell_reference(memory.map.slot_at(slot).names.load(std::memory_order_acquire));
     while (const registered_name* entry = name_at(memory, block)) {
       const registered_name copy = copy_of(*entry);
       if (is_in_use(copy)) sys::unlink(copy.path);
-      block = cell_reference(memory.at<block_header>(block).next_name.load(std::memory_order_acquire));
+      block = cell_reference(memory.map.at<block_header>(block).next_name.load(std::memory_order_acquire));
     }
   }
-  if (memory.me() == 0) return;
-  word& mine = memory.my_slot().names;
+  if (memory.processes.me() == 0) return;
+  word& mine = memory.processes.my_slot().names;
   while (const reference block = cell_reference(mine.load(std::memory_order_relaxed))) {
-    memory.release(block, mine, memory.at<block_header>(block).next_name.load(std::memory_order_relaxed));
+    memory.heap.release(block, mine,
+                        memory.map.at<block_header>(block).next_name.load(std::memory_order_relaxed));
   }
 }
 
@@ -231,7 +232,7 @@ shared_memory shared_memory::create(std::string_view wanted, std::size_t size) {
   if (sys::fstat(fd.get(), &status) != 0) detail::fail(errno, "fstat", name);
   // Registering a name that is in use would forget whose it is.
   if (sys::access(path.c_str(), F_OK) == 0) detail::fail(EEXIST, "create", name);
-  const bool in_family = family_memory::exists() && (family_memory::get().require_slot(), true);
+  const bool in_family = family_memory::exists() && (family_memory::get().processes.require_slot(), true);
   if (in_family) detail::enter(family_memory::get(), path, status);
   if (sys::linkat(AT_FDCWD, open_file.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) != 0) {
     const int error_number = errno;

@@ -37,17 +37,17 @@ struct block {
 };
 
 block take(arena& a, std::uint64_t bytes) {
-  word& cell = a.take_cell();
+  word& cell = a.heap.take_cell();
   try {
-    return {a.allocate(bytes, detail::buffer_block, cell, held::block), &cell};
+    return {a.heap.allocate(bytes, detail::buffer_block, cell, held::block), &cell};
   } catch (...) {
-    a.return_cell(cell);
+    a.heap.return_cell(cell);
     throw;
   }
 }
 void give(arena& a, block b) {
-  a.release(b.at, *b.cell);
-  a.return_cell(*b.cell);
+  a.heap.release(b.at, *b.cell);
+  a.heap.return_cell(*b.cell);
 }
 
 }  // namespace
@@ -58,8 +58,8 @@ TEST_CASE("constructed and never used") {
   CHECK(m->statistics().bytes_used == 0);
   CHECK(m->statistics().processes == 1);
   CHECK(m->statistics().bytes_resident < 1 << 20);
-  CHECK((::fcntl(m->fd(), F_GET_SEALS) & (F_SEAL_SHRINK | F_SEAL_GROW)) == (F_SEAL_SHRINK | F_SEAL_GROW));
-  CHECK((::fcntl(m->fd(), F_GETFD) & FD_CLOEXEC) != 0);
+  CHECK((::fcntl(m->map.fd(), F_GET_SEALS) & (F_SEAL_SHRINK | F_SEAL_GROW)) == (F_SEAL_SHRINK | F_SEAL_GROW));
+  CHECK((::fcntl(m->map.fd(), F_GETFD) & FD_CLOEXEC) != 0);
 }
 
 TEST_CASE("test_heap: random allocations keep their contents, and everything comes back") {
@@ -72,7 +72,7 @@ TEST_CASE("test_heap: random allocations keep their contents, and everything com
       std::swap(live[random() % live.size()], live.back());
       const auto [b, bytes] = live.back();
       live.pop_back();
-      const auto span = m->payload(b.at, detail::buffer_block);
+      const auto span = m->heap.payload(b.at, detail::buffer_block);
       REQUIRE(span.size() == bytes);
       REQUIRE(std::all_of(span.begin(), span.end(),
                           [&, v = b.at](std::byte x) { return x == std::byte(v & 0xff); }));
@@ -80,7 +80,7 @@ TEST_CASE("test_heap: random allocations keep their contents, and everything com
     } else {
       const std::uint64_t bytes = size();
       const block b = take(*m, bytes);
-      const auto span = m->payload(b.at, detail::buffer_block);
+      const auto span = m->heap.payload(b.at, detail::buffer_block);
       REQUIRE(span.size() == bytes);
       std::memset(static_cast<void*>(span.data()), static_cast<int>(b.at & 0xff), span.size());
       live.emplace_back(b, bytes);
@@ -119,7 +119,7 @@ TEST_CASE("a full arena is a typed error and changes nothing") {
 TEST_CASE("pages of large freed blocks go back to the system, beyond a warm reserve") {
   memory m(std::size_t{4} << 30);
   const block b = take(*m, 600 << 20);
-  const auto span = m->payload(b.at, detail::buffer_block);
+  const auto span = m->heap.payload(b.at, detail::buffer_block);
   std::memset(static_cast<void*>(span.data()), 1, span.size());
   CHECK(m->statistics().bytes_resident > std::size_t{600} << 20);
   give(*m, b);
@@ -131,22 +131,22 @@ TEST_CASE("references from hostile hands name no block") {
   const block small = take(*m, 200);
   const block large = take(*m, 200'000);
   for (const reference r : {small.at, large.at}) {
-    CHECK(m->payload(r, detail::buffer_block).size() >= 200);
-    CHECK(m->payload(r, detail::message_block).empty());
-    CHECK(m->payload(r + 1, detail::buffer_block).empty());
-    CHECK(m->payload(r + 7, detail::buffer_block).empty());
+    CHECK(m->heap.payload(r, detail::buffer_block).size() >= 200);
+    CHECK(m->heap.payload(r, detail::message_block).empty());
+    CHECK(m->heap.payload(r + 1, detail::buffer_block).empty());
+    CHECK(m->heap.payload(r + 7, detail::buffer_block).empty());
   }
   for (const reference r : {0u, 1u, 100u, 0x7fffffffu, 0xffffffffu})
-    CHECK(m->payload(r, detail::buffer_block).empty());
+    CHECK(m->heap.payload(r, detail::buffer_block).empty());
   std::mt19937 random(2);
   for (int i = 0; i < 100'000; ++i) {
     const auto r = static_cast<reference>(random());
-    if (r != small.at && r != large.at) REQUIRE(m->payload(r, detail::buffer_block).empty());
+    if (r != small.at && r != large.at) REQUIRE(m->heap.payload(r, detail::buffer_block).empty());
   }
-  word& cell = m->take_cell();
-  CHECK_FALSE(m->acquire(small.at, detail::queue_kind, m->generation_of(small.at), cell));
+  word& cell = m->heap.take_cell();
+  CHECK_FALSE(m->acquire(small.at, detail::queue_kind, m->heap.generation_of(small.at), cell));
   give(*m, small);
-  CHECK(m->payload(small.at, detail::buffer_block).empty());
+  CHECK(m->heap.payload(small.at, detail::buffer_block).empty());
 }
 
 TEST_CASE("what a dead process held comes back, and its slot is used again") {
@@ -224,10 +224,11 @@ TEST_CASE("grandchildren whose parent died are handed to the one who cleans up")
 TEST_CASE("an attached mapping at another address sees the same blocks") {
   memory m;
   const block b = take(*m, 1000);
-  std::strcpy(reinterpret_cast<char*>(m->payload(b.at, detail::buffer_block).data()), "hello");
-  const auto other = arena::attach(::fcntl(m->fd(), F_DUPFD_CLOEXEC, 0));
-  CHECK(other->base() != m->base());
-  CHECK(std::string(reinterpret_cast<char*>(other->payload(b.at, detail::buffer_block).data())) == "hello");
+  std::strcpy(reinterpret_cast<char*>(m->heap.payload(b.at, detail::buffer_block).data()), "hello");
+  const auto other = arena::attach(::fcntl(m->map.fd(), F_DUPFD_CLOEXEC, 0));
+  CHECK(other->map.base() != m->map.base());
+  CHECK(std::string(reinterpret_cast<char*>(other->heap.payload(b.at, detail::buffer_block).data())) ==
+        "hello");
   CHECK_THROWS_AS(other->reserve_slot(), std::logic_error);  // it has no slot of its own yet
 }
 
@@ -242,23 +243,25 @@ TEST_CASE("a descriptor that is no arena is refused") {
 
 TEST_CASE("a section whose holder was killed is taken over, its transaction done whole or not at all") {
   memory m;
-  word& cell = m->take_cell();
+  word& cell = m->heap.take_cell();
   auto* shared = reinterpret_cast<detail::section*>(
-      m->payload(m->allocate(4096, detail::storage_block, cell, held::block, true), detail::storage_block)
+      m->heap
+          .payload(m->heap.allocate(4096, detail::storage_block, cell, held::block, true),
+                   detail::storage_block)
           .data());
   auto* words = reinterpret_cast<word*>(shared + 1);
   for (const bool committed : {false, true}) {
     test::child c([&] {
       auto& mine = family_memory::get();
-      mine.lock(*shared);
-      for (std::uint64_t i = 0; i < 4; ++i) shared->journal[i] = {mine.offset_of(words[i]), 7};
+      mine.processes.lock(*shared);
+      for (std::uint64_t i = 0; i < 4; ++i) shared->journal[i] = {mine.map.offset_of(words[i]), 7};
       if (committed) shared->pending.store(4);
       if (committed) words[0].store(7);
       ::kill(::getpid(), SIGKILL);
     });
     while (shared->owner.load() == 0) ::sched_yield();
     {
-      detail::section_guard g(*m, *shared);
+      detail::section_guard g(m->processes, *shared);
     }  // not reaped yet: found dead all the same
     for (int i = 0; i < 4; ++i) CHECK(words[i].load() == (committed ? 7u : 0u));
     CHECK(c.join() == -SIGKILL);
@@ -269,21 +272,21 @@ TEST_CASE(
     "a committed transaction of a killed process on a list where nobody waits is done by its clean-up") {
   memory m;
   const block b = take(*m, sizeof(detail::wait_list));
-  const auto payload = m->payload(b.at, detail::buffer_block);
+  const auto payload = m->heap.payload(b.at, detail::buffer_block);
   std::memset(payload.data(), 0, payload.size());
   auto& list = *reinterpret_cast<detail::wait_list*>(payload.data());
   test::child killed([&] {
     // As `enqueue` when it is killed between its commit and its first store: the count is still 0.
     arena& memory = *m;
-    detail::wait_entry& entry = memory.my_slot().waits[0];
-    memory.my_slot().intent_list.store(memory.to_reference(list));
-    list.guard.owner.store(memory.me());
-    const auto self = std::uint64_t{memory.to_reference(entry)};
-    list.guard.journal[0] = {memory.offset_of(entry.list), memory.to_reference(list)};
-    list.guard.journal[1] = {memory.offset_of(entry.state),
+    detail::wait_entry& entry = memory.processes.my_slot().waits[0];
+    memory.processes.my_slot().intent_list.store(memory.map.to_reference(list));
+    list.guard.owner.store(memory.processes.me());
+    const auto self = std::uint64_t{memory.map.to_reference(entry)};
+    list.guard.journal[0] = {memory.map.offset_of(entry.list), memory.map.to_reference(list)};
+    list.guard.journal[1] = {memory.map.offset_of(entry.state),
                              static_cast<std::uint64_t>(detail::wait_state::waiting)};
-    list.guard.journal[2] = {memory.offset_of(list.ends()), self << 32 | self};
-    list.guard.journal[3] = {memory.offset_of(list.count()), 1};
+    list.guard.journal[2] = {memory.map.offset_of(list.ends()), self << 32 | self};
+    list.guard.journal[3] = {memory.map.offset_of(list.count()), 1};
     list.guard.pending.store(4);
     ::kill(::getpid(), SIGKILL);
   });
@@ -302,5 +305,5 @@ TEST_CASE("A21: emptied slabs keep no more pages than their part of the reserve"
   constexpr std::uint64_t bytes = 16384 - sizeof(detail::block_header);
   for (int i = 0; i < 40'000; ++i) blocks.push_back(take(*m, bytes));  // 625 MiB
   for (const block& b : blocks) give(*m, b);
-  CHECK(m->header().warm_bytes.load() <= std::uint64_t{64} << 20);
+  CHECK(m->map.header().warm_bytes.load() <= std::uint64_t{64} << 20);
 }

@@ -19,7 +19,7 @@ void fill_arena() {
   arena& all = family_memory::get();
   for (std::uint64_t size = 1 << 20; size > 16; size /= 2) {
     try {
-      for (;;) all.allocate(size, detail::buffer_block, all.take_cell(), detail::held::block);
+      for (;;) all.heap.allocate(size, detail::buffer_block, all.heap.take_cell(), detail::held::block);
     } catch (const arena_full&) {
     }
   }
@@ -65,11 +65,11 @@ TEST_CASE("the clean-up after a parent of sixty, killed when the arena was full,
   // This process has no cell to spare either.
   arena& all = family_memory::get();
   std::vector<detail::word*> cells;
-  for (unsigned i = 0; i < detail::inline_cells; ++i) cells.push_back(&all.take_cell());
+  for (unsigned i = 0; i < detail::inline_cells; ++i) cells.push_back(&all.heap.take_cell());
   CHECK(parent.join() == -SIGKILL);
   clean_up_after_orphans(grandchildren);
   CHECK(all.statistics().processes == 1);
-  for (detail::word* cell : cells) all.return_cell(*cell);
+  for (detail::word* cell : cells) all.heap.return_cell(*cell);
 }
 
 TEST_CASE("leases that came back to a queue nobody has any more are freed without a cell") {
@@ -87,9 +87,9 @@ TEST_CASE("leases that came back to a queue nobody has any more are freed withou
       });
     });
     CHECK(consumer.join() == -SIGKILL);
-    for (unsigned i = 0; i < detail::inline_cells - 1; ++i) cells.push_back(&all.take_cell());
+    for (unsigned i = 0; i < detail::inline_cells - 1; ++i) cells.push_back(&all.heap.take_cell());
   }
-  for (detail::word* cell : cells) all.return_cell(*cell);
+  for (detail::word* cell : cells) all.heap.return_cell(*cell);
 }
 
 TEST_CASE("a chain of queues goes with the dead process that had its end") {
@@ -117,7 +117,7 @@ TEST_CASE("one who was being cleaned up after when that was interrupted is clean
     int status = 0;
     ::waitpid(inner.pid(), &status, 0);
     // As `on_death` when it is killed after its first step.
-    auto& state = family_memory::get().slot_at(inner.id().slot).state;
+    auto& state = family_memory::get().map.slot_at(inner.id().slot).state;
     state.store((state.load() & 0xffffffff00000000) | static_cast<std::uint64_t>(detail::slot_state::dead));
     const process_id id = inner.id();
     if (::write(link[1], &id, sizeof id) != sizeof id) ::_exit(2);

@@ -30,26 +30,26 @@ namespace {
 class full_arena {
  public:
   full_arena(std::uint64_t left, bool tables)
-      : memory_(family_memory::get()), ledger_cell_(memory_.take_cell()) {
+      : memory_(family_memory::get()), ledger_cell_(memory_.heap.take_cell()) {
     constexpr std::uint64_t names = 7000;
     const auto ledger =
-        memory_.allocate(names * sizeof(word), detail::storage_block, ledger_cell_, held::block, true);
-    words_ = std::span(&memory_.state_at<word>(ledger), names);
+        memory_.heap.allocate(names * sizeof(word), detail::storage_block, ledger_cell_, held::block, true);
+    words_ = std::span(&memory_.map.state_at<word>(ledger), names);
     word& gap = words_.back();
     if (left != 0)
-      memory_.allocate(left - sizeof(detail::block_header), detail::storage_block, gap, held::block);
+      memory_.heap.allocate(left - sizeof(detail::block_header), detail::storage_block, gap, held::block);
     for (std::uint64_t size = 512 * 1024; size >= 64; size /= 2) fill(size);
     if (tables) empty_tables();
-    if (left != 0) memory_.release(detail::cell_reference(gap.load()), gap);
+    if (left != 0) memory_.heap.release(detail::cell_reference(gap.load()), gap);
   }
   ~full_arena() {
     for (word& w : words_) {
-      if (w.load() != 0) memory_.release(detail::cell_reference(w.load()), w);
+      if (w.load() != 0) memory_.heap.release(detail::cell_reference(w.load()), w);
     }
-    for (detail::wait_entry* e : entries_) memory_.return_wait_entry(*e);
-    for (word* c : cells_) memory_.return_cell(*c);
-    memory_.release(detail::cell_reference(ledger_cell_.load()), ledger_cell_);
-    memory_.return_cell(ledger_cell_);
+    for (detail::wait_entry* e : entries_) memory_.wakes.return_wait_entry(*e);
+    for (word* c : cells_) memory_.heap.return_cell(*c);
+    memory_.heap.release(detail::cell_reference(ledger_cell_.load()), ledger_cell_);
+    memory_.heap.return_cell(ledger_cell_);
   }
   full_arena(const full_arena&) = delete;
   full_arena& operator=(const full_arena&) = delete;
@@ -59,7 +59,7 @@ class full_arena {
     try {
       for (;;) {
         REQUIRE(used_ + 1 < words_.size());
-        memory_.allocate(size, detail::storage_block, words_[used_], held::block);
+        memory_.heap.allocate(size, detail::storage_block, words_[used_], held::block);
         ++used_;
       }
     } catch (const arena_full&) {
@@ -67,11 +67,11 @@ class full_arena {
   }
   void empty_tables() {
     try {
-      for (;;) cells_.push_back(&memory_.take_cell());
+      for (;;) cells_.push_back(&memory_.heap.take_cell());
     } catch (const arena_full&) {
     }
     try {
-      for (;;) entries_.push_back(&memory_.take_wait_entry(nobody_));
+      for (;;) entries_.push_back(&memory_.wakes.take_wait_entry(nobody_));
     } catch (const arena_full&) {
     }
   }

@@ -33,10 +33,7 @@ std::span<const std::byte> bytes_of(const int& value) { return std::as_bytes(std
 template <class Body>
 class stopped_child {
  public:
-  explicit stopped_child(Body body)
-      : ends_(make_pipe()), child_([this, body] {
-          body([this] { stay(); });
-        }) {
+  explicit stopped_child(Body body) : ends_(make_pipe()), child_([this, body] { body([this] { stay(); }); }) {
     ::close(ends_.second);
     char there = 0;
     REQUIRE(::read(ends_.first, &there, 1) == 1);
@@ -64,8 +61,8 @@ TEST_CASE("A14: a queue grows while somebody stands still in its taking end") {
   family m;
   const auto core = detail::queue_core::create(family_memory::get(), detail::unlimited, sizeof(int));
   stopped_child taker([&core](auto stay) {
-    auto& state = core->memory().state_at<detail::queue_state>(core->name().block);
-    detail::section_guard g(core->memory(), state.take_end);
+    auto& state = core->memory().map.state_at<detail::queue_state>(core->name().block);
+    detail::section_guard g(core->memory().processes, state.take_end);
     stay();
   });
   for (int i = 0; i < 1000; ++i) REQUIRE(core->put_inline(bytes_of(i)) == detail::put_outcome::done);

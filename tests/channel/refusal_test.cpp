@@ -149,7 +149,7 @@ TEST_CASE("a wake that the system refuses to send is sent later, whatever it say
     });
     test::in_loop([&]() -> task<> {
       // Until it sleeps: a process that is awake is not sent anything.
-      while (!family_memory::get().is_asleep(echo.id().word())) co_await sleep_for(1ms);
+      while (!family_memory::get().wakes.is_asleep(echo.id().word())) co_await sleep_for(1ms);
       of_sendto = {3, code};
       co_await there.put(code);
       const int got = co_await back.get();

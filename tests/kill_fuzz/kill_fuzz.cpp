@@ -366,12 +366,12 @@ void run_arena() {
         if (random() % 3 == 0 && !held.empty()) {
           detail::word* cell = held.back();
           held.pop_back();
-          memory.release(detail::cell_reference(cell->load()), *cell);
-          memory.return_cell(*cell);
+          memory.heap.release(detail::cell_reference(cell->load()), *cell);
+          memory.heap.return_cell(*cell);
         } else {
-          detail::word& cell = memory.take_cell();
-          memory.allocate(random() % (n % 7 == 0 ? 3'000'000 : 20'000), detail::buffer_block, cell,
-                          detail::held::block);
+          detail::word& cell = memory.heap.take_cell();
+          memory.heap.allocate(random() % (n % 7 == 0 ? 3'000'000 : 20'000), detail::buffer_block, cell,
+                               detail::held::block);
           held.push_back(&cell);
         }
       }

@@ -13,7 +13,7 @@
 /// and gave their cells back, before the last one is asked for is chance.
 inline std::vector<std::uint64_t> blocks_in_use() {
   const brood::arena& memory = brood::family_memory::get();
-  const auto& self = memory.slot_at(memory.self().slot);
+  const auto& self = memory.map.slot_at(memory.processes.self().slot);
   auto sizes = memory.statistics().classes;
   const auto discount = [&](const brood::detail::word& table, std::uint64_t bytes) {
     if (table.load() == 0) return;

@@ -443,6 +443,6 @@ TEST_CASE("what nobody contends for suspends nobody and takes nothing from the a
     }
     const auto after = family_memory::get().statistics();
     CHECK(after.blocks == before.blocks);
-    CHECK(family_memory::get().rings_sent == 0);
+    CHECK(family_memory::get().wakes.rings_sent == 0);
   });
 }

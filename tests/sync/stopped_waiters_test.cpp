@@ -33,7 +33,7 @@ class stopped_waiters {
     for (int i = 0; i < processes; ++i) children_.emplace_back([&] { sync_wait(e.wait()); });
     while (e.waiting() < processes) ::usleep(2000);
     for (const auto& c : children_) {
-      while (!family_memory::get().is_asleep(c.id().word())) ::usleep(500);
+      while (!family_memory::get().wakes.is_asleep(c.id().word())) ::usleep(500);
       stop(c.pid());
     }
   }

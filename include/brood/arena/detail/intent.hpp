@@ -14,7 +14,7 @@ namespace brood::detail {
 class intent {
  public:
   intent(arena& memory, reference object)
-      : word_(memory.my_slot().intent_object), outer_(word_.load(std::memory_order_relaxed)) {
+      : word_(memory.processes.my_slot().intent_object), outer_(word_.load(std::memory_order_relaxed)) {
     word_.store(object, std::memory_order_release);
     kill_point();
   }

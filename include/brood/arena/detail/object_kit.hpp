@@ -18,13 +18,13 @@ namespace brood::detail {
 class held_cell {
  public:
   /// Throws `arena_full`.
-  explicit held_cell(arena& memory) : memory_(memory), cell_(&memory.take_cell()) {}
+  explicit held_cell(arena& memory) : memory_(memory), cell_(&memory.heap.take_cell()) {}
   ~held_cell() {
     if (cell_ == nullptr) return;
     const std::uint64_t value = cell_->load(std::memory_order_relaxed);
-    if (cell_kind(value) == held::block) memory_.release(cell_reference(value), *cell_);
-    if (cell_kind(value) == held::object) memory_.drop(cell_reference(value), *cell_);
-    memory_.return_cell(*cell_);
+    if (cell_kind(value) == held::block) memory_.heap.release(cell_reference(value), *cell_);
+    if (cell_kind(value) == held::object) memory_.heap.drop(cell_reference(value), *cell_);
+    memory_.heap.return_cell(*cell_);
   }
   held_cell(const held_cell&) = delete;
   held_cell& operator=(const held_cell&) = delete;
@@ -43,7 +43,7 @@ class held_cell {
 template <class Object, class Prepare>
 std::shared_ptr<Object> create_object(arena& memory, std::uint64_t bytes, bool zero, const Prepare& prepare) {
   held_cell cell(memory);
-  const reference block = memory.allocate(bytes, Object::kind_number, *cell, held::block, zero);
+  const reference block = memory.heap.allocate(bytes, Object::kind_number, *cell, held::block, zero);
   prepare(block);
   auto object = std::make_shared<Object>(memory, block, *cell);
   cell.keep();

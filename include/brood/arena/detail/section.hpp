@@ -18,11 +18,10 @@
 #include "brood/arena/detail/kill_point.hpp"
 #include "brood/export.hpp"
 
-namespace brood {
-class arena;
-}
-
 namespace brood::detail {
+
+class mapping;
+class process_table;
 
 /// Every mutable word of shared memory: fixed width, lock-free, so it works at different addresses in two processes.
 using word = std::atomic<std::uint64_t>;
@@ -47,7 +46,8 @@ static_assert(sizeof(section) == 64 + 16 * journal_capacity && offsetof(section,
 /// Blocks only while another process is inside, which is for tens of nanoseconds unless it was stopped there.
 class BROOD_API section_guard {
  public:
-  section_guard(arena& memory, section& s);
+  /// Claims it in the name of this process.
+  section_guard(process_table& claimant, section& s);
   ~section_guard();
   section_guard(const section_guard&) = delete;
   section_guard& operator=(const section_guard&) = delete;
@@ -61,7 +61,8 @@ class BROOD_API section_guard {
   void commit() noexcept;
 
  private:
-  arena& memory_;
+  process_table& claimant_;
+  mapping& map_;
   section& section_;
   std::uint32_t count_ = 0;
 };

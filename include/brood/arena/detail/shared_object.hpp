@@ -31,7 +31,7 @@ class BROOD_API shared_object {
   arena& memory() const noexcept { return *memory_; }
   /// When the memory went away, after a fork that came too late to count it, and in a fork of the application's own:
   /// nothing of it may be touched.
-  bool is_gone() const noexcept { return memory_ == nullptr || memory_->me() == 0; }
+  bool is_gone() const noexcept { return memory_ == nullptr || memory_->processes.me() == 0; }
   /// Throws `forked_process`, or `error`.
   [[noreturn]] static void throw_gone();
 

@@ -32,9 +32,9 @@ class wait_operation : public suspension<Derived>, private waiter {
 
  public:
   bool await_ready() {
-    if (!self().memory().is_used_by(thread_here())) [[unlikely]]
+    if (!self().memory().wakes.is_used_by(thread_here())) [[unlikely]]
       require_loop_of_memory();
-    if (self().memory().time_to_yield()) return false;
+    if (self().memory().wakes.time_to_yield()) return false;
     tried_ = true;
     return done_ = self().attempt();
   }
@@ -89,7 +89,7 @@ class wait_operation : public suspension<Derived>, private waiter {
   bool wait_in_list() {
     ensure_wake_port();
     this->woken = [](waiter& w) noexcept { static_cast<wait_operation&>(w).on_wake(); };
-    entry_ = &self().memory().take_wait_entry(*this);
+    entry_ = &self().memory().wakes.take_wait_entry(*this);
     waiting_.begin();
     try {
       enqueue(self().memory(), self().list(), *entry_, false);
@@ -128,14 +128,14 @@ class wait_operation : public suspension<Derived>, private waiter {
 
   void finish(bool served) noexcept {
     if (entry_ == nullptr) return;
-    if (entry_->owner.load(std::memory_order_relaxed) != self().memory().me()) {
+    if (entry_->owner.load(std::memory_order_relaxed) != self().memory().processes.me()) {
       entry_ = nullptr;  // of the process that this one was forked from
       return;
     }
     if (leave(self().memory(), self().list(), *entry_)) {
       settle_wake(self().memory(), self().list(), !served || self().more());
     }
-    self().memory().return_wait_entry(*entry_);
+    self().memory().wakes.return_wait_entry(*entry_);
     entry_ = nullptr;
     waiting_.end("wait", name_of_wait());
   }

@@ -168,7 +168,7 @@ class lease_hold {
  public:
   lease_hold() = default;
   lease_hold(std::shared_ptr<queue_core> core, word& cell)
-      : core_(std::move(core)), cell_(&cell), owner_(core_->memory().me()) {}
+      : core_(std::move(core)), cell_(&cell), owner_(core_->memory().processes.me()) {}
   lease_hold(lease_hold&& other) noexcept
       : core_(std::move(other.core_)), cell_(std::exchange(other.cell_, nullptr)), owner_(other.owner_) {}
   lease_hold& operator=(lease_hold&& other) noexcept {
@@ -180,19 +180,19 @@ class lease_hold {
   ~lease_hold() {
     if (!is_ours()) return;
     core_->give_back(*cell_);
-    core_->memory().return_cell(*cell_);
+    core_->memory().heap.return_cell(*cell_);
   }
 
   void settle() {
     if (!is_ours()) throw std::logic_error("brood::lease::done: this lease is not held, or done already");
     core_->settle(*cell_);
-    core_->memory().return_cell(*std::exchange(cell_, nullptr));
+    core_->memory().heap.return_cell(*std::exchange(cell_, nullptr));
   }
   std::span<const std::byte> bytes() const { return core_->leased_bytes(*cell_); }
 
  private:
   bool is_ours() const noexcept {
-    return cell_ != nullptr && family_memory::exists() && core_->memory().me() == owner_;
+    return cell_ != nullptr && family_memory::exists() && core_->memory().processes.me() == owner_;
   }
 
   std::shared_ptr<queue_core> core_;

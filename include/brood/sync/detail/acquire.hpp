@@ -86,7 +86,7 @@ class hold {
  public:
   hold() = default;
   hold(std::shared_ptr<Core> core, const typename Core::claim& taken) noexcept
-      : core_(std::move(core)), claim_(taken), owner_(core_->memory().me()) {
+      : core_(std::move(core)), claim_(taken), owner_(core_->memory().processes.me()) {
     held_.begin();
   }
   hold(hold&& other) noexcept
@@ -106,7 +106,8 @@ class hold {
   }
 
   bool is_ours() const noexcept {
-    return owner_ != 0 && family_memory::exists() && !core_->is_gone() && core_->memory().me() == owner_;
+    return owner_ != 0 && family_memory::exists() && !core_->is_gone() &&
+           core_->memory().processes.me() == owner_;
   }
   /// Gives the claim up; the caller does with it what is to be done.
   typename Core::claim& give_up() noexcept {

@@ -20,9 +20,9 @@ class primitive : public shared_object {
   using state_type = State;
 
   primitive(arena& memory, reference block, std::uint8_t kind, word& cell)
-      : shared_object(memory, block, kind, cell), state_(&memory.state_at<State>(block)) {}
+      : shared_object(memory, block, kind, cell), state_(&memory.map.state_at<State>(block)) {}
   primitive(arena& memory, object_name name, std::uint8_t kind)
-      : shared_object(memory, name, kind), state_(&memory.state_at<State>(name.block)) {}
+      : shared_object(memory, name, kind), state_(&memory.map.state_at<State>(name.block)) {}
 
  protected:
   State& state() const noexcept { return *state_; }
@@ -36,7 +36,7 @@ template <class Core, class Prepare>
 std::shared_ptr<Core> create_primitive(arena& memory, const Prepare& prepare) {
   using state = typename Core::state_type;
   return create_object<Core>(memory, sizeof(state), true,
-                             [&](reference block) { prepare(memory.state_at<state>(block)); });
+                             [&](reference block) { prepare(memory.map.state_at<state>(block)); });
 }
 
 /// A handle: copies name the same object, in this process, in others and inside messages. `Derived` has
