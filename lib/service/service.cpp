@@ -169,6 +169,12 @@ pid_t service_handle::pid() const noexcept { return record_->pid(); }
 std::size_t service_handle::restarts() const noexcept { return record_->restarts(); }
 const std::string& service_handle::status() const noexcept { return record_->status; }
 
+const brood::address& service_handle::address(std::string_view listener) const {
+  for (const auto& each : record_->listening)
+    if (listener.empty() || each->name() == listener) return each->where();
+  throw std::out_of_range(fmt::format("brood: service {} has no such listener: \"{}\"", name(), listener));
+}
+
 std::optional<process_handle> service_handle::current() const {
   if (!record_->current || !record_->current->running) return std::nullopt;
   return record_->current->running->process();

@@ -9,6 +9,7 @@
 #include "brood/coroutine/detail/scope.hpp"
 #include "brood/process/spawn.hpp"
 #include "process/child.hpp"
+#include "service/listening.hpp"
 
 namespace brood::detail {
 namespace {
@@ -100,19 +101,39 @@ void hold(std::vector<held_reference>& into, const std::vector<std::shared_ptr<s
   for (const auto& object : objects) into.emplace_back(object->name(), object->kind());
 }
 
+/// The size of what follows, and the sockets.
+bytes with_listeners(const std::vector<std::shared_ptr<listening_socket>>& sockets,
+                     std::vector<held_reference>& objects) {
+  travelling_objects travelling;
+  std::vector<shared_listener> shared;
+  for (const auto& socket : sockets) {
+    socket->set_blocking(false);
+    shared.push_back(socket->shared());
+  }
+  const bytes encoded = encode(shared);
+  hold(objects, travelling.objects());
+  const std::uint64_t size = encoded.size();
+  bytes result(sizeof size);
+  std::memcpy(result.data(), &size, sizeof size);
+  result.insert(result.end(), encoded.begin(), encoded.end());
+  return result;
+}
+
 class function_maker final : public service_body {
  public:
   function_maker(launch_plan plan, service_call call) : plan_(std::move(plan)), call_(std::move(call)) {}
 
   task<std::unique_ptr<running_instance>> start(instance_setup setup) override {
     launch_plan plan = plan_;
+    if (plan.options.name.empty()) plan.options.name = setup.name;
     for (auto& [name, value] : setup.environment) plan.options.env.emplace_back(name, value);
-    function_call call{call_.function, call_.arguments, {}};
+    function_call call{call_.function, {}, {}};
+    call.arguments = with_listeners(setup.listening, call.objects);
+    call.arguments.insert(call.arguments.end(), call_.arguments.begin(), call_.arguments.end());
     hold(call.objects, call_.objects);
     auto child = co_await launch_function(std::move(plan), std::move(call));
     co_return std::make_unique<running_function>(std::move(child));
   }
-  std::string default_name() const override { return std::string(); }
 
  private:
   launch_plan plan_;
@@ -125,12 +146,12 @@ class program_maker final : public service_body {
 
   task<std::unique_ptr<running_instance>> start(instance_setup setup) override {
     command program = command_;
+    if (!setup.name.empty()) program = std::move(program).name(setup.name);
     for (auto& [name, value] : setup.environment) program = std::move(program).env(name, value);
     auto starting = std::move(program).spawn();
     auto running = co_await std::move(starting);
     co_return std::make_unique<running_program>(program_child(running).get());
   }
-  std::string default_name() const override { return std::string(); }
 
  private:
   command command_;
@@ -144,7 +165,6 @@ class coroutine_maker final : public service_body {
     auto body = make_(std::move(setup.ready));
     co_return std::make_unique<running_coroutine>(std::move(body));
   }
-  std::string default_name() const override { return std::string(); }
 
  private:
   std::function<task<>(std::function<void()>)> make_;
@@ -154,7 +174,19 @@ class coroutine_maker final : public service_body {
 
 service_body::~service_body() = default;
 
-std::span<const std::byte> enter_service(std::span<const std::byte> encoded) { return encoded; }
+std::span<const std::byte> enter_service(std::span<const std::byte> encoded) {
+  std::uint64_t size = 0;
+  if (encoded.size() < sizeof size) throw argument_error("a service's arguments are cut off");
+  std::memcpy(&size, encoded.data(), sizeof size);
+  encoded = encoded.subspan(sizeof size);
+  if (encoded.size() < size) throw argument_error("a service's arguments are cut off");
+  try {
+    listeners_of_process() = decode<std::vector<shared_listener>>(encoded.first(size));
+  } catch (const decode_error& e) {
+    throw argument_error(e.what());
+  }
+  return encoded.subspan(size);
+}
 
 std::shared_ptr<service_body> function_body(launch_plan plan, service_call call) {
   if (plan.options.detached)

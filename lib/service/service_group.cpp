@@ -47,9 +47,12 @@ std::shared_ptr<service_record> service_group::add(service_spec spec) {
   const auto record = std::make_shared<service_record>();
   record->group = this;
   record->spec = std::move(spec);
+  for (const listen_request& asked : record->spec.listen)
+    record->listening.push_back(open_listening_socket(asked));
   step([&](supervision& machine) {
     record->id = machine.add(record->spec.rules, clock::now());
-    record->name = record->spec.name.empty() ? fmt::format("service-{}", record->id) : record->spec.name;
+    record->name = record->spec.name.empty() ? record->spec.body->default_name() : record->spec.name;
+    if (record->name.empty()) record->name = fmt::format("service-{}", record->id);
     record->state = machine.state(record->id);
     records_.emplace(record->id, record);
   });
@@ -165,7 +168,11 @@ void service_group::start(service_record& record, instance_id id) {
   auto instance = std::make_shared<service_instance>();
   instance->id = id;
   instances_.emplace(id, instance);
-  if (!record.current || record.current->end) record.current = instance;  // else it reloads
+  if (record.current && !record.current->end) {
+    ++record.reloads;
+  } else {
+    record.current = instance;
+  }
   ++record.starts;
   tasks_.start(live(records_.at(record.id), std::move(instance)));
 }
@@ -306,11 +313,13 @@ task<> service_group::watch_probe(std::shared_ptr<service_record> record,
 
 instance_setup service_group::setup_for(const service_record& record, instance_id id) {
   instance_setup setup;
+  setup.name = record.spec.name;
   setup.environment.emplace_back("NOTIFY_SOCKET", desk_->address());
   if (record.spec.rules.watchdog != std::chrono::nanoseconds::max()) {
     const auto limit = std::chrono::duration_cast<std::chrono::microseconds>(record.spec.rules.watchdog);
     setup.environment.emplace_back("WATCHDOG_USEC", std::to_string(limit.count()));
   }
+  setup.listening = record.listening;
   setup.ready = [weak = weak_from_this(), id] {
     if (const auto self = weak.lock())
       self->step([&](supervision& machine) { machine.ready(id, clock::now()); });

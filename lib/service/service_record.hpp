@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "brood/coroutine/async_event.hpp"
 #include "brood/coroutine/broadcast.hpp"
@@ -11,6 +12,7 @@
 #include "brood/service/detail/service_body.hpp"
 #include "brood/service/service.hpp"
 #include "brood/service/with_supervisor.hpp"
+#include "service/listening.hpp"
 #include "service/supervision.hpp"
 
 namespace brood::detail {
@@ -38,7 +40,7 @@ class service_record {
   pid_t pid() const noexcept {
     return current && current->running && !current->end ? current->running->pid() : 0;
   }
-  std::size_t restarts() const noexcept { return starts > 0 ? starts - 1 : 0; }
+  std::size_t restarts() const noexcept { return starts > reloads ? starts - reloads - 1 : 0; }
   /// Tells whoever waits, and the subscribers.
   void note_change();
   /// Why it does not run: rethrows what ended it.
@@ -48,8 +50,10 @@ class service_record {
   service_id id = 0;
   service_spec spec;
   std::string name;
+  std::vector<std::shared_ptr<listening_socket>> listening;
   service_state state = service_state::waiting;
-  std::size_t starts = 0;
+  std::size_t starts = 0;   // of instances
+  std::size_t reloads = 0;  // those among them that were to replace one
   std::string status;
   bool never_started = false;  // the first attempt failed: `run` throws that
   std::shared_ptr<service_instance>

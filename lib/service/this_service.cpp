@@ -1,11 +1,18 @@
 #include "brood/service/this_service.hpp"
 
+#include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
+#include <new>
+#include <stdexcept>
 #include <string>
 
+#include "service/listening.hpp"
+#include "system/calls.hpp"
+#include "system/error.hpp"
 #include "system/notification.hpp"
 
 namespace brood {
@@ -26,6 +33,29 @@ std::optional<long long> number_in(const char* name) noexcept {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
   return number;
+}
+
+/// The number of a descriptor that was passed as sd_listen_fds(3) says; -1 if there is none.
+int passed_listener(std::string_view name) noexcept {
+  const auto pid = number_in("LISTEN_PID");
+  const auto count = number_in("LISTEN_FDS");
+  if (!pid || *pid != getpid() || !count || *count <= 0) return -1;
+  constexpr int first = 3;
+  if (name.empty()) return first;
+  std::string_view names = variable("LISTEN_FDNAMES");
+  for (int number = first; number < first + *count; ++number) {
+    const std::string_view each = names.substr(0, names.find(':'));
+    if (each == name) return number;
+    names.remove_prefix(std::min(names.size(), each.size() + 1));
+  }
+  return -1;
+}
+
+task<unique_fd> open_passed(int number) {
+  if (number < 0) throw std::out_of_range("brood: no supervisor has given this process such a socket");
+  unique_fd copy(sys::fcntl(number, F_DUPFD_CLOEXEC, sys::first_descriptor));
+  if (!copy) sys::throw_errno("brood: cannot open a listener that was passed: fcntl");
+  co_return copy;
 }
 
 }  // namespace
@@ -55,6 +85,12 @@ std::optional<std::chrono::microseconds> service_self::watchdog() const noexcept
   const auto limit = number_in("WATCHDOG_USEC");
   if (!limit || *limit <= 0 || (pid && *pid != getpid())) return std::nullopt;
   return std::chrono::microseconds(*limit);
+}
+
+task<unique_fd> service_self::listener(std::string_view name) const {
+  for (const auto& each : detail::listeners_of_process())
+    if (name.empty() || each.name == name) return each.socket.open();
+  return open_passed(passed_listener(name));
 }
 
 service_self this_service() noexcept { return {}; }

@@ -8,10 +8,12 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
 #include "brood/arena/codec.hpp"
+#include "brood/channel/address.hpp"
 #include "brood/coroutine/generator.hpp"
 #include "brood/coroutine/task.hpp"
 #include "brood/export.hpp"
@@ -51,6 +53,9 @@ class BROOD_API service_handle {
   std::size_t restarts() const noexcept;
   /// What it said of itself last, by `this_service().status(text)` or STATUS=.
   const std::string& status() const noexcept;
+
+  /// Where its first socket, or the one of that name, listens. Throws `std::out_of_range` if there is none.
+  const brood::address& address(std::string_view listener = {}) const;
 
   /// Waits until it is ready, at once if it is. Throws what its `result()` would if it ends for good before.
   /// Cancellation: nothing has changed.

@@ -5,12 +5,14 @@
 #include <optional>
 #include <string_view>
 
+#include "brood/coroutine/task.hpp"
 #include "brood/export.hpp"
+#include "brood/system/unique_fd.hpp"
 
 namespace brood {
 
 /// For functions that a supervisor runs, and for whole programs: a supervisor of brood's hears them as well as systemd does.
-/// Where nobody supervises the process nothing happens. Any thread. Each says it by one message; it waits while the supervisor's
+/// Where nobody supervises the process nothing happens. From any thread. Each says it by one message; it waits while the supervisor's
 /// socket is full, but `alive`, which is dropped then.
 class BROOD_API service_self {
  public:
@@ -28,6 +30,12 @@ class BROOD_API service_self {
   void extend(std::chrono::microseconds d) const noexcept;
   /// How long it may be silent; nothing if nobody minds.
   std::optional<std::chrono::microseconds> watchdog() const noexcept;
+
+  /// The listening socket that the supervisor holds for this service (`.listen`), the first one or that of the name: a
+  /// descriptor of the caller's own, close-on-exec, each time another. Also in a program that was given them as
+  /// sd_listen_fds(3) says. Throws `std::out_of_range` if there is none, and as `shared_fd::open` does.
+  /// Cancellation: nothing was opened.
+  task<unique_fd> listener(std::string_view name = {}) const;
 };
 
 BROOD_API service_self this_service() noexcept;

@@ -42,6 +42,7 @@ struct service_spec {
   readiness ready_when = readiness::at_start;
   std::function<task<bool>()> probe;
   std::chrono::nanoseconds probe_every = std::chrono::milliseconds(100);
+  std::vector<listen_request> listen;
   std::shared_ptr<service_body> body;
 };
 
@@ -159,6 +160,15 @@ class [[nodiscard("no service is started until this is awaited")]] function_serv
 
   function_service_operation(std::shared_ptr<detail::service_group> group, detail::service_call call)
       : group_(std::move(group)), call_(std::move(call)) {}
+
+  /// The supervisor listens at `where` from before the first instance to the end of the service, and each gets the socket by
+  /// `this_service().listener(name)`: so connections wait while it restarts or reloads, and none is refused.
+  /// `service::address` tells the port where 0 was asked for. May be said several times. `run` throws `std::system_error` if
+  /// that cannot be done.
+  function_service_operation&& listen(address where, std::string name = "connection") && {
+    this->spec_.listen.push_back({std::move(where), std::move(name)});
+    return std::move(*this);
+  }
 
   auto operator co_await() && {
     once_.spend();

@@ -22,12 +22,15 @@
 #include "brood/process/detail/function_entry.hpp"
 #include "brood/process/launch.hpp"
 #include "brood/process/process.hpp"
+#include "brood/service/detail/listening.hpp"
 
 namespace brood::detail {
 
 /// What a supervisor gives each instance.
 struct instance_setup {
+  std::string name;  // empty: none was given
   std::vector<std::pair<std::string, std::string>> environment;
+  std::vector<std::shared_ptr<listening_socket>> listening;
   std::function<void()> ready;  // for those that run in this process
 };
 
@@ -59,7 +62,8 @@ class BROOD_API service_body {
   virtual ~service_body();
   /// Cancellation: nothing was started, or it has been ended.
   virtual task<std::unique_ptr<running_instance>> start(instance_setup setup) = 0;
-  virtual std::string default_name() const = 0;
+  /// Empty if it has none.
+  virtual std::string default_name() const { return std::string(); }
 };
 
 /// A call that can be sent again and again: its arguments as bytes, and the shared objects that they hold handles of.
