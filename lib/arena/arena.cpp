@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "arena/stop_point.hpp"
 #include "system/calls.hpp"
 
 namespace brood {
@@ -14,12 +15,19 @@ namespace detail {
 namespace {
 std::uint64_t points_passed = 0;
 std::uint64_t points_left = 0;
+void (*at_last_point)() noexcept = nullptr;  // nothing: the process is killed there
 }  // namespace
-void arm_kill_point(std::uint64_t steps) noexcept { points_left = steps; }
+void arm_kill_point(std::uint64_t steps) noexcept { arm_stop_point(steps, nullptr); }
+void arm_stop_point(std::uint64_t steps, void (*stop)() noexcept) noexcept {
+  points_left = steps;
+  at_last_point = stop;
+}
 std::uint64_t kill_points_passed() noexcept { return points_passed; }
 void kill_point() noexcept {
   ++points_passed;
-  if (points_left != 0 && --points_left == 0) sys::kill(::getpid(), SIGKILL);
+  if (points_left == 0 || --points_left != 0) return;
+  if (at_last_point != nullptr) return at_last_point();
+  sys::kill(::getpid(), SIGKILL);
 }
 }  // namespace detail
 #endif

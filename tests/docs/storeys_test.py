@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Includes point downwards through the storeys, nothing includes itself by a circle, and system calls stand in lib/system.
+The kill fuzz has all sources that pass kill points.
 
 usage: storeys_test.py SOURCE
 """
@@ -76,6 +77,11 @@ def main() -> None:
         for qualified, call in re.findall(r"(?<![\w.>:~])(::)?(\w+)\(", code):
             if call in CALLS and (qualified or call not in OURS_TOO):
                 errors.append(f"{name} calls {call} by itself: lib/system has it, and can refuse it")
+    fuzzed = (SOURCE / "tests/meson.build").read_text(encoding="utf-8")
+    for path in SOURCE.glob("lib/**/*.cpp"):
+        stem = f"{path.parent.name}/{path.stem}"
+        if re.search(r"kill_point\(\)|detail/intent\.hpp", path.read_text(encoding="utf-8")) and f"'{stem}'" not in fuzzed:
+            errors.append(f"{stem}.cpp passes kill points, and the kill fuzz in tests/meson.build does not have it")
     if way := circle(graph):
         errors.append("a circle: " + " -> ".join(str(path.relative_to(SOURCE)) for path in way))
     if len(graph) < 100:

@@ -1,4 +1,4 @@
-// What the scenarios of the kill fuzz share: chance, workers that end at a random step, and how a finding is
+// What the scenarios of the kill fuzz share: chance, workers that end or stop at a random step, and how a finding is
 // reported.
 #pragma once
 
@@ -18,6 +18,7 @@
 #include "brood/arena/detail/kill_point.hpp"
 #include "brood/arena/family_memory.hpp"
 #include "brood/runtime/runtime.hpp"
+#include "warden.hpp"
 
 #ifndef BROOD_KILL_FUZZ
 #error "build with -DBROOD_KILL_FUZZ"
@@ -46,16 +47,16 @@ void in_loop(F body) {
   loop.run_until_complete(body());
 }
 
-/// A fork with a place in the family's memory that runs `body`; killed after `steps` kill points, unless 0.
+/// A fork with a place in the family's memory that runs `body` and meets its fate meanwhile.
 template <class F>
-pid_t start(brood::process_id slot, std::uint64_t steps, F body) {
+pid_t start(brood::process_id slot, fate end, F body) {
   std::fflush(nullptr);
   const pid_t pid = ::fork();
   if (pid != 0) return pid;
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   int code = 0;
   try {
-    brood::detail::arm_kill_point(steps);
+    end.arm();
     brood::family_memory::adopt_slot(slot);
     body();
   } catch (const std::exception& e) {
@@ -65,11 +66,11 @@ pid_t start(brood::process_id slot, std::uint64_t steps, F body) {
   ::_exit(code);
 }
 
-/// 0, or how many kill points the worker may pass: from the first instructions to the whole life.
-inline std::uint64_t draw_steps() {
-  if (pick(4) == 0) return 0;
+/// From the first instructions to the whole life.
+inline fate draw_fate() {
+  if (pick(4) == 0) return {};
   const std::uint64_t scale = std::uint64_t{1} << (3 + pick(12));
-  return 1 + pick(scale);
+  return {1 + pick(scale), pick(4) == 0};
 }
 
 /// What the arena held when a round began, and must hold when it ends.
@@ -95,5 +96,11 @@ class accounts {
 void run_pool_round();
 /// A round of every kind of lock, semaphore, event, condition, barrier and named memory.
 void run_sync_rounds();
+/// Children of the fork server, that, forks of the application's own, and detached children.
+void run_process_rounds();
+/// The same while root becomes another user and root again. Needs root.
+void run_user_rounds();
+/// One of these in a family of its own. After them the fork server may be a fresh image, which shares no scoreboard.
+void run_apart(const char* program, const char* rounds);
 
 }  // namespace kill_fuzz

@@ -1,8 +1,9 @@
-// The kill fuzz: workers on queues, leases, pipes, shared buffers, of pools, on locks and their like and the arena are
-// ended by SIGKILL at a random step of a random primitive (kill_point.hpp), and cleaned up after. After each round: nobody
-// hung, nothing that was committed is lost or doubled, and the arena's accounts are as before.
+// The kill fuzz: workers on queues, leases, pipes, shared buffers, of pools, on locks and their like and the arena, and
+// children of the fork server, are ended by SIGKILL at a random step of a random primitive (kill_point.hpp), or stopped
+// there for a while, and cleaned up after. After each round: nobody hung, nothing that was committed is lost or doubled, and
+// the arena's accounts are as before.
 //
-//   kill_fuzz [--kills N] [--seed S] [--only pool]
+//   kill_fuzz [--kills N] [--seed S] [--only pool|process|users]
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -163,7 +164,6 @@ task<> look_into(Item& item) {
 struct worker {
   process_id slot;
   int producer;  // or -1
-  bool armed;
 };
 
 template <class Item>
@@ -219,14 +219,14 @@ void run_queue(const char* name, bool leased, std::uint64_t capacity) {
     std::vector<std::pair<pid_t, worker>> running;
     std::uint64_t left = 12 + pick(20);  // kills in this round
     const auto spawn = [&](int producer) {
-      const std::uint64_t steps = left > 0 ? draw_steps() : 0;
+      const fate end = left > 0 ? draw_fate() : fate{};
       const process_id slot = family_memory::reserve_slot();
-      const pid_t pid = start(slot, steps, [&] {
+      const pid_t pid = start(slot, end, [&] {
         in_loop([&] {
           return producer >= 0 ? produce(q, producer) : leased ? consume_leased(q) : consume(q);
         });
       });
-      running.push_back({pid, {slot, producer, steps != 0}});
+      running.push_back({pid, {slot, producer}});
     };
     for (int i = 0; i < producers; ++i) spawn(i);
     for (int i = 0; i < consumers; ++i) spawn(-1);
@@ -326,11 +326,13 @@ void run_pipe(const char* name) {
       const auto at = static_cast<std::size_t>(side);
       slots[side] = family_memory::reserve_slot();
       pids[side] =
-          start(slots[side], draw_steps(), [&] { in_loop([&] { return both_ways(boxes[at], side); }); });
+          start(slots[side], draw_fate(), [&] { in_loop([&] { return both_ways(boxes[at], side); }); });
     }
-    for (int ended = 0; ended < 2; ++ended) {
+    for (int ended = 0; ended < 2;) {
       int status = 0;
       const pid_t pid = ::waitpid(-1, &status, 0);
+      if (pid != pids[0] && pid != pids[1]) continue;
+      ++ended;
       const int side = pid == pids[0] ? 0 : 1;
       if (WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL) fail("a side crashed");
       if (WIFEXITED(status) && WEXITSTATUS(status) != 0) fail("a side failed");
@@ -358,7 +360,7 @@ void run_arena() {
   for (int i = 0; i < 10; ++i) {
     const process_id slot = family_memory::reserve_slot();
     const std::uint64_t worker_seed = chance();
-    const pid_t pid = start(slot, draw_steps(), [&] {
+    const pid_t pid = start(slot, draw_fate(), [&] {
       std::mt19937_64 random(worker_seed);
       auto& memory = family_memory::get();
       std::vector<detail::word*> held;
@@ -400,9 +402,9 @@ void run_successors() {
     }
     const process_id slot = family_memory::reserve_slot();
     const std::uint64_t steps = 1 + pick(std::uint64_t{1} << (3 + pick(9)));
-    const pid_t middle = start(slot, 0, [&] {
+    const pid_t middle = start(slot, {}, [&] {
       const process_id inner_slot = family_memory::reserve_slot();
-      const pid_t inner = start(inner_slot, 0, [&] {
+      const pid_t inner = start(inner_slot, {}, [&] {
         in_loop([&]() -> task<> {
           auto a = co_await q.get_leased();
           auto b = co_await q.get_leased();
@@ -496,7 +498,7 @@ void run_lane(bool texts) {
     };
     for (std::uint32_t number = 0; number < 10; ++number) give(number);
     const process_id slot = family_memory::reserve_slot();
-    const pid_t pid = start(slot, draw_steps(), [&] {
+    const pid_t pid = start(slot, draw_fate(), [&] {
       detail::pool_worker(detail::pool_handle(lane), detail::pool_handle(hub), 0, {});
     });
     std::uint32_t given = 10;
@@ -535,7 +537,7 @@ void hang(int) {
 
 int main(int argc, char** argv) {
   std::uint64_t wanted = 300;
-  bool everything = true;
+  std::string only;
   seed = std::random_device{}();
   options settings;
   settings.arena_size = std::size_t{1} << 30;
@@ -543,15 +545,20 @@ int main(int argc, char** argv) {
   for (int i = 1; i + 1 < argc; i += 2) {
     if (std::strcmp(argv[i], "--kills") == 0) wanted = std::strtoull(argv[i + 1], nullptr, 10);
     if (std::strcmp(argv[i], "--seed") == 0) seed = std::strtoull(argv[i + 1], nullptr, 10);
-    if (std::strcmp(argv[i], "--only") == 0) everything = false;
+    if (std::strcmp(argv[i], "--only") == 0) only = argv[i + 1];
   }
   chance.seed(seed);
+  start_warden();
   ::signal(SIGALRM, hang);
   board = static_cast<scoreboard*>(
       ::mmap(nullptr, sizeof(scoreboard), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
   while (kills < wanted) {
-    run_pool_round();
-    if (!everything) continue;
+    if (only == "process") run_process_rounds();
+    if (only == "users") run_user_rounds();
+    if (only.empty() || only == "pool") run_pool_round();
+    if (!only.empty()) continue;
+    run_apart(argv[0], "process");
+    if (::geteuid() == 0) run_apart(argv[0], "users");
     run_queue<small_item>("queue of small items", false, 7);
     run_queue<small_item>("leases of small items", true, 7);
     run_queue<text_item>("queue of texts", false, 20);
@@ -577,6 +584,9 @@ int main(int argc, char** argv) {
     run_sync_rounds();
   }
   std::printf(
-      "%llu kills: nobody hung, nothing committed was lost or doubled, the accounts balance (seed %llu)\n",
-      static_cast<unsigned long long>(kills), static_cast<unsigned long long>(seed));
+      "%llu kills, %llu stops: nobody hung, nothing committed was lost or doubled, the accounts balance "
+      "(seed "
+      "%llu)\n",
+      static_cast<unsigned long long>(kills), static_cast<unsigned long long>(stops()),
+      static_cast<unsigned long long>(seed));
 }

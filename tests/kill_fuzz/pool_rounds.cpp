@@ -42,7 +42,7 @@ std::uint64_t begun_in_all() {
 void arm(std::uint64_t round) {
   std::mt19937_64 random(round * 1'000'003 + static_cast<std::uint64_t>(::getpid()));
   const std::uint64_t scale = std::uint64_t{1} << (2 + random() % 11);
-  detail::arm_kill_point(random() % 16 == 0 ? 0 : 1 + random() % scale);
+  fate{random() % 16 == 0 ? 0 : 1 + random() % scale, random() % 4 == 0}.arm();
 }
 
 int number_of(int x) {

@@ -73,9 +73,9 @@ int run_workers(int count, const std::function<void(int)>& body,
   std::uint64_t left = 10 + pick(20);
   int killed = 0;
   const auto spawn = [&](int number) {
-    const std::uint64_t steps = left > 0 ? draw_steps() : 0;
+    const fate end = left > 0 ? draw_fate() : fate{};
     const process_id slot = family_memory::reserve_slot();
-    running.push_back({start(slot, steps, [&] { body(number); }), slot, number});
+    running.push_back({start(slot, end, [&] { body(number); }), slot, number});
   };
   for (int i = 0; i < count; ++i) spawn(i);
   ::alarm(round_seconds);
@@ -385,9 +385,9 @@ void run_successors() {
     const condition c = made(condition());
     const process_id slot = family_memory::reserve_slot();
     const std::uint64_t steps = 1 + pick(std::uint64_t{1} << (3 + pick(7)));
-    const pid_t middle = start(slot, 0, [&] {
+    const pid_t middle = start(slot, {}, [&] {
       const process_id inner_slot = family_memory::reserve_slot();
-      const pid_t inner = start(inner_slot, 0, [&] {
+      const pid_t inner = start(inner_slot, {}, [&] {
         in_loop([&]() -> task<> {
           const auto g = co_await l.acquire();
           const auto h = co_await r.acquire();
