@@ -54,6 +54,14 @@ void arena::adopt_slot(process_id id) {
   wakes.start_anew();
 }
 
+int arena::become_caretaker() {
+  const int other = processes.become_caretaker();
+  if (other != 0) return other;
+  wakes.start_anew();
+  processes.adopt_first_process();
+  return 0;
+}
+
 void arena::forget_slot() noexcept {
   processes.forget_slot();
   heap.forget();

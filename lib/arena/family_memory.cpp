@@ -123,6 +123,12 @@ std::optional<orphan> family_memory::next_orphan() noexcept {
 
 void family_memory::watch_orphan(process_id id) noexcept { memory->processes.watch_orphan(id); }
 
+void family_memory::unwatch_orphan(process_id id) noexcept {
+  if (memory != nullptr) memory->processes.unwatch_orphan(id);
+}
+
+int family_memory::become_caretaker() { return get().become_caretaker(); }
+
 void family_memory::attach_loop(runtime& loop) { loop.use<detail::wake_port>(); }
 
 namespace detail {

@@ -52,7 +52,7 @@ process_id process_table::reserve_slot() {
     g.set(h.free_slots, map_.slot_at(slot).next_free.load(std::memory_order_relaxed));
   } else {
     slot = static_cast<std::uint32_t>(g.get(h.slots_cut));
-    if (slot >= h.slots) {
+    if (slot >= first_caretaker()) {
       throw arena_full("the table of processes is full; give brood::options a larger arena");
     }
     g.set(h.slots_cut, slot + 1);
@@ -149,10 +149,56 @@ std::optional<orphan> process_table::next_orphan() noexcept {
 }
 
 void process_table::watch_orphan(process_id id) noexcept {
-  if (!is_my_child(id)) return;
+  if (is_my_child(id)) move_child(id, my_slot_->children);
+}
+
+void process_table::unwatch_orphan(process_id id) noexcept {
+  if (is_my_child(id)) move_child(id, my_slot_->orphans);
+}
+
+/// To the list of those that this process watches, or does not watch yet.
+void process_table::move_child(process_id id, word& list) noexcept {
   section_guard g(*this, map_.header().heap_section);
   leave_family(g, id.slot, *my_slot_);
-  add_to_family(g, id.slot, my_slot_->children);
+  add_to_family(g, id.slot, list);
+  g.commit();
+}
+
+// ---- the end of the first process ----
+
+int process_table::become_caretaker() {
+  for (std::uint32_t slot = first_caretaker(); slot < map_.header().slots; ++slot) {
+    process_slot& s = map_.slot_at(slot);
+    const process_id id{slot, 1};
+    std::uint64_t known = 0;
+    if (s.pid.compare_exchange_strong(known, make_pid(id.generation, ::getpid()),
+                                      std::memory_order_acq_rel)) {
+      kill_point();
+      s.state.store(make_state(id.generation, slot_state::live), std::memory_order_release);
+      me_ = id.word();
+      my_slot_ = &s;
+      return 0;
+    }
+    const int other = pid_in(known);
+    if (other != 0 && !sys::is_gone(other)) return other;
+  }
+  return -1;
+}
+
+/// Those that an earlier caretaker had adopted come with that one.
+void process_table::adopt_first_process() noexcept {
+  adopt_dead(1);
+  const auto self = static_cast<std::uint32_t>(me_);
+  for (std::uint32_t slot = first_caretaker(); slot < self; ++slot) adopt_dead(slot);
+}
+
+void process_table::adopt_dead(std::uint32_t slot) noexcept {
+  process_slot& dead = map_.slot_at(slot);
+  section_guard g(*this, map_.header().heap_section);
+  const std::uint64_t state = g.get(dead.state);
+  if (state_of(state) == slot_state::free || g.get(dead.parent) != 0) return;
+  g.set(dead.state, make_state(generation_in(state), slot_state::dead));
+  add_to_family(g, slot, my_slot_->orphans);
   g.commit();
 }
 
@@ -191,11 +237,12 @@ void process_table::free_slot(std::uint32_t slot) noexcept {
   const std::uint32_t generation = generation_in(s.state.load(std::memory_order_relaxed));
   section_guard g(*this, h.heap_section);
   leave_family(g, slot, *my_slot_);
+  const bool used_up = slot >= first_caretaker();  // such a place is not used a second time
   g.set(s.parent, 0);
-  g.set(s.pid, 0);
-  g.set(s.next_free, g.get(h.free_slots));
+  g.set(s.pid, used_up ? make_pid(generation, 0) : 0);
+  g.set(s.next_free, used_up ? 0 : g.get(h.free_slots));
   g.set(s.state, make_state(generation, slot_state::free));
-  g.set(h.free_slots, slot);
+  if (!used_up) g.set(h.free_slots, slot);
   g.commit();
 }
 

@@ -27,6 +27,12 @@ struct ended_server {
   std::uint64_t heirs_of = 0;  // it may have made an heir of this generation that nobody knows; 0: it has not
 };
 
+/// A child of this process that runs on after the runtime that started it, and that nobody has reaped.
+struct left_child {
+  pid_t pid;
+  process_id in_memory;  // none for a program
+};
+
 /// The parent's ends of what connects it with its fork server and its children.
 struct server_connection {
   unique_fd control;              // non-blocking once a supervisor uses it
@@ -51,6 +57,7 @@ struct server_connection {
     pid_t pid = 0;
   };
   std::optional<standby> heir;
+  std::vector<left_child> left;                          // for the runtime that comes next
   std::vector<std::pair<pid_t, ended_server>> unreaped;  // those that did not end in time
 };
 

@@ -22,6 +22,7 @@
 #include "brood/arena/family_memory.hpp"
 #include "brood/runtime/detail/describe.hpp"
 #include "brood/sync/shared_memory.hpp"
+#include "process/caretaker.hpp"
 #include "process/child_main.hpp"
 #include "process/family.hpp"
 #include "process/program_start.hpp"
@@ -135,7 +136,10 @@ class fork_server {
     // Children die with their parent by themselves (PR_SET_PDEATHSIG); what they started does not.
     if (sys::await_end(setup_.parent.get(), patience)) {
       table_.kill_groups();
-      if (!family::get().is_child) unlink_names_of_family();
+      if (!family::get().is_child) {
+        unlink_names_of_family();
+        take_care_of_family();
+      }
     }
     _exit(0);
   }
@@ -259,7 +263,7 @@ class fork_server {
       reply.pid = -1;
       errno = error;
     }
-    if (announced && reply.pid > 0) family_memory::note_pid(request_.in_memory, reply.pid);
+    if (announced) family_memory::note_pid(request_.in_memory, std::max(reply.pid, 0));
     if (reply.pid < 0) {
       reply.failed = errno == EBADMSG ? stage::decode : stage::clone;
       reply.error = errno;

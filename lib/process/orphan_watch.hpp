@@ -1,10 +1,12 @@
-// orphan_watch: children of dead processes, until they have ended and what they held is given back.
+// orphan_watch: processes that nobody else watches, until they have ended and what they held is given back.
 #pragma once
 
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <unordered_map>
+#include <vector>
 
 #include "brood/arena/arena.hpp"
 #include "brood/arena/family_memory.hpp"
@@ -15,10 +17,16 @@
 
 namespace brood::detail {
 
-/// Their parents have left them to the family. Whoever gives back what a dead process held takes over its children.
+struct left_child;
+
+/// Children of dead processes, whose parents have left them to the family: whoever gives back what a dead process held takes over
+/// its children. And this process's own that an earlier runtime has left. The destructor leaves all of them to the next watch.
 class orphan_watch {
  public:
-  orphan_watch(runtime& loop, death_watch& deaths);
+  /// `left` outlives this. `on_empty`: when there is nobody to watch any more.
+  orphan_watch(runtime& loop, death_watch& deaths, std::vector<left_child>& left,
+               std::function<void()> on_empty = {});
+  ~orphan_watch();
   /// A process has ended.
   void end_in_memory(process_id id);
   /// One that is watched, under this number, has ended.
@@ -26,14 +34,18 @@ class orphan_watch {
 
  private:
   struct watched {
+    process_id id;  // none for a program
     pid_t pid = 0;
-    unique_fd pidfd;  // empty if none could be had
+    bool own = false;  // this process's child, to be reaped
+    unique_fd pidfd;   // empty if none could be had
   };
   bool adopt() noexcept;
-  bool await(const orphan& left) noexcept;
+  bool await(process_id id, pid_t pid, bool own) noexcept;
 
   death_watch& deaths_;
   std::unordered_map<std::uint64_t, watched> watched_;  // by the number that the watch knows them by
+  std::vector<left_child>& left_;
+  std::function<void()> on_empty_;
   retry_timer retry_;
 };
 

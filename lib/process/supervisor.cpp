@@ -4,6 +4,7 @@
 #include <chrono>
 #include <csignal>
 #include <limits>
+#include <new>
 #include <stdexcept>
 #include <utility>
 
@@ -65,7 +66,7 @@ supervisor::supervisor(runtime& loop)
       results_watch_(loop, connection_.results.get(), [this](int) { read_reports(batch); }),
       retry_(loop, [this] { return flush(); }),
       servers_(loop, deaths_, *this),
-      orphans_(loop, deaths_) {
+      orphans_(loop, deaths_, connection_.left) {
   sys::set_nonblocking(connection_.results.get(), true);
   results_watch_.background();
   results_watch_.watch(fd_watch::readable);
@@ -74,6 +75,7 @@ supervisor::supervisor(runtime& loop)
 
 supervisor::~supervisor() {
   end_unanswered();
+  for (const auto& [id, child] : children_) leave(child->pid, *child);
   supervisor_of_process = nullptr;
 }
 
@@ -86,10 +88,23 @@ void supervisor::end_unanswered() noexcept {
     const pid_t made = connection_.table.pid(request.target->slot);
     if (made > 0) {
       // Ours and not reaped, so the number is its own. One that may not be killed would be waited for without end.
-      if (sys::kill(made, SIGKILL) != 0 && errno == EPERM) continue;
+      if (sys::kill(made, SIGKILL) != 0 && errno == EPERM) {
+        leave(made, *request.target);
+        continue;
+      }
       sys::await_and_reap(made, -1);
     }
     if (request.target->in_memory) family_memory::on_death(request.target->in_memory);
+  }
+}
+
+/// A child that has not ended: it is detached, or may not be killed.
+void supervisor::leave(pid_t pid, const child& child) noexcept {
+  if (pid == 0) return;
+  if (child.relayed || child.orphaned) return family_memory::unwatch_orphan(child.in_memory);
+  try {
+    connection_.left.push_back({pid, child.in_memory});
+  } catch (const std::bad_alloc&) {  // nobody reaps it before this process ends
   }
 }
 

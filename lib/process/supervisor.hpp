@@ -64,6 +64,7 @@ class supervisor final : public runtime_service, private succession::user {
   sys::transfer send_first_unsent();
   void fail_first_unsent(const std::exception_ptr& why);
   void end_unanswered() noexcept;
+  void leave(pid_t pid, const child& child) noexcept;
   void read_replies(pid_t server);
   void hear(pid_t server, std::span<const std::byte> message, std::vector<unique_fd> fds);
   void handle_reply(launch_reply reply, unique_fd pidfd);  // a copy: reports are read into the same buffer

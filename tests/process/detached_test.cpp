@@ -3,14 +3,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
 #include <string>
 
 #include "brood/arena/codec.hpp"
 #include "brood/channel/queue.hpp"
+#include "brood/coroutine/sleep.hpp"
+#include "brood/coroutine/with_timeout.hpp"
+#include "brood/process/command.hpp"
 #include "brood/process/spawn.hpp"
+#include "brood/sync/event.hpp"
 #include "brood/sync/lock.hpp"
 #include "brood/system/unique_fd.hpp"
 #include "catch.hpp"
@@ -80,7 +86,73 @@ brood::task<> detach_one(std::string folder) { co_await brood::spawn<late_user>(
 
 brood::task<> wait_until_told(brood::queue<int> from) { co_await from.get(); }
 
+/// Until it is killed.
+brood::task<> hold(brood::lock l, brood::event begun) {
+  const auto guard = co_await l.acquire();
+  begun.set();
+  for (;;) pause();
+}
+brood::task<> detach_holder(brood::lock l, brood::event begun, brood::queue<int> pids) {
+  auto child = co_await brood::spawn<hold>(l, begun).detached();
+  co_await pids.put(child.pid());
+}
+void nothing() {}
+
+void in_runtime(const std::function<brood::task<>()>& body) {
+  brood::runtime loop;
+  loop.run_until_complete(body());
+}
+
+/// In a runtime that watches what earlier ones have left.
+brood::task<> expect_abandoned(const brood::lock& l) {
+  auto child = co_await brood::spawn<nothing>();
+  co_await child.join();
+  const auto guard = co_await brood::with_timeout(std::chrono::seconds(10), l.acquire());
+  CHECK(guard.abandoned());
+}
+
 }  // namespace
+
+TEST_CASE("a detached child that outlives its runtime is watched by the next one of the process") {
+  const brood::lock l;
+  const brood::event begun;
+  pid_t function = 0;
+  pid_t program = 0;
+  in_runtime([&]() -> brood::task<> {
+    auto child = co_await brood::spawn<hold>(l, begun).detached();
+    function = child.pid();
+    auto other = co_await brood::command("sleep", "1000").detached().spawn();
+    program = other.pid();
+    co_await begun.wait();
+  });
+  in_runtime([]() -> brood::task<> {  // watches both, and leaves them to the next
+    auto child = co_await brood::spawn<nothing>();
+    co_await child.join();
+  });
+  kill(function, SIGKILL);
+  kill(program, SIGKILL);
+  in_runtime([&]() -> brood::task<> {
+    co_await expect_abandoned(l);
+    while (!leftovers::now().children.empty()) co_await brood::sleep_for(std::chrono::milliseconds(1));
+  });
+}
+
+TEST_CASE("a detached grandchild that outlives the runtime which watched it is watched by the next one") {
+  const orphanage orphans;
+  const brood::lock l;
+  const brood::event begun;
+  const brood::queue<int> pids(1);
+  pid_t grandchild = 0;
+  in_runtime([&]() -> brood::task<> {
+    auto parent = co_await brood::spawn<detach_holder>(l, begun, pids);
+    co_await parent.join();
+    grandchild = co_await pids.get();
+    co_await begun.wait();
+  });
+  kill(grandchild, SIGKILL);
+  in_runtime([&]() -> brood::task<> { co_await expect_abandoned(l); });
+  CHECK(orphans.all_gone());
+}
 
 TEST_CASE("a detached grandchild whose parent ended takes nobody's place, and is cleaned up after") {
   const orphanage orphans;

@@ -40,6 +40,8 @@ class BROOD_API arena {
   /// A slot for a process that is about to be made, by one that can clean up after it. Throws `arena_full`.
   process_id reserve_slot();
   void adopt_slot(process_id id);
+  /// Documented at `family_memory`.
+  int become_caretaker();
   /// In a fork: forgets the slot, which is the parent's. From then on nothing is held here, taking anything throws
   /// `forked_process`, and giving back does nothing. Only stores: another thread may have been at work.
   void forget_slot() noexcept;

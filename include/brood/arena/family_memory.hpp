@@ -60,6 +60,12 @@ class BROOD_API family_memory {
   /// to watch it by its pid, which it says by `watch_orphan`, and to call `on_death`. The same again until it does either.
   static std::optional<orphan> next_orphan() noexcept;
   static void watch_orphan(process_id id) noexcept;
+  /// The opposite: a child that this process does not watch any more, which `next_orphan` names again.
+  static void unwatch_orphan(process_id id) noexcept;
+  /// For a process without a place which knows that the family's first process is dead, whom nobody cleans up after. 0: it has
+  /// a place now, and the first process is an orphan of its own. Otherwise the pid of the one that is at it, to be watched as
+  /// it may be killed; -1: too many were. Throws `std::bad_alloc`; whoever ends then is followed by the next.
+  static int become_caretaker();
 
   /// Makes the loop of this process wakeable: opens the wake port, watches it and guards the loop's sleep. Called by
   /// the first wait; calling it again does nothing.

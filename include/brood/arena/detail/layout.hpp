@@ -120,6 +120,11 @@ struct process_slot {
 };
 static_assert(sizeof(process_slot) == 1024);
 
+/// The last places of the table are not reserved for children: each is for one who cleans up after the first process, which
+/// has no parent, and after those that were killed at that. `pid` decides by compare-and-swap who has one, and it is not used a
+/// second time.
+inline constexpr std::uint32_t caretaker_slots = 8;
+
 /// A cell names one thing a process holds: kind << 56 | extra << 32 | reference. Set in the transaction that takes
 /// the thing and cleared in the one that gives it away, so after a death the cells are the whole truth.
 enum class held : std::uint8_t {

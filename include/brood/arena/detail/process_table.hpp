@@ -47,6 +47,9 @@ class BROOD_API process_table {
   int pid_of(process_id id) const noexcept;
   std::optional<orphan> next_orphan() noexcept;
   void watch_orphan(process_id id) noexcept;
+  void unwatch_orphan(process_id id) noexcept;
+  /// Takes one of the caretakers' places. 0, the pid of who has one already, or -1.
+  int become_caretaker();
 
   /// In a fork: the slot is the parent's. Only stores, as another thread may have been at work.
   void forget_slot() noexcept;
@@ -57,6 +60,8 @@ class BROOD_API process_table {
 
   /// Moves the slot of this process's child to `dead`. False if it is not one (any more): there is nothing to do.
   bool mark_dead(process_id id) noexcept;
+  /// Makes orphans of this process of the first one, and of earlier caretakers, that are dead and have no parent.
+  void adopt_first_process() noexcept;
   /// Makes the children of the dead one this process's orphans.
   void inherit_children(process_slot& dead) noexcept;
   void free_slot(std::uint32_t slot) noexcept;
@@ -71,6 +76,11 @@ class BROOD_API process_table {
   void lock_contended(section& s);
   void replay(section& s) noexcept;
   bool is_my_child(process_id id) const noexcept;
+  std::uint32_t first_caretaker() const noexcept {
+    return static_cast<std::uint32_t>(map_.header().slots) - caretaker_slots;
+  }
+  void move_child(process_id id, word& list) noexcept;
+  void adopt_dead(std::uint32_t slot) noexcept;
   void add_to_family(section_guard& g, std::uint32_t slot, word& list);
   void leave_family(section_guard& g, std::uint32_t slot, process_slot& parent);
 
