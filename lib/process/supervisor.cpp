@@ -289,10 +289,11 @@ void supervisor::recover_in_flight(pid_t server) {
 /// Relayed children die with their server, their parent. Nobody is left to tell how, except perhaps the kernel.
 void supervisor::take_over_relayed(pid_t server) {
   for (auto& [id, child] : children_) {
-    if (!child->pidfd || child->server != server || !std::exchange(child->relayed, false))
+    if (child->pid == 0 || child->server != server || !std::exchange(child->relayed, false))
       continue;  // not those that are asked for again
     child->orphaned = true;
-    if (deaths_.add(child->pidfd.get(), mortal_of(*child))) continue;
+    // Without a descriptor, where it had ended before its pid came: the server was to tell how.
+    if (child->pidfd && deaths_.add(child->pidfd.get(), mortal_of(*child))) continue;
     child->pidfd.reset();
     deaths_.add_without_descriptor(child->pid, mortal_of(*child));
   }
