@@ -52,6 +52,7 @@
 #include "brood/runtime/stream.hpp"
 #include "brood/runtime/sync_wait.hpp"
 #include "brood/runtime/to_thread.hpp"
+#include "brood/service/find_service.hpp"
 #include "brood/service/policy.hpp"
 #include "brood/service/service.hpp"
 #include "brood/service/this_service.hpp"

@@ -8,6 +8,7 @@
 #include "brood/coroutine/sleep.hpp"
 #include "brood/runtime/detail/describe.hpp"
 #include "runtime/log.hpp"
+#include "service/directory.hpp"
 
 namespace brood::detail {
 namespace {
@@ -55,6 +56,8 @@ std::shared_ptr<service_record> service_group::add(service_spec spec) {
     if (record->name.empty()) record->name = fmt::format("service-{}", record->id);
     record->state = machine.state(record->id);
     records_.emplace(record->id, record);
+    if (!record->spec.name.empty()) record->entry = open_directory_entry(record->name);
+    if (record->entry) tasks_.start(answer_from(*record->entry, record));
   });
   return record;
 }
@@ -80,6 +83,8 @@ std::shared_ptr<service_instance> service_group::reload(const service_record& wh
 
 task<> service_group::close() {
   step([](supervision& machine) { machine.shut_down(clock::now()); });
+  for (const auto& [id, record] : records_)
+    if (record->entry) record->entry->close();
   co_await tasks_.join();
   loop_.stop_timer(alarm_);
   for (auto& [id, record] : records_) {
@@ -211,6 +216,7 @@ void service_group::collapse() noexcept {
 void service_group::forget(service_id id) {
   const auto record = records_.extract(id).mapped();
   record->group = nullptr;
+  if (record->entry) record->entry->close();
   if (!record->is_settled()) record->state = service_state::stopped;
   record->note_change();
   if (record->events) record->events->close();

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "brood/channel/listener.hpp"
 #include "brood/coroutine/async_event.hpp"
 #include "brood/coroutine/broadcast.hpp"
 #include "brood/coroutine/detail/scope.hpp"
@@ -51,6 +52,7 @@ class service_record {
   service_spec spec;
   std::string name;
   std::vector<std::shared_ptr<listening_socket>> listening;
+  std::optional<listener> entry;  // by which others find it
   service_state state = service_state::waiting;
   std::size_t starts = 0;   // of instances
   std::size_t reloads = 0;  // those among them that were to replace one

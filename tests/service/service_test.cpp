@@ -9,6 +9,7 @@
 #include "brood/coroutine/with_timeout.hpp"
 #include "brood/process/current.hpp"
 #include "brood/process/spawn.hpp"
+#include "brood/service/find_service.hpp"
 #include "brood/service/this_service.hpp"
 #include "brood/service/with_supervisor.hpp"
 #include "brood/sync/event.hpp"
@@ -328,6 +329,28 @@ TEST_CASE("a service that does not end when it is asked is killed at its time") 
       co_await service.stop();
       const auto status = co_await service.result();
       CHECK(status.signal == SIGKILL);
+    });
+  });
+}
+
+namespace {
+task<> look_for_it(int expected) {
+  const auto found = co_await brood::find_service("the service");
+  if (!found || found->pid != expected || found->state != service_state::ready)
+    throw std::runtime_error("not found");
+  if (co_await brood::find_service("another")) throw std::runtime_error("found what is not there");
+}
+}  // namespace
+
+TEST_CASE("any process of the family finds a service by its name") {
+  run_clean([]() -> task<> {
+    co_await brood::with_supervisor(strategy::one_for_one, [](supervisor& s) -> task<> {
+      auto service = co_await s.run<wait_for_ever>().name("the service");
+      auto elsewhere = co_await brood::spawn<look_for_it>(service.pid());
+      co_await elsewhere.result();
+      co_await s.remove(service);
+      const auto gone = co_await brood::find_service("the service");
+      CHECK_FALSE(gone);
     });
   });
 }

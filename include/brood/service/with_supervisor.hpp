@@ -63,7 +63,8 @@ using supervised_result_t = await_result_t<std::invoke_result_t<Body&, brood::su
 template <class Self>
 class service_setters {
  public:
-  /// For logs, errors and `find_service`. Default: the program's name, or `service-N`.
+  /// For logs and errors, and for `find_service`, by which any process of the family finds it; that costs a descriptor.
+  /// Default: `service-N`, which is not found.
   Self&& name(std::string s) && {
     spec_.name = std::move(s);
     return self();
@@ -162,11 +163,11 @@ class [[nodiscard("no service is started until this is awaited")]] function_serv
       : group_(std::move(group)), call_(std::move(call)) {}
 
   /// The supervisor listens at `where` from before the first instance to the end of the service, and each gets the socket by
-  /// `this_service().listener(name)`: so connections wait while it restarts or reloads, and none is refused.
+  /// `this_service().listener(called)`: so connections wait while it restarts or reloads, and none is refused.
   /// `service::address` tells the port where 0 was asked for. May be said several times. `run` throws `std::system_error` if
   /// that cannot be done.
-  function_service_operation&& listen(address where, std::string name = "connection") && {
-    this->spec_.listen.push_back({std::move(where), std::move(name)});
+  function_service_operation&& listen(address where, std::string called = "connection") && {
+    this->spec_.listen.push_back({std::move(where), std::move(called)});
     return std::move(*this);
   }
 
