@@ -491,4 +491,34 @@ POOL = [
     ),
 ]
 
-BENCHMARKS = SPAWN + LISTS + CHILDREN + LOOP + QUEUE + PIPE + CODEC + SYNC + POOL + MANAGER
+# Hosts, their workers and a redis-server, all on this machine; two workers in all. Every contestant's engine writes its file
+# each second. What a peer's worker had when it is killed: ours is taken over after a lease, whose length is that of the host's
+# silence and not the task's; of the peers each file says what becomes of it. The limit is what the engine does for one
+# client without a task: SET, 64 at a time or one by one.
+TASKS = {
+    "Celery, late acknowledgement": c("python_celery.py run --count {n}", 1000, 5000),
+    "RQ, lost or failed with its worker": c("python_rq.py --count {n}", 100, 500),
+    "Dask, lost with its scheduler": c("python_dask.py --count {n}", 2000, 20_000),
+    "Sidekiq, lost with its process": c("sidekiq_tasks.rb {n}", 5000, 50_000),
+    "BullMQ, a lock of 30 s": c("bullmq_tasks.js run --modules {build}/node_modules --count {n}", 5000, 50_000),
+}
+ENGINE = {"redis-benchmark SET, 64 at a time": c("engine_limit.py --pipeline 64 --count {n}", 100_000, 1_000_000)}
+CLUSTER = [
+    Benchmark("cluster.map.default", "1/s", "higher",
+              brood=c("cluster_bench map --count {n}", 200_000, 2_000_000), peers=TASKS, limit=ENGINE),
+    Benchmark("cluster.imap.1", "1/s", "higher",
+              brood=c("cluster_bench imap --count {n}", 50_000, 500_000), peers=TASKS, limit=ENGINE),
+    Benchmark("cluster.apply.p50", "ms", "lower",
+              brood=c("cluster_bench apply --count {n}", 500, 5000),
+              limit={"redis-benchmark SET, p50": c("engine_limit.py --pipeline 1 --count {n}", 5000, 50_000, key="p50")}),
+    Benchmark("cluster.apply.p99", "ms", "lower",
+              brood=c("cluster_bench apply --count {n}", 500, 5000),
+              limit={"redis-benchmark SET, p99": c("engine_limit.py --pipeline 1 --count {n}", 5000, 50_000, key="p99")}),
+    Benchmark("cluster.queue.put_get_many", "1/s", "higher",
+              brood=c("cluster_bench queue --count {n}", 20_000, 200_000), limit=ENGINE),
+    Benchmark("cluster.recovery", "s", "lower", brood=c("cluster_bench recovery", rounds=3)),
+    Benchmark("cluster.engine_commands_per_1000", "requests", "lower",
+              brood=c("cluster_bench requests --count {n}", 50_000, 200_000)),
+]
+
+BENCHMARKS = SPAWN + LISTS + CHILDREN + LOOP + QUEUE + PIPE + CODEC + SYNC + POOL + MANAGER + CLUSTER

@@ -44,7 +44,7 @@ class Runner:
     def argv(self, contestant: Contestant) -> list[str]:
         words = [word.format(n=contestant.n[self.size], build=self.programs)
                  for word in shlex.split(contestant.command)]
-        interpreter = {".py": "/usr/bin/python3", ".js": "node"}.get(pathlib.Path(words[0]).suffix)
+        interpreter = {".py": "/usr/bin/python3", ".js": "node", ".rb": "ruby"}.get(pathlib.Path(words[0]).suffix)
         if interpreter is None:
             words[0] = str(self.programs / words[0])
             if not os.access(words[0], os.X_OK):

@@ -75,29 +75,38 @@ task<> agent::run() {
   if (why) std::rethrow_exception(why);
 }
 
-/// As long as there is room, as much as there is room for; then waits for more.
+/// When there is room, as much as there is room for, waiting until there is something. One watch for all tries: a wake that
+/// this host does not follow is passed on to another, and one that it follows must not be, or idle hosts would wake each
+/// other for ever.
 task<> agent::take_and_run(nursery& n, const pool& workers) {
   co_await until_room();
-  if (draining_.is_set()) co_return;
   session::watch tasks_come(session_, "q:" + queue_);
+  while (!draining_.is_set()) {
+    tasks_come.rearm();
+    bool wait = false;
+    try {
+      co_await session_->joined();
+      answer taken = co_await session_->take(queue_, room(), true);
+      for (auto& each : taken.list()) {
+        std::string id = each.at(0).string();
+        running_.emplace(id, std::make_shared<running>());
+        n.start(run_chunk(workers, std::move(id), std::move(each.at(1)).take_string()));
+      }
+      if (!taken.is_nothing()) co_return;
+      wait = true;
+    } catch (const session_over&) {
+    } catch (const engine_unavailable&) {
+    }
+    if (wait) co_await when_any(tasks_come.changed(), draining_.wait());
+  }
+}
+
+/// How many chunks to ask for; one at least, as two are run at once however large they are.
+std::size_t agent::room() const {
+  const auto enough = 2 * static_cast<std::size_t>(workers_);
   std::size_t items = 0;
   for (const auto& [id, each] : running_) items += each->items;
-  const auto room =
-      static_cast<std::size_t>(2 * workers_) > items ? 2 * static_cast<std::size_t>(workers_) - items : 1;
-  bool wait = false;
-  try {
-    co_await session_->joined();
-    answer taken = co_await session_->take(queue_, std::min<std::size_t>(room, 64), true);
-    wait = taken.is_nothing();
-    for (auto& each : taken.list()) {
-      std::string id = each.at(0).string();
-      running_.emplace(id, std::make_shared<running>());
-      n.start(run_chunk(workers, std::move(id), std::move(each.at(1)).take_string()));
-    }
-  } catch (const session_over&) {
-  } catch (const engine_unavailable&) {
-  }
-  if (wait) co_await when_any(tasks_come.changed(), draining_.wait());
+  return enough > items ? std::min<std::size_t>(enough - items, 64) : 1;
 }
 
 task<> agent::until_room() {

@@ -1,35 +1,18 @@
 #include "cluster/build.hpp"
 
-#include <elf.h>
 #include <fmt/format.h>
 #include <link.h>
 #include <sys/utsname.h>
 
-#include <cstring>
 #include <set>
 
 #include "brood/cluster/detail/registry.hpp"
 #include "brood/coroutine/error.hpp"
 #include "cluster/seal.hpp"
+#include "system/build_id.hpp"
 
 namespace brood::cluster::detail {
 namespace {
-
-std::string build_id_in(const char* notes, std::size_t size) {
-  constexpr auto aligned = [](std::size_t n) { return (n + 3) & ~std::size_t{3}; };
-  for (std::size_t at = 0; at + sizeof(ElfW(Nhdr)) <= size;) {
-    ElfW(Nhdr) note;
-    std::memcpy(&note, notes + at, sizeof note);
-    const std::size_t name = at + sizeof note;
-    const std::size_t description = name + aligned(note.n_namesz);
-    if (description + note.n_descsz > size) break;
-    if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == 4 && std::memcmp(notes + name, "GNU", 4) == 0) {
-      return {notes + description, note.n_descsz};
-    }
-    at = description + aligned(note.n_descsz);
-  }
-  return {};
-}
 
 int add_build(dl_phdr_info* info, std::size_t, void* into) {
   const auto holds = [&](std::uintptr_t address) {
@@ -45,13 +28,7 @@ int add_build(dl_phdr_info* info, std::size_t, void* into) {
     asked_for = asked_for || holds(reinterpret_cast<std::uintptr_t>(each->run));
   }
   if (!asked_for) return 0;
-  std::string id;
-  for (int i = 0; i < info->dlpi_phnum; ++i) {
-    const auto& segment = info->dlpi_phdr[i];
-    if (segment.p_type != PT_NOTE || !id.empty()) continue;
-    id = build_id_in(reinterpret_cast<const char*>(info->dlpi_addr + segment.p_vaddr), segment.p_memsz);
-  }
-  static_cast<std::set<std::string>*>(into)->insert(id);
+  static_cast<std::set<std::string>*>(into)->emplace(sys::build_id_of(*info));
   return 0;
 }
 

@@ -152,6 +152,7 @@ task<bool> queue_core::settle(std::shared_ptr<const queue_core> self, std::vecto
                               std::string epoch) {
   session& of = *self->of_->it;
   if (of.epoch() != epoch) co_return false;
+  const std::size_t count = ids.size();
   words arguments{self->name_, "0"};
   for (auto& id : ids) {
     of.leases().erase(self->name_ + "|" + id);
@@ -159,11 +160,8 @@ task<bool> queue_core::settle(std::shared_ptr<const queue_core> self, std::vecto
     arguments.emplace_back();
   }
   try {
-    answer settled = co_await of.own("done", std::move(arguments));
-    for (const answer& each : settled.list()) {
-      if (each.number() != 1) co_return false;
-    }
-    co_return true;
+    const answer settled = co_await of.own("done", std::move(arguments));
+    co_return static_cast<std::size_t>(settled.number()) == count;
   } catch (const session_over&) {
     co_return false;
   }

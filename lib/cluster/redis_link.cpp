@@ -4,13 +4,17 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <random>
+#include <span>
+#include <stdexcept>
 
 #include "brood/cluster/error.hpp"
 #include "brood/coroutine/sleep.hpp"
 #include "brood/coroutine/with_timeout.hpp"
 #include "brood/runtime/detail/describe.hpp"
-#include "cluster/engine_socket.hpp"
+#include "channel/socket_address.hpp"
+#include "system/error.hpp"
 
 namespace brood::cluster::detail {
 
@@ -46,11 +50,21 @@ bool will_pass(const answer& what) {
 
 constexpr milliseconds longest_pause{1000};
 
+/// An address that can never be connected to is the caller's mistake.
+address checked(address where) {
+  if (where.type() == address::kind::chosen_by_listener) {
+    throw std::invalid_argument("brood::cluster: no address of the engine was given");
+  }
+  return where;
+}
+
+[[noreturn]] void throw_gone() { throw error("the engine closed the connection"); }
+
 }  // namespace
 
 redis_link::redis_link(runtime& loop, address where, milliseconds reply_deadline, greeting first_words)
     : loop_(loop),
-      where_(std::move(where)),
+      where_(checked(std::move(where))),
       reply_deadline_(reply_deadline),
       greeting_(std::move(first_words)) {
   flush_.self = this;
@@ -96,12 +110,16 @@ task<> redis_link::drive() {
 task<> redis_link::connect() {
   state_ = state::connecting;
   broken_ = nullptr;
-  socket_ = begin_connect(where_);
+  const sys::endpoint where = brood::detail::endpoint_of(where_);
+  socket_ = sys::stream_socket(where);
+  sys::tune(socket_.get());
+  const int begun = sys::start_connect(socket_.get(), where);
+  if (begun != 0 && begun != EINPROGRESS) sys::throw_errno("connect", begun);
   reader_.emplace();
   watch_.emplace(loop_, socket_.get(), [this](int events) { on_ready(events); });
   watch_->watch(fd_watch::writable);
   co_await with_timeout(reply_deadline_, changed_.wait());
-  finish_connect(socket_.get());
+  if (const int code = sys::pending_error(socket_.get()); code != 0) sys::throw_errno("connect", code);
   state_ = state::greeting;
   watch_->watch(fd_watch::readable);
 }
@@ -244,14 +262,15 @@ void redis_link::on_ready(int events) noexcept {
 }
 
 void redis_link::read() {
-  static thread_local std::array<char, 128 * 1024> buffer;
+  static thread_local std::array<std::byte, 128 * 1024> buffer;
   for (int turn = 0; turn < 8; ++turn) {  // others on the loop want their turn, too
-    const std::size_t got = receive_some(socket_.get(), buffer.data(), buffer.size());
-    if (got == 0) return;
+    const auto got = sys::receive_some(socket_.get(), buffer);
+    if (got.state == sys::stream_result::outcome::would_block) return;
+    if (got.state == sys::stream_result::outcome::gone) throw_gone();
     progress_ = clock::now();
-    reader_->feed({buffer.data(), got});
+    reader_->feed({reinterpret_cast<const char*>(buffer.data()), got.count});
     while (auto next = reader_->next()) answered(std::move(*next));
-    if (got < buffer.size()) return;
+    if (got.count < buffer.size()) return;
   }
 }
 
@@ -269,9 +288,10 @@ void redis_link::answered(answer&& what) {
 
 void redis_link::write() {
   while (out_sent_ < out_.size()) {
-    const std::size_t sent = send_some(socket_.get(), out_.data() + out_sent_, out_.size() - out_sent_);
-    if (sent == 0) break;
-    out_sent_ += sent;
+    const auto sent = sys::send_some(socket_.get(), std::as_bytes(std::span(out_)).subspan(out_sent_));
+    if (sent.state == sys::stream_result::outcome::would_block) break;
+    if (sent.state == sys::stream_result::outcome::gone) throw_gone();
+    out_sent_ += sent.count;
     progress_ = clock::now();
   }
   const bool all = out_sent_ == out_.size();

@@ -12,7 +12,7 @@ namespace brood::cluster::detail {
 namespace {
 
 constexpr std::size_t most_sent = 1024;  // chunks that wait for their results in the engine
-constexpr std::size_t pack_above = 16;   // chunks that wait to be sent: below, each call goes by itself
+constexpr std::size_t pack_above = 16;   // chunks that are asked for: below, each call goes by itself
 constexpr std::size_t packed_items = 64;
 constexpr std::size_t packed_bytes = 32 * 1024;
 constexpr std::size_t batch_chunks = 64;
@@ -57,7 +57,7 @@ void task_table::give(chunk_items items, bool may_pack) {
 
 /// Many calls that wait to be sent go together: one step of the engine for all of them.
 bool task_table::pack(chunk_items& items) {
-  if (unsent_.size() < pack_above) return false;
+  if (unsent_.empty() || unsent_.size() + sent_.size() < pack_above) return false;
   chunk& last = *unsent_.back();
   if (last.message.arguments.size() >= packed_items || last.size >= packed_bytes) return false;
   if (last.message.function != items.function || last.message.retries != items.settings.retries ||

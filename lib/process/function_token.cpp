@@ -1,15 +1,15 @@
 // Functions by module and offset: valid in every process that has loaded the same build of that module, wherever.
 #include <dlfcn.h>
-#include <elf.h>
 #include <fmt/core.h>
 #include <link.h>
 
-#include <cstring>
+#include <algorithm>
 #include <string_view>
 #include <vector>
 
 #include "brood/process/detail/function_entry.hpp"
 #include "brood/process/exit_status.hpp"
+#include "system/build_id.hpp"
 
 namespace brood::detail {
 namespace {
@@ -28,23 +28,6 @@ std::uint64_t hash(std::string_view bytes) noexcept {
   return result;
 }
 
-std::string_view build_id_in(const char* notes, std::size_t size) noexcept {
-  constexpr auto aligned = [](std::size_t n) { return (n + 3) & ~std::size_t{3}; };
-  for (std::size_t at = 0; at + sizeof(ElfW(Nhdr)) <= size;) {
-    ElfW(Nhdr) note;
-    std::memcpy(&note, notes + at, sizeof note);
-    const std::size_t name = at + sizeof note;
-    const std::size_t description = name + aligned(note.n_namesz);
-    if (description + note.n_descsz > size) break;
-    if (note.n_type == NT_GNU_BUILD_ID &&
-        std::string_view(notes + name, note.n_namesz) == std::string_view("GNU", 4)) {
-      return {notes + description, note.n_descsz};
-    }
-    at = description + aligned(note.n_descsz);
-  }
-  return {};
-}
-
 int count_module(dl_phdr_info*, std::size_t, void* count) noexcept {
   ++*static_cast<std::size_t*>(count);
   return 0;
@@ -55,17 +38,15 @@ int describe_module(dl_phdr_info* info, std::size_t, void* into) noexcept {
   auto& modules = *static_cast<std::vector<module>*>(into);
   if (modules.size() == modules.capacity()) return 1;
   module found{0, info->dlpi_addr, UINTPTR_MAX, 0};
-  std::string_view build_id;
   for (int i = 0; i < info->dlpi_phnum; ++i) {
     const auto& segment = info->dlpi_phdr[i];
     const std::uintptr_t start = info->dlpi_addr + segment.p_vaddr;
     if (segment.p_type == PT_LOAD) {
       found.begin = std::min(found.begin, start);
       found.end = std::max(found.end, start + segment.p_memsz);
-    } else if (segment.p_type == PT_NOTE && build_id.empty()) {
-      build_id = build_id_in(reinterpret_cast<const char*>(start), segment.p_memsz);
     }
   }
+  const std::string_view build_id = sys::build_id_of(*info);
   // Without a build id the path stands in: fork children are safe, and a replaced binary is caught at decoding at best.
   found.id = hash(build_id.empty() ? std::string_view(info->dlpi_name) : build_id);
   modules.push_back(found);

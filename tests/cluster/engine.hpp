@@ -111,6 +111,17 @@ class engine {
     return result;
   }
 
+  /// How many requests it has had, those that its own functions make aside.
+  long requests() const {
+    const std::string said = ask("info commandstats");
+    long sum = 0;
+    for (const std::string name : {"cmdstat_fcall:calls=", "cmdstat_xread:calls=", "cmdstat_xtrim:calls="}) {
+      const std::size_t at = said.find(name);
+      if (at != std::string::npos) sum += std::atol(said.c_str() + at + name.size());
+    }
+    return sum;
+  }
+
   /// The keys that stay until somebody removes them; the answers to a lost session's requests go by themselves.
   std::string lasting_keys() const {
     return ask(

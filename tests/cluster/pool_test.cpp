@@ -6,10 +6,13 @@
 #include <string>
 #include <vector>
 
+#include "brood/coroutine/generator.hpp"
 #include "brood/coroutine/nursery.hpp"
+#include "brood/coroutine/sleep.hpp"
 #include "brood/coroutine/with_timeout.hpp"
 #include "brood/process/exit_status.hpp"
 #include "brood/process/run.hpp"
+#include "brood/runtime/detail/local_event.hpp"
 #include "hosts.hpp"
 #include "run_clean.hpp"
 
@@ -186,6 +189,53 @@ TEST_CASE("a stream goes on after a next() that was cancelled, and gives aggrega
   });
 }
 
+TEST_CASE("a generator is asked beside its stream, and may wait while a next() is cancelled") {
+  engine server;
+  with_hosts(server, 1, [&](brood::cluster::client, brood::cluster::pool pool, hosts_list&) -> task<> {
+    int asked = 0;
+    brood::detail::local_event more;
+    auto source = [](int& count, brood::detail::local_event& go_on) -> brood::generator<int> {
+      for (int i = 0; i < 20; ++i) {
+        if (i == 10) co_await go_on.wait();
+        ++count;
+        co_yield i;
+      }
+    };
+    auto stream = pool.imap<square>(source(asked, more)).window(16).results();
+    const auto first = co_await stream.next();
+    CHECK(first == 0);
+    while (asked < 10) co_await brood::sleep_for(1ms);  // though nobody waits for a result
+    for (int i = 1; i < 10; ++i) {
+      const auto next = co_await stream.next();
+      CHECK(next == i * i);
+    }
+    bool timed_out = false;
+    try {
+      co_await brood::with_timeout(20ms, stream.next());
+    } catch (const brood::timed_out&) {
+      timed_out = true;
+    }
+    CHECK(timed_out);
+    more.set();
+    for (int i = 10; i < 20; ++i) {
+      const auto next = co_await stream.next();
+      CHECK(next == i * i);
+    }
+    const auto end = co_await stream.next();
+    CHECK(!end);
+    brood::detail::local_event never;
+    int count = 10;
+    {
+      auto waiting = source(count, never);
+      auto dropped = pool.imap<square>(std::move(waiting)).results();
+      const auto some = co_await dropped.next();
+      CHECK(some == 0);
+      while (count < 20) co_await brood::sleep_for(1ms);
+    }  // the generator still waits
+    co_await pool.apply<square>(1);
+  });
+}
+
 TEST_CASE("an exception arrives as what it was, and ends a map") {
   engine server;
   with_hosts(server, 1, [&](brood::cluster::client, brood::cluster::pool pool, hosts_list&) -> task<> {
@@ -346,7 +396,7 @@ TEST_CASE("a task that no member has sent, or under another id, is refused") {
   engine server;
   brood::runtime loop;
   loop.run_until_complete([&]() -> task<> {
-    auto c = co_await join(server);
+    auto c = co_await join(server).lease(10s);  // a lost session would send them anew, as they should be
     const brood::cluster::pool pool(c);
     auto forged = pool.submit<square>(3);
     const auto queue_of = [&] { return server.ask("--raw keys '*q:t:*:e'"); };
@@ -374,10 +424,10 @@ TEST_CASE("a task that no member has sent, or under another id, is refused") {
 }
 
 TEST_CASE("the engine is killed and restarted under a map: every result comes once") {
-  const bool keeps = GENERATE(true, false);
-  engine server(keeps
-                    ? std::vector<std::string>{"--appendonly", "yes", "--appendfsync", "always", "--save", ""}
-                    : std::vector<std::string>{"--appendonly", "no", "--save", ""});
+  const std::string keeps = GENERATE("always", "everysec", "nothing");
+  engine server(keeps == "nothing"
+                    ? std::vector<std::string>{"--appendonly", "no", "--save", ""}
+                    : std::vector<std::string>{"--appendonly", "yes", "--appendfsync", keeps, "--save", ""});
   with_hosts(server, 2, [&](brood::cluster::client, brood::cluster::pool pool, hosts_list&) -> task<> {
     std::vector<int> numbers(3000);
     std::iota(numbers.begin(), numbers.end(), 0);
@@ -394,6 +444,27 @@ TEST_CASE("the engine is killed and restarted under a map: every result comes on
     for (int i = 0; i < 3000; ++i) right = right && squares[static_cast<std::size_t>(i)] == i * i;
     CHECK(right);
   });
+}
+
+TEST_CASE("idle hosts do not wake each other: a request a second each, at most") {
+  engine server;
+  const test_host one(server, {"--brood-lease", "10000"});
+  const test_host two(server, {"--brood-lease", "10000"});
+  brood::runtime loop;
+  loop.run_until_complete([&]() -> task<> {
+    auto c = co_await join(server).lease(10s);
+    co_await c.require_hosts(2, 30s);
+    const brood::cluster::pool pool(c);
+    for (int i = 0; i < 10; ++i) co_await pool.apply<square>(i);
+    co_await brood::sleep_for(500ms);  // what follows the last result
+    const long before = server.requests();
+    const auto from = brood::clock::now();
+    co_await brood::sleep_for(3s);
+    const long asked = server.requests() - before;
+    const auto seconds = std::chrono::ceil<std::chrono::seconds>(brood::clock::now() - from).count();
+    CHECK(asked <= 3 * seconds);
+    co_await c.close();
+  }());
 }
 
 TEST_CASE("a host that is told to end finishes what runs") {

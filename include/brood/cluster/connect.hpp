@@ -2,10 +2,10 @@
 #pragma once
 
 #include <chrono>
-#include <filesystem>
 #include <utility>
 #include <vector>
 
+#include "brood/channel/key_file.hpp"
 #include "brood/cluster/dict.hpp"
 #include "brood/cluster/error.hpp"
 #include "brood/cluster/lock.hpp"
@@ -105,8 +105,6 @@ inline connect_operation connect(address engine, authkey key) {
   return connect_operation(std::move(chosen));
 }
 
-/// A key out of a file that nobody but its owner can read (mode 0600 or less); a newline at its end does not count. Throws
-/// `std::system_error`, and `std::invalid_argument` for one that others can read, or an empty one.
-BROOD_API authkey key_from_file(const std::filesystem::path& file);
+using brood::key_from_file;
 
 }  // namespace brood::cluster

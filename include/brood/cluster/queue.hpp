@@ -123,7 +123,7 @@ class queue {
   [[nodiscard]] task<std::optional<T>> next() const { return next_one(core_, true); }
   /// Empty if the queue is. Throws `closed`.
   [[nodiscard]] task<std::optional<T>> try_get() const { return next_one(core_, false); }
-  /// Waits for one item, then gives it and as many more as are there, at most `most`. If one of them
+  /// Waits for one item, then gives it and as many more as are there, at most `most` and 1,000. If one of them
   /// cannot be decoded, that one is dropped, the others go back to their places, and what its decoding threw is thrown.
   [[nodiscard]] task<std::vector<T>> get_many(std::size_t most) const { return get_several(core_, most); }
 
