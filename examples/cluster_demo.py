@@ -21,17 +21,23 @@ def run(*words):
     return subprocess.run(words, capture_output=True, text=True)
 
 
+def must(*words):
+    done = run(*words)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(words)}: {done.stderr.strip()}")
+
+
 class Network:
     """A bridge, and a namespace with a cable to it for each host."""
 
     def __init__(self, folder):
         self.bridge = f"brood{os.getpid() % 100000}"
         self.subnet = f"198.18.{os.getpid() % 250}"
-        self.namespaces = []
+        self.namespaces, self.cables = [], []
         self.usable = os.geteuid() == 0 and run("ip", "link", "add", self.bridge, "type", "bridge").returncode == 0
         if self.usable:
-            run("ip", "addr", "add", f"{self.subnet}.1/24", "dev", self.bridge)
-            run("ip", "link", "set", self.bridge, "up")
+            must("ip", "addr", "add", f"{self.subnet}.1/24", "dev", self.bridge)
+            must("ip", "link", "set", self.bridge, "up")
         self.address = f"tcp:{self.subnet}.1:6379" if self.usable else f"unix:{folder}/socket"
 
     def engine_options(self, folder):
@@ -44,15 +50,19 @@ class Network:
         number = len(self.namespaces)
         name, cable = f"{self.bridge}-{number}", f"v{os.getpid() % 100000}-{number}"
         self.namespaces.append(name)
-        run("ip", "netns", "add", name)
-        run("ip", "link", "add", cable, "type", "veth", "peer", "name", "eth0", "netns", name)
-        run("ip", "link", "set", cable, "master", self.bridge, "up")
-        run("ip", "-n", name, "addr", "add", f"{self.subnet}.{2 + number}/24", "dev", "eth0")
-        run("ip", "-n", name, "link", "set", "eth0", "up")
-        run("ip", "-n", name, "link", "set", "lo", "up")
+        must("ip", "netns", "add", name)
+        must("ip", "link", "add", cable, "type", "veth", "peer", "name", "eth0", "netns", name)
+        must("ip", "link", "set", cable, "master", self.bridge, "up")
+        must("ip", "-n", name, "addr", "add", f"{self.subnet}.{2 + number}/24", "dev", "eth0")
+        must("ip", "-n", name, "link", "set", "eth0", "up")
+        must("ip", "-n", name, "link", "set", "lo", "up")
+        self.cables.append(cable)
         return ["ip", "netns", "exec", name], cable
 
     def remove(self):
+        """The cables first: a namespace that is removed keeps its end for a while, and so the name of the other."""
+        for cable in self.cables:
+            run("ip", "link", "del", cable)
         for name in self.namespaces:
             run("ip", "netns", "del", name)
         if self.usable:

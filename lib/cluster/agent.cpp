@@ -58,7 +58,7 @@ task<> agent::run() {
   loop_.start(session_->live(), [](std::exception_ptr) {});
   std::exception_ptr why;
   try {
-    co_await session_->joined();
+    co_await when_any(session_->joined(), draining_.wait());
     co_await with_nursery([&](nursery& n) -> task<> {
       while (!draining_.is_set()) co_await take_and_run(n, workers);
       while (!running_.empty() || sending_) co_await changed_.wait();
@@ -85,8 +85,10 @@ task<> agent::take_and_run(nursery& n, const pool& workers) {
     tasks_come.rearm();
     bool wait = false;
     try {
-      co_await session_->joined();
-      answer taken = co_await session_->take(queue_, room(), true);
+      // What is taken unseen when this is told to end goes back when it leaves.
+      auto got = co_await when_any(take(), draining_.wait());
+      if (got.index() != 0) co_return;
+      answer taken = std::move(std::get<0>(got));
       for (auto& each : taken.list()) {
         std::string id = each.at(0).string();
         running_.emplace(id, std::make_shared<running>());
@@ -99,6 +101,11 @@ task<> agent::take_and_run(nursery& n, const pool& workers) {
     }
     if (wait) co_await when_any(tasks_come.changed(), draining_.wait());
   }
+}
+
+task<answer> agent::take() {
+  co_await session_->joined();
+  co_return co_await session_->take(queue_, room(), true);
 }
 
 /// How many chunks to ask for; one at least, as two are run at once however large they are.

@@ -32,6 +32,7 @@ class agent final : public session_listener {
   };
 
   task<> take_and_run(nursery& n, const pool& workers);
+  task<answer> take();
   std::size_t room() const;
   task<> until_room();
   task<> run_chunk(const pool& workers, std::string id, std::string sealed);

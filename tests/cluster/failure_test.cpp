@@ -225,6 +225,14 @@ TEST_CASE("a lock whose holder was killed is abandoned, and its next token is hi
   }());
 }
 
+TEST_CASE("a host that has never reached its engine ends at SIGTERM") {
+  const engine server;
+  test_host host(server, {"--brood-join", "unix:/nonexistent/socket"});
+  while (!host.heeds(SIGTERM)) usleep(1000);
+  host.send(SIGTERM);
+  CHECK(host.wait() == 0);
+}
+
 TEST_CASE("a host of another build sees no task, and is named by the error of require_hosts") {
   engine server;
   const char* other = std::getenv("BROOD_OTHER_BUILD");

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <vector>
@@ -57,6 +58,18 @@ class test_host {
   }
 
   void send(int signal) const { ::kill(pid_, signal); }
+  /// Whether the host has a handler for the signal by now; before its execve it has those of the test.
+  bool heeds(int signal) const {
+    std::ifstream words("/proc/" + std::to_string(pid_) + "/cmdline");
+    const std::string all((std::istreambuf_iterator<char>(words)), {});
+    if (all.find("--brood-join") == std::string::npos) return false;
+    std::ifstream status("/proc/" + std::to_string(pid_) + "/status");
+    for (std::string line; std::getline(status, line);) {
+      if (line.starts_with("SigCgt:"))
+        return (std::stoull(line.substr(7), nullptr, 16) >> (signal - 1) & 1) != 0;
+    }
+    return false;
+  }
   /// Its exit code, or minus the signal.
   int wait() {
     int status = 0;
