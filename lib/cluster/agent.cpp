@@ -156,6 +156,7 @@ task<> agent::run_chunk(const pool& workers, std::string id, std::string sealed)
     refused.what = item_result::kind::refused;
     results.assign(1, refused);
   } catch (const session_over&) {
+    session_->leases().erase(queue_ + "|" + id);
     co_return;
   }
   finish(id, results);

@@ -460,8 +460,12 @@ local function cancel(P, epoch, a, name)
   return 1
 end
 
--- name, id, item: a worker died at this item of the task. Gives how many have.
+-- name, id, item: a worker died at this item of the task. Gives how many have. When the task is over by then, nobody would
+-- remove its count.
 local function died(P, epoch, a, name)
+  if string.match(call('HGET', P .. 'q:' .. name .. ':o', a[6]) or '', '^(.*):') ~= epoch then
+    return failure('DEAD', 'the task ' .. a[6] .. ' is not on lease to the session ' .. epoch .. ' any more')
+  end
   return call('HINCRBY', P .. 'q:' .. name .. ':d:' .. a[6], a[7], 1)
 end
 

@@ -225,6 +225,22 @@ TEST_CASE("a lock whose holder was killed is abandoned, and its next token is hi
   }());
 }
 
+TEST_CASE("a worker's death that is told after its task is over leaves no count") {
+  const engine server;
+  brood::runtime loop;
+  loop.run_until_complete([&]() -> task<> {
+    auto c = co_await join(server).lease(10s);
+    const std::string epoch = server.ask("--raw zrange '{brood:brood}:live' 0 -1");
+    const std::string functions = server.ask("--raw function list");
+    const std::string library = functions.substr(functions.find("brood_"), 22);
+    const std::string said = server.ask("--raw fcall " + library + "_died 1 '{brood:brood}:' " + epoch + " " +
+                                        epoch + " 999 999 t:build 1.1 0");
+    CHECK_THAT(said, contains_text("DEAD"));
+    CHECK(server.ask("--raw keys '*:d:*'") == "");
+    co_await c.close();
+  }());
+}
+
 TEST_CASE("a host that has never reached its engine ends at SIGTERM") {
   const engine server;
   test_host host(server, {"--brood-join", "unix:/nonexistent/socket"});

@@ -104,6 +104,17 @@ void with_hosts(engine& server, std::size_t count, Body body) {
     host.send(SIGTERM);
     CHECK(host.wait() == 0);
   }
+  {  // a session that was lost on the way is found out by whoever is there
+    brood::runtime loop;
+    loop.run_until_complete([&]() -> task<> {
+      auto c = co_await join(server);
+      while (server.ask("--raw zcard '{brood:brood}:live'") != "1" ||
+             server.ask("--raw exists '{brood:brood}:gone'") != "0") {
+        co_await brood::sleep_for(20ms);
+      }
+      co_await c.close();
+    }());
+  }
   CHECK(server.lasting_keys() == "");  // nothing is left of a cluster that all have left
 }
 
