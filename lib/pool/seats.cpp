@@ -110,7 +110,11 @@ task<> scheduler::run_worker(seat& s) {
     sit_down(s);
     const pool_handle<lane> lane(s.lane);
     const pool_handle<hub> hub(hub_);
-    auto starting = spawn<pool_worker>(lane, hub, s.index, settings_.initializer).name(s.name).daemon();
+    auto call = make_call<pool_worker>(lane, hub, s.index, settings_.initializer);
+    launch_plan plan = settings_.plan;
+    plan.name = s.name;
+    plan.daemon = true;
+    auto starting = launch_function(std::move(plan), std::move(call));
     ++counts_.workers_started;
     s.child.emplace(co_await std::move(starting));
   } catch (const cancelled&) {

@@ -14,10 +14,12 @@
 #include "brood/arena/codec.hpp"
 #include "brood/arena/detail/shared_object.hpp"
 #include "brood/process/exit_status.hpp"
+#include "brood/process/launch.hpp"
 #include "brood/runtime/detail/local_event.hpp"
 #include "brood/runtime/stream.hpp"
 #include "brood/system/unique_fd.hpp"
 #include "process/crash_record.hpp"
+#include "process/process_tree.hpp"
 #include "process/protocol.hpp"
 #include "system/memory_file.hpp"
 
@@ -56,13 +58,7 @@ class child {
   std::string name;
   bool daemon = false;
   bool detached = false;
-  bool confirm = false;    // launched only when its own `ready` has come
-  pid_t server = 0;        // that made it
-  bool relayed = false;    // the fork server's child: it tells how this one ended
-  bool orphaned = false;   // was relayed, and the fork server has died
-  bool unwanted = false;   // whoever launched it has been cancelled
-  bool signalled = false;  // its owner sent it a signal that ends it
-  bool pinned = false;     // once ended it is kept as a zombie, and with it the number of its process group
+  bool pinned = false;  // once ended it is kept as a zombie, and with it the number of its process group
   std::optional<std::chrono::nanoseconds> time_limit;
 
   clock::time_point requested_at = clock::now();
@@ -81,6 +77,9 @@ class child {
   kill_timer stop_timer;
   bool asked = false;    // to stop
   bool overran = false;  // it was killed, as it had not stopped in time
+  brood::leftovers left_policy = brood::leftovers::report;
+  descendants known;  // when it was asked to end
+  unique_fd left;     // of a group that it has left behind: its own pidfd
 
   std::uint64_t sent = 0;  // signals that were sent to it: bit N for signal N
   std::optional<std::chrono::seconds> cpu_limit;
@@ -113,10 +112,16 @@ class child {
   void unpin() noexcept;
   /// 0, or the errno of a refusal. Nothing happens if it has ended.
   int send_signal(int number) noexcept;
+  /// The same to its process group, if that is its own.
+  int signal_group(int number) noexcept;
   int kill_tree() noexcept;
-  /// Asks it to stop, unless it has ended; when `limit` has passed it is killed with its tree, at once if that is not positive.
+  /// Asks it to stop, and if it is a program the rest of its process group, unless it has ended; when `limit` has passed it is
+  /// killed with its tree, at once if that is not positive. What it leaves is killed in any case.
   /// A request under way goes on, with the earlier of both times. 0, or the errno of a refusal.
   int ask_to_stop(std::chrono::nanoseconds limit) noexcept;
+  /// Kills what it has left in its process group, and those of `known` with all below them. While it has not been reaped, or
+  /// by `left`.
+  void kill_leftovers() noexcept;
   /// Throws what its report or its status says went wrong.
   void throw_if_failed() const;
 };

@@ -29,9 +29,9 @@ namespace {
 
 void make_environment(const launch_options& options) {
   if (options.clear_env) require(clearenv() == 0, stage::environment);
-  for (const auto& name : options.unset_env) unsetenv(name.c_str());
   for (const auto& [name, value] : options.env) {
-    require(setenv(name.c_str(), value.c_str(), 1) == 0, stage::environment);
+    require((value ? setenv(name.c_str(), value->c_str(), 1) : unsetenv(name.c_str())) == 0,
+            stage::environment);
   }
 }
 
@@ -202,17 +202,18 @@ void rehearse() {
     if (setup.identity != nullptr) setup.identity->renew();
     sys::close(setup.control);
     sys::prctl(PR_SET_NAME, family::get().program_name);
+    stopping::begin_child(setup.slot);
+    aim_crash_handlers(setup.crash);
     if (setup.request.plain && setup.request.kind == launch_kind::function) {
       enter_family(setup);
+      sys::set_signal_mask(setup.mask);
     } else {
-      const auto details = decode<launch_details>(setup.body.first(setup.request.details_size));
+      auto details = decode<launch_details>(setup.body.first(setup.request.details_size));
       apply(setup, details);
       make_environment(details.options);
       for (const int fd : setup.streams) sys::close(fd);
+      set_signals(setup, details.options);
     }
-    stopping::begin_child(setup.slot);
-    aim_crash_handlers(setup.crash);
-    sys::set_signal_mask(setup.mask);
     if (setup.request.kind == launch_kind::exec_function) execute_own_image(setup);
     run_child(setup.request, setup.body, unique_fd(setup.results), unique_fd(setup.parent));
   } catch (...) {

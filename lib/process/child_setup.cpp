@@ -10,12 +10,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <charconv>
 #include <new>
 #include <system_error>
 
 #include "process/family.hpp"
 #include "system/calls.hpp"
 #include "system/pidfd.hpp"
+#include "system/signals.hpp"
 
 namespace brood::detail {
 namespace {
@@ -58,6 +61,24 @@ void restore_descriptor_limit() {
   if (original.rlim_max != 0) sys::setrlimit(RLIMIT_NOFILE, &original);
 }
 
+/// First beyond all numbers that matter, then each to its own. Gives the parent's pidfd, whose number may be one of them.
+int place_descriptors(const child_setup& setup, std::vector<given_descriptor>& given) {
+  if (given.empty()) return setup.parent;
+  int beyond = setup.parent + 1;
+  for (const auto& [number, fd] : given) beyond = std::max(beyond, number + 1);
+  const auto move_up = [&](int fd) {
+    const int moved = sys::fcntl(fd, F_DUPFD_CLOEXEC, beyond);
+    require(moved >= 0, stage::descriptor);
+    return moved;
+  };
+  const std::size_t behind = setup.request.terminal ? 1 : 0;
+  const auto passed = setup.streams.subspan(setup.streams.size() - behind - given.size(), given.size());
+  for (std::size_t i = 0; i < given.size(); ++i) given[i].fd = move_up(passed[i]);
+  const int parent = move_up(setup.parent);
+  for (const auto& [number, fd] : given) require(sys::dup2(fd, number) == number, stage::descriptor);
+  return parent;
+}
+
 /// Those of the parent that are no longer what the fork server's are.
 void adopt_limits(const launch_details& details) {
   for (const auto& [which, soft, hard] : details.limits) {
@@ -76,6 +97,21 @@ void set_limits(const launch_options& options) {
 
 void set_scheduling(const launch_options& options) {
   if (options.nice) require(sys::setpriority(PRIO_PROCESS, 0, *options.nice) == 0, stage::setpriority);
+  if (options.scheduling) {
+    const auto [policy, priority] = *options.scheduling;
+    require(sys::sched_setscheduler(0, policy, priority) == 0, stage::sched_setscheduler);
+  }
+  if (options.io_priority) {
+    const auto [what, level] = *options.io_priority;
+    require(sys::ioprio_set(what, level) == 0, stage::ioprio_set);
+  }
+  if (options.oom_score_adj) {
+    const unique_fd file(sys::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
+    char text[16];
+    const auto end = std::to_chars(std::begin(text), std::end(text), *options.oom_score_adj).ptr;
+    require(file && sys::write(file.get(), text, static_cast<std::size_t>(end - text)) >= 0,
+            stage::oom_score_adj);
+  }
   if (options.cpus.empty()) return;
   cpu_set_t set;
   CPU_ZERO(&set);
@@ -86,35 +122,80 @@ void set_scheduling(const launch_options& options) {
   require(sys::sched_setaffinity(0, sizeof set, &set) == 0, stage::sched_setaffinity);
 }
 
-}  // namespace
+void change_root(const launch_options& options) {
+  if (!options.root.empty()) require(sys::chroot(options.root.c_str()) == 0, stage::chroot);
+  const char* folder = !options.cwd.empty() ? options.cwd.c_str() : options.root.empty() ? nullptr : "/";
+  if (folder != nullptr) require(sys::chdir(folder) == 0, stage::chdir);
+}
 
-/// Ties the child's life to its parent's.
-[[gnu::hot]] void enter_family(const child_setup& setup) {
+/// True if these have been changed.
+bool change_credentials(const launch_options& options) {
+  if (!options.user && !options.group && !options.groups) return false;
+  if (options.groups) {
+    require(sys::setgroups(options.groups->size(), options.groups->data()) == 0, stage::setgroups);
+  } else if (options.user) {
+    // Root's own would be left to another user. Who may not do that has nothing to take away.
+    require(sys::setgroups(0, nullptr) == 0 || errno == EPERM, stage::setgroups);
+  }
+  if (options.group) require(sys::setresgid(*options.group) == 0, stage::setresgid);
+  if (options.user) require(sys::setresuid(*options.user) == 0, stage::setresuid);
+  return true;
+}
+
+[[gnu::hot]] void tie_to_parent(const child_setup& setup, int parent, int death_signal) {
   // Raw calls: each function of the C library that a child touches costs it a page fault.
   if (setup.request.tied || setup.identity == nullptr)
-    require(sys::prctl(PR_SET_PDEATHSIG, SIGKILL) == 0, stage::session);
+    require(sys::prctl(PR_SET_PDEATHSIG, static_cast<unsigned long>(death_signal)) == 0, stage::session);
   // The parent may have died before the line above. Its pidfd tells for certain, which getppid() does not.
-  if (sys::has_ended(setup.parent)) _exit(cannot_start);
+  if (sys::has_ended(parent)) _exit(cannot_start);
+}
+
+[[gnu::hot]] void enter_group(const child_setup& setup) {
   // A group of its own: the whole of what the child starts can be killed together, and a terminal's Ctrl-C reaches
   // the parent alone, which decides.
   // A group to join may be gone, where its leader was not this family's to keep.
-  if (setup.request.terminal) return;
   const pid_t group = setup.request.group;
   require(sys::setpgid(0, group) == 0 || (group != 0 && sys::setpgid(0, 0) == 0), stage::session);
 }
 
-void apply(const child_setup& setup, const launch_details& details) {
-  if (!details.options.detached) enter_family(setup);
-  if (details.options.detached || setup.request.terminal) require(sys::setsid() >= 0, stage::session);
+}  // namespace
+
+[[gnu::hot]] void enter_family(const child_setup& setup) {
+  tie_to_parent(setup, setup.parent, SIGKILL);
+  enter_group(setup);
+}
+
+void apply(const child_setup& setup, launch_details& details) {
+  const launch_options& options = details.options;
+  if (!options.detached) tie_to_parent(setup, setup.parent, options.death_signal);
+  if (options.detached || options.session || setup.request.terminal) {
+    require(sys::setsid() >= 0, stage::session);
+  } else if (options.process_group) {
+    require(sys::setpgid(0, *options.process_group) == 0, stage::process_group);
+  } else {
+    enter_group(setup);
+  }
   if (setup.request.terminal)
     require(sys::ioctl(setup.streams.back(), TIOCSCTTY, nullptr) == 0, stage::terminal);
-  if (details.umask) ::umask(*details.umask);
+  if (options.umask) ::umask(*options.umask);
   make_streams(setup, details);
-  if (!details.options.cwd.empty()) require(sys::chdir(details.options.cwd.c_str()) == 0, stage::chdir);
-  set_scheduling(details.options);
+  const int parent = place_descriptors(setup, details.descriptors);
+  // With the rights that it has until here.
+  set_scheduling(options);
   if (setup.request.kind == launch_kind::program) restore_descriptor_limit();
   adopt_limits(details);
-  set_limits(details.options);
+  set_limits(options);
+  change_root(options);
+  // With the credentials the kernel forgets the signal, prctl(2).
+  if (change_credentials(options) && !options.detached) tie_to_parent(setup, parent, options.death_signal);
+  if (options.no_new_privs) require(sys::prctl(PR_SET_NO_NEW_PRIVS, 1) == 0, stage::no_new_privs);
+}
+
+void set_signals(const child_setup& setup, const launch_options& options) {
+  for (const int signal : options.ignored) require(sys::ignore_signal(signal) == 0, stage::signals);
+  sigset_t mask = setup.mask;
+  for (const int signal : options.blocked) require(sigaddset(&mask, signal) == 0, stage::signals);
+  sys::set_signal_mask(mask);
 }
 
 void close_on_exec_from(int lowest) noexcept {

@@ -38,8 +38,10 @@ struct child_setup {
 
 /// Ties the child's life to its parent's. Throws `setup_failure`, as all of the following.
 void enter_family(const child_setup& setup);
-/// Everything that was set but the environment. Allocates nothing.
-void apply(const child_setup& setup, const launch_details& details);
+/// The same with everything that was set but the environment and the signals. Allocates nothing.
+void apply(const child_setup& setup, launch_details& details);
+/// What it ignores and blocks: the last step, as all signals are blocked until here.
+void set_signals(const child_setup& setup, const launch_options& options);
 
 /// Closes on exec all descriptors from `lowest`.
 void close_on_exec_from(int lowest) noexcept;

@@ -9,7 +9,9 @@
 
 namespace brood {
 
-std::string describe(const exit_status& status) {
+namespace {
+
+std::string describe_end(const exit_status& status) {
   if (!status.known) return "ended with a status that somebody else took";
   if (status.signal == 0)
     return fmt::format("exited with {}{}", status.exitcode,
@@ -23,6 +25,12 @@ std::string describe(const exit_status& status) {
                      : status.why == death_cause::memory_limit  ? " at its memory limit"
                      : status.stop_requested                    ? " when it was asked to stop"
                                                                 : "");
+}
+
+}  // namespace
+
+std::string describe(const exit_status& status) {
+  return describe_end(status) + (status.leftovers ? ", and left processes running" : "");
 }
 
 std::string_view name_of(death_cause cause) noexcept {

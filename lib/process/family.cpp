@@ -156,7 +156,7 @@ const std::string& family::parent_name() {
 void family::decode_names() {
   if (encoded_details.empty()) return;
   auto details = decode<launch_details>(encoded_details);
-  name_ = std::move(details.options.name);
+  name_ = std::move(details.name);
   parent_name_ = std::move(details.parent_name);
   encoded_details = {};
 }
@@ -261,19 +261,19 @@ std::string_view name_of_entry(std::string_view entry) { return entry.substr(0, 
 void add_environment_changes(const std::vector<std::string>& before, launch_options& options) {
   std::vector<std::string> now;
   for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) now.emplace_back(*entry);
-  std::vector<std::pair<std::string, std::string>> changed;
+  decltype(options.env) changed;
   for (const auto& entry : now) {
     if (std::find(before.begin(), before.end(), entry) != before.end()) continue;
     const std::string_view name = name_of_entry(entry);
     changed.emplace_back(name, entry.substr(std::min(entry.size(), name.size() + 1)));
   }
-  changed.insert(changed.end(), options.env.begin(), options.env.end());  // the setters' come last and win
-  options.env = std::move(changed);
   for (const auto& entry : before) {
     const std::string_view name = name_of_entry(entry);
     const auto same_name = [&](const std::string& other) { return name_of_entry(other) == name; };
-    if (std::none_of(now.begin(), now.end(), same_name)) options.unset_env.emplace_back(name);
+    if (std::none_of(now.begin(), now.end(), same_name)) changed.emplace_back(name, std::nullopt);
   }
+  changed.insert(changed.end(), options.env.begin(), options.env.end());  // the setters' come last and win
+  options.env = std::move(changed);
 }
 
 }  // namespace
@@ -288,7 +288,7 @@ void note_world(family& self) {
 
 void add_changes_since_start(const family& self, launch_options& options) {
   char now[PATH_MAX];
-  if (options.cwd.empty() && sys::getcwd(now, sizeof now) != nullptr && self.directory != now)
+  if (options.cwd.empty() && options.root.empty() && sys::getcwd(now, sizeof now) != nullptr && self.directory != now)
     options.cwd = now;
   if (!options.clear_env && !environment_is(self.environment))
     add_environment_changes(self.environment, options);

@@ -85,12 +85,12 @@ std::shared_ptr<child> supervisor::make_child(const launch_plan& plan, const lau
   auto made = std::make_shared<child>();
   made->id = ++self.last_id;
   made->kind = target.kind;
-  made->name = plan.options.name;
+  made->name = plan.name;
   if (made->name.empty()) {
     made->name =
         target.command.empty() ? fmt::format("process-{}", ++self.last_name) : target.command.front();
   }
-  made->daemon = plan.options.daemon.value_or(self.daemon);
+  made->daemon = plan.daemon.value_or(self.daemon);
   made->detached = plan.options.detached;
   made->confirm = target.kind != launch_kind::program && can_fail_in_child(plan);
   made->relayed = !connection_.siblings;
@@ -103,6 +103,7 @@ std::shared_ptr<child> supervisor::make_child(const launch_plan& plan, const lau
     if (limited == resource::file_size) made->file_limit = true;
   }
   made->pinned = plan.pinned;
+  made->left_policy = plan.leftovers.value_or(made->detached ? leftovers::allow : leftovers::report);
   take_places(*made);
   return made;
 }
@@ -135,7 +136,8 @@ std::uint32_t supervisor::take_slot() {
 outgoing_request supervisor::make_request(const std::shared_ptr<child>& child, launch_plan plan,
                                           launch_target target, const sys::standing& now) {
   connection_.table.clear(child->slot);
-  connection_.table[child->slot].detached = child->detached ? 1 : 0;
+  const bool dies_with_us = !child->detached && plan.options.death_signal == SIGKILL;
+  connection_.table[child->slot].detached = dies_with_us ? 0 : 1;
   child->argument_objects = std::move(target.objects);
   return outgoing_request(child, std::move(plan), std::move(target), now);
 }

@@ -19,12 +19,6 @@
 namespace brood::detail {
 namespace {
 
-bool is_plain(const launch_options& options, const std::array<stream_source, 3>& streams) {
-  return options.env.empty() && options.unset_env.empty() && !options.clear_env && options.cwd.empty() &&
-         !options.nice && options.cpus.empty() && options.limits.empty() && !options.detached &&
-         streams == std::array<stream_source, 3>();
-}
-
 std::pair<unique_fd, unique_fd> make_pipe() {
   int ends[2];
   if (sys::pipe2(ends, O_CLOEXEC) != 0) sys::throw_errno("brood: cannot start a child: pipe2");
@@ -51,7 +45,7 @@ void require_whole(std::string_view text, const char* what) {
 void add_changes_of_standing(const sys::standing& now, launch_details& details) {
   const family& self = family::get();
   const sys::standing& of_server = self.server->standing;
-  if (now.umask != of_server.umask) details.umask = now.umask;
+  if (now.umask != of_server.umask && !details.options.umask) details.options.umask = now.umask;
   for (std::size_t i = 0; i < now.limits.size(); ++i) {
     const bool descriptors = i == RLIMIT_NOFILE;
     const rlimit& own = now.limits[i];
@@ -67,22 +61,29 @@ bool is_open(int fd) { return sys::fcntl(fd, F_GETFD) >= 0; }
 }  // namespace
 
 bool can_fail_in_child(const launch_plan& plan) {
-  const launch_options& options = plan.options;
   const bool files = std::any_of(std::begin(plan.streams), std::end(plan.streams), [](const auto& stream) {
     return stream && (stream->what() == stdio::kind::file || stream->what() == stdio::kind::append);
   });
-  return files || plan.terminal || !options.cwd.empty() || options.nice || !options.cpus.empty() ||
-         !options.limits.empty() || options.detached;
+  return files || plan.terminal || plan.options != launch_options();
 }
 
 void require_valid(const launch_plan& plan, const launch_target& target) {
   const launch_options& options = plan.options;
   for (const auto& [name, value] : options.env) {
     require_whole(name, "the name of a variable");
-    require_whole(value, "the value of a variable");
+    require_whole(value.value_or(""), "the value of a variable");
     if (name.empty() || name.find('=') != std::string::npos) refuse(fmt::format("setenv \"{}\"", name));
   }
   require_whole(options.cwd, "its working directory");
+  require_whole(options.root, "its root folder");
+  require_whole(options.arg0, "its own name");
+  for (const auto& [number, own] : plan.descriptors) {
+    if (number < sys::first_descriptor)
+      refuse(fmt::format("descriptor {} is a standard stream, which has a setter of its own", number));
+  }
+  // To the kernel this number means: as it is.
+  constexpr auto nobody = static_cast<std::uint32_t>(-1);
+  if (options.user == nobody || options.group == nobody) refuse("-1 is the id of no user and of no group");
   for (const auto& stream : plan.streams) {
     if (stream) require_whole(stream->path().native(), "the path of a standard stream");
     if (stream && stream->what() == stdio::kind::to_stdout && &stream != &plan.streams[2])
@@ -118,9 +119,16 @@ outgoing_request::outgoing_request(std::shared_ptr<child> child, launch_plan pla
   for (int number = 0; number < 3; ++number) {
     make_stream(number, plan.streams[static_cast<std::size_t>(number)], request, details);
   }
+  for (const auto& [number, own] : plan.descriptors) {
+    details.descriptors.push_back({number, -1});
+    pass(copy_of(own));
+  }
   if (plan.terminal) make_terminal(*plan.terminal, request);
+  const bool own_session = plan.options.session || plan.options.detached || plan.terminal;
+  const bool own_group = request.group == 0 && plan.options.process_group.value_or(0) == 0;
+  target->leads_group = (own_session || own_group) && !plan.pinned;
   details.options = std::move(plan.options);
-  details.options.name = target->name;
+  details.name = target->name;
   details.command = std::move(what.command);
   details.parent_name = family::get().name();
   if (const trace_file* trace = trace_file::current();
@@ -131,8 +139,8 @@ outgoing_request::outgoing_request(std::shared_ptr<child> child, launch_plan pla
   add_changes_since_start(family::get(), details.options);
   add_changes_of_standing(now, details);
   request.tied = family::get().server->by_first_thread;
-  request.plain =
-      fds.empty() && is_plain(details.options, request.streams) && !details.umask && details.limits.empty();
+  request.plain = fds.empty() && details.options == launch_options() &&
+                  request.streams == std::array<stream_source, 3>() && details.limits.empty();
   put_together(request, encode(details), what.arguments);
 }
 

@@ -5,9 +5,11 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include <charconv>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <string>
 #include <system_error>
 #include <vector>
 
@@ -28,11 +30,9 @@ std::vector<pid_t> children_of(pid_t pid) {
   return result;
 }
 
-}  // namespace
-
-int kill_tree(pid_t root, int pidfd) noexcept {
+/// Everything below a process that has been stopped.
+void kill_below(pid_t root) noexcept {
   try {
-    sys::send_signal(pidfd, SIGSTOP);
     std::vector<pid_t> found{root};
     for (std::size_t i = 0; i < found.size(); ++i) {
       for (const pid_t child : children_of(found[i])) {
@@ -42,11 +42,61 @@ int kill_tree(pid_t root, int pidfd) noexcept {
     }
     for (std::size_t i = 1; i < found.size(); ++i) sys::kill(found[i], SIGKILL);
   } catch (...) {
-    // Out of memory: the group below is killed all the same.
+    // Out of memory: the group is killed all the same.
   }
+}
+
+}  // namespace
+
+int kill_tree(pid_t root, int pidfd) noexcept {
+  sys::send_signal(pidfd, SIGSTOP);
+  kill_below(root);
   if (sys::getpgid(root) == root) sys::kill(-root, SIGKILL);
   if (sys::send_signal(pidfd, SIGKILL) || errno == ESRCH) return 0;
   return errno;
+}
+
+descendants descendants_of(pid_t process) noexcept {
+  descendants found;
+  try {
+    std::vector<pid_t> parents{process};
+    for (std::size_t i = 0; i < parents.size(); ++i) {
+      for (const pid_t child : children_of(parents[i])) {
+        unique_fd pidfd = sys::open_process(child);
+        if (!pidfd) continue;
+        parents.push_back(child);
+        found.emplace_back(child, std::move(pidfd));
+      }
+    }
+  } catch (...) {
+    // Out of memory: those that were found are all.
+  }
+  return found;
+}
+
+void kill_descendants(descendants known) noexcept {
+  for (const auto& [process, pidfd] : known) {
+    // One that has ended has nobody below it, and its number may be another's.
+    if (!sys::send_signal(pidfd.get(), SIGSTOP) || sys::has_ended(pidfd.get())) continue;
+    kill_below(process);
+    sys::send_signal(pidfd.get(), SIGKILL);
+  }
+}
+
+bool runs_in_group(pid_t group) noexcept {
+  try {
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
+      const std::string name = entry.path().filename();
+      pid_t pid = 0;
+      std::from_chars(name.data(), name.data() + name.size(), pid);
+      if (pid <= 0 || sys::getpgid(pid) != group) continue;
+      if (!sys::is_gone(pid)) return true;
+    }
+    return static_cast<bool>(error);  // without /proc: whatever was found otherwise
+  } catch (...) {
+    return true;
+  }
 }
 
 }  // namespace brood::detail

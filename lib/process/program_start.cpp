@@ -1,12 +1,12 @@
 #include "process/program_start.hpp"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <string_view>
 
 #include "system/calls.hpp"
-#include "system/signals.hpp"
 
 extern char** environ;
 
@@ -32,6 +32,7 @@ program_start::program_start(const child_setup& setup)
   make_environment();
   find_candidates();
   argument_pointers_ = pointers_to(details_.command);
+  if (!details_.options.arg0.empty()) argument_pointers_.front() = details_.options.arg0.data();
   environment_pointers_ = pointers_to(environment_);
 }
 
@@ -44,10 +45,9 @@ void program_start::make_environment() {
   const auto remove = [this](std::string_view name) {
     std::erase_if(environment_, [&](const std::string& entry) { return is_entry_of(entry, name); });
   };
-  for (const auto& name : options.unset_env) remove(name);
   for (const auto& [name, value] : options.env) {
     remove(name);
-    environment_.push_back(name + "=" + value);
+    if (value) environment_.push_back(name + "=" + *value);
   }
 }
 
@@ -85,8 +85,9 @@ void program_start::begin() noexcept {
   setup_failure failure;
   try {
     apply(setup_, details_);
-    sys::set_signal_mask(setup_.mask);
-    close_on_exec_from(3);
+    set_signals(setup_, details_.options);
+    close_on_exec_from(sys::first_descriptor);
+    for (const auto& [number, fd] : details_.descriptors) sys::fcntl(number, F_SETFD, 0);
     execute();
     failure = {stage::execve, errno};
   } catch (...) {

@@ -17,7 +17,7 @@
 #include "brood/arena/detail/shared_object.hpp"
 #include "brood/arena/process_id.hpp"
 #include "brood/process/detail/function_entry.hpp"
-#include "brood/process/launch.hpp"
+#include "brood/process/detail/launch_plan.hpp"
 #include "runtime/trace_file.hpp"
 #include "system/pidfd.hpp"
 #include "system/standing.hpp"
@@ -32,12 +32,23 @@ enum class stage : std::int32_t {
   receive_request,
   session,
   terminal,
+  process_group,
   standard_stream,
+  descriptor,
   environment,
+  chroot,
   chdir,
   setpriority,
   sched_setaffinity,
+  sched_setscheduler,
+  ioprio_set,
+  oom_score_adj,
   setrlimit,
+  setgroups,
+  setresgid,
+  setresuid,
+  no_new_privs,
+  signals,
   execve,
   decode,
 };
@@ -82,16 +93,22 @@ struct own_limit {
   std::uint64_t hard = 0;
 };
 
+/// One that the child is to have under a number of its own.
+struct given_descriptor {
+  std::int32_t number = -1;
+  std::int32_t fd = -1;  // where it is meanwhile, in the child
+};
+
 /// The variable part.
 struct launch_details {
+  std::string name;
   launch_options options;
-  std::array<std::string, 3> stream_paths;  // for stream_source::file and append
-  std::vector<std::string> command;         // program and arguments
+  std::vector<given_descriptor> descriptors;  // come behind the streams
+  std::array<std::string, 3> stream_paths;    // for stream_source::file and append
+  std::vector<std::string> command;           // program and arguments
   std::string parent_name;
-  trace_target trace;  // if `traced`
-  // Where this process stands now and its fork server does not, see sys::standing.
-  std::optional<std::uint32_t> umask;
-  std::vector<own_limit> limits;
+  trace_target trace;             // if `traced`
+  std::vector<own_limit> limits;  // that this process has now and its fork server does not, see sys::standing
 };
 
 /// From the fork server; several may come in one message, with the pidfds of those that have one.

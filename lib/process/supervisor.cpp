@@ -12,6 +12,7 @@
 #include "brood/coroutine/detail/forked.hpp"
 #include "brood/coroutine/when_all.hpp"
 #include "process/stopping.hpp"
+#include "runtime/log.hpp"
 #include "system/calls.hpp"
 #include "system/descriptor.hpp"
 #include "system/pidfd.hpp"
@@ -141,6 +142,7 @@ task<> supervisor::end_children(bool all) {
     }
   }
   co_await when_all(std::move(ends));
+  kill_leftovers();
 }
 
 task<> supervisor::shut_down() {
@@ -182,6 +184,7 @@ void supervisor::reap(std::uint64_t id) {
   const std::shared_ptr<child> child = found->second;
   // Before it is reaped: from then on its pid may become somebody else's.
   connection_.table.release_pid(child->slot);
+  if (child->left_policy == leftovers::kill) child->kill_leftovers();
   auto ending = child->pidfd ? sys::reap(child->pidfd.get(), child->pinned) : sys::reap_by_number(child->pid);
   if (!ending && child->orphaned) ending.emplace();  // its new parent may never reap it: nobody will know
   if (ending) finish(*child, *ending);
@@ -195,14 +198,17 @@ void supervisor::finish(child& child, const sys::ending& ending) {
   child.stop_timer.stop();
   if (child.pidfd && !child.relayed) deaths_.remove(child.pidfd.get());
   deaths_.remove_without_descriptor(mortal_of(child));
-  if (child.pinned && !child.relayed) child.zombie = std::move(child.pidfd);
-  child.pidfd.reset();
+  if (child.relayed && child.left_policy == leftovers::kill) child.kill_leftovers();
+  unique_fd pidfd = std::exchange(child.pidfd, {});
+  if (child.pinned && !child.relayed) child.zombie = std::move(pidfd);
   if (child.relayed) servers_.note_end(child.server);
   if (child.status) return forget(child);  // given up before
   child.status = status_of(ending, child.deadline_passed);
   child.status->stop_requested = child.asked;
   child.status->stop_overran = child.overran && child.status->signal == SIGKILL;
   explain(child);
+  if (pidfd && child.left_policy == leftovers::report && child.leads_group)
+    note_leftovers(child, std::move(pidfd));
   if (child.confirm && !child.failure && !child.unwanted) {
     child.failure = std::make_exception_ptr(child_died(child.name, child.pid, *child.status));
   }
@@ -232,6 +238,30 @@ void supervisor::explain(child& child) {
     child.crash = crash;
   }
   status.why = judge(status, known, memory_, !several_end_);
+}
+
+void supervisor::note_leftovers(child& child, unique_fd pidfd) noexcept {
+  const int answer = sys::signal_group(pidfd.get(), 0);
+  const bool old_kernel = answer == EINVAL;
+  if (old_kernel ? sys::kill(-child.pid, 0) != 0 : answer != 0) return;
+  if (!runs_in_group(child.pid)) return;  // zombies, whose new parent is about to reap them
+  child.status->leftovers = true;
+  log_debug("{} ({}) has left processes of its group running", child.name, child.pid);
+  if (old_kernel) return;  // later its number may be another's
+  child.left = std::move(pidfd);
+  try {
+    if (left_.size() == left_.capacity()) {
+      std::erase_if(left_, [](const auto& each) { return sys::signal_group(each->left.get(), 0) == ESRCH; });
+      left_.reserve(2 * left_.size() + 16);
+    }
+    left_.push_back(children_.at(child.id));
+  } catch (const std::bad_alloc&) {
+    child.kill_leftovers();  // nobody would do it later
+  }
+}
+
+void supervisor::kill_leftovers() noexcept {
+  for (const auto& child : std::exchange(left_, {})) child->kill_leftovers();
 }
 
 // --- the fork server's ---

@@ -83,6 +83,8 @@ class supervisor final : public runtime_service, private succession::user {
   void reap(std::uint64_t id);
   void finish(child& child, const sys::ending& ending);
   void explain(child& child);
+  void note_leftovers(child& child, unique_fd pidfd) noexcept;
+  void kill_leftovers() noexcept;
   void forget(child& child);
   void tell_of_start(const child& child) noexcept;
   void tell_of_end(const child& child) noexcept;
@@ -102,6 +104,7 @@ class supervisor final : public runtime_service, private succession::user {
 
   server_connection& connection_;
   std::unordered_map<std::uint64_t, std::shared_ptr<child>> children_;
+  std::vector<std::shared_ptr<child>> left_;  // that have left something running, which is killed in the end
   std::vector<std::uint32_t> free_slots_;
   std::uint32_t slots_used_ = 0;
 

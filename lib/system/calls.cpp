@@ -3,6 +3,7 @@
 // on one page.
 #include "system/calls.hpp"
 
+#include <grp.h>
 #include <linux/futex.h>
 #include <pthread.h>
 
@@ -222,10 +223,10 @@ int pidfd_open(pid_t pid) noexcept {
   const bool refused = fail_point("pidfd_open", {EMFILE, ENFILE, ENOMEM, EPERM});
   return refused ? -1 : above_standard_streams(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
 }
-long pidfd_send_signal(int pidfd, int signal) noexcept {
+long pidfd_send_signal(int pidfd, int signal, unsigned flags) noexcept {
   return fail_point("pidfd_send_signal", {EPERM})
              ? -1
-             : ::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0);
+             : ::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, flags);
 }
 [[gnu::hot]] long prctl(int what, unsigned long argument) noexcept {
   return fail_point("prctl", {EPERM}) ? -1 : ::syscall(SYS_prctl, what, argument, 0, 0, 0);
@@ -253,6 +254,30 @@ int setrlimit(__rlimit_resource what, const rlimit* limit) noexcept {
 }
 int setpriority(__priority_which which, id_t who, int value) noexcept {
   return fail_point("setpriority", {EACCES, EPERM}) ? -1 : ::setpriority(which, who, value);
+}
+int sched_setscheduler(pid_t pid, int policy, int priority) noexcept {
+  sched_param parameter{};
+  parameter.sched_priority = priority;
+  return fail_point("sched_setscheduler", {EPERM}) ? -1 : ::sched_setscheduler(pid, policy, &parameter);
+}
+int ioprio_set(int what, int level) noexcept {
+  constexpr int this_thread = 1;  // IOPRIO_WHO_PROCESS; <linux/ioprio.h> is newer than some systems
+  constexpr int class_shift = 13;
+  if (fail_point("ioprio_set", {EPERM})) return -1;
+  return static_cast<int>(::syscall(SYS_ioprio_set, this_thread, 0, what << class_shift | level));
+}
+int chroot(const char* path) noexcept { return fail_point("chroot", {EPERM, EACCES}) ? -1 : ::chroot(path); }
+int setgroups(std::size_t count, const gid_t* groups) noexcept {
+  return fail_point("setgroups", {ENOMEM}) ? -1 : ::setgroups(count, groups);
+}
+int setresgid(gid_t id) noexcept { return fail_point("setresgid", {EPERM}) ? -1 : ::setresgid(id, id, id); }
+int setresuid(uid_t id) noexcept {
+  return fail_point("setresuid", {EAGAIN, EPERM}) ? -1 : ::setresuid(id, id, id);
+}
+int ignore_signal(int signal) noexcept {
+  struct sigaction action{};
+  action.sa_handler = SIG_IGN;
+  return ::sigaction(signal, &action, nullptr);
 }
 int sched_getaffinity(pid_t pid, std::size_t size, cpu_set_t* into) noexcept {
   return fail_point("sched_getaffinity", {EPERM, ENOSYS}) ? -1 : ::sched_getaffinity(pid, size, into);

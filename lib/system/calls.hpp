@@ -108,7 +108,7 @@ pid_t waitpid(pid_t pid, int* status, int options) noexcept;
 /// The system's own waitid, which alone gives the usage.
 long waitid(int kind, pid_t which, siginfo_t* info, int options, rusage* usage) noexcept;
 int pidfd_open(pid_t pid) noexcept;
-long pidfd_send_signal(int pidfd, int signal) noexcept;
+long pidfd_send_signal(int pidfd, int signal, unsigned flags = 0) noexcept;
 /// By number, for the same reason as `sendmsg`.
 long prctl(int what, unsigned long argument) noexcept;
 long prctl(int what, const char* argument) noexcept;
@@ -121,6 +121,15 @@ char* getcwd(char* into, std::size_t size) noexcept;
 int getrlimit(__rlimit_resource what, rlimit* into) noexcept;
 int setrlimit(__rlimit_resource what, const rlimit* limit) noexcept;
 int setpriority(__priority_which which, id_t who, int value) noexcept;
+int sched_setscheduler(pid_t pid, int policy, int priority) noexcept;
+/// Of the calling thread.
+int ioprio_set(int what, int level) noexcept;
+int chroot(const char* path) noexcept;
+int setgroups(std::size_t count, const gid_t* groups) noexcept;
+/// Real, effective and saved id.
+int setresgid(gid_t id) noexcept;
+int setresuid(uid_t id) noexcept;
+int ignore_signal(int signal) noexcept;
 int sched_getaffinity(pid_t pid, std::size_t size, cpu_set_t* into) noexcept;
 int sched_setaffinity(pid_t pid, std::size_t size, const cpu_set_t* set) noexcept;
 long close_range(unsigned first, unsigned last, unsigned flags) noexcept;

@@ -73,6 +73,11 @@ unique_fd open_process(pid_t pid) noexcept { return unique_fd(sys::pidfd_open(pi
 
 bool send_signal(int pidfd, int signal) noexcept { return pidfd_send_signal(pidfd, signal) == 0; }
 
+int signal_group(int pidfd, int signal) noexcept {
+  constexpr unsigned process_group = 1u << 2;  // PIDFD_SIGNAL_PROCESS_GROUP, newer than some systems' headers
+  return pidfd_send_signal(pidfd, signal, process_group) == 0 ? 0 : errno;
+}
+
 [[gnu::hot]] bool has_ended(int pidfd) noexcept {
   pollfd ended{pidfd, POLLIN, 0};
   return sys::poll(&ended, 1, 0) == 1;

@@ -14,6 +14,10 @@ namespace brood::sys {
 unique_fd open_process(pid_t pid) noexcept;
 /// False if the process has ended and been reaped.
 bool send_signal(int pidfd, int signal) noexcept;
+/// To every process of the group that the process leads or has led: also when it has been reaped, as the descriptor keeps its
+/// number from others (PIDFD_SIGNAL_PROCESS_GROUP, Linux 6.9). The error, or 0: ESRCH if nobody is in it, EINVAL on an older
+/// kernel. Signal 0 only asks; a zombie counts.
+int signal_group(int pidfd, int signal) noexcept;
 /// Has the process ended? (A zombie has.)
 bool has_ended(int pidfd) noexcept;
 /// Whether no process of this number runs any more: gone, or a zombie. False if no descriptor can be had to find out.

@@ -132,7 +132,7 @@ credentials credentials::of_this_thread() noexcept {
 
 void credentials::adopt() const noexcept {
   constexpr auto same = static_cast<uid_t>(-1);
-  if (setresgid(same, same, saved_group) != 0 || setresuid(same, same, saved_user) != 0) {
+  if (::setresgid(same, same, saved_group) != 0 || ::setresuid(same, same, saved_user) != 0) {
     // Whoever compares finds out.
   }
   std::array<std::uint32_t, 6> left = of_this_thread().capabilities;

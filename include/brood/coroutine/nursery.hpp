@@ -40,6 +40,13 @@ class nursery {
   template <auto Function, class... Arguments>
   auto spawn(Arguments&&... arguments);
 
+  /// `co_await n.spawn(command(...))`: the same for a program; see `command::spawn_in`.
+  template <class Command>
+    requires requires(Command what, nursery& scope) { std::move(what).spawn_in(scope); }
+  auto spawn(Command what) {
+    return std::move(what).spawn_in(*this);
+  }
+
   /// Asks everything in the nursery to stop, the body too. The ends that follow from it are not errors; only if the
   /// body was to give a result and ended without, `with_nursery` throws `cancelled`.
   void cancel() noexcept { group_.request_stop(); }

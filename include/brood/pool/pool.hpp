@@ -173,9 +173,11 @@ class BROOD_API pool {
   std::shared_ptr<handle> handle_;
 };
 
-/// What `pool::open` gives: set what is to be set, then `co_await` it.
+/// What `pool::open` gives: set what is to be set, then `co_await` it. What is set for children (`.nice(5)`, `.limit(...)`)
+/// holds for every worker.
 /// Cancellation: the workers that were started are killed and reaped.
-class [[nodiscard("no pool is opened until this is awaited")]] BROOD_API open_operation {
+class [[nodiscard("no pool is opened until this is awaited")]] BROOD_API open_operation
+    : public launch_setters<open_operation, detail::workers> {
  public:
   explicit open_operation(detail::pool_settings settings) noexcept : settings_(std::move(settings)) {}
 
@@ -217,6 +219,7 @@ class [[nodiscard("no pool is opened until this is awaited")]] BROOD_API open_op
   detail::pool_settings with_fewest() {
     const bool shrinks = settings_.idle_timeout.count() > 0;
     const std::uint32_t usual = shrinks ? 1 : settings_.workers;
+    settings_.plan = std::move(plan_);
     settings_.fewest = fewest_ < 0 ? usual : std::min(static_cast<std::uint32_t>(fewest_), settings_.workers);
     return std::move(settings_);
   }

@@ -50,6 +50,7 @@ struct exit_status {
   bool stop_overran = false;     ///< killed because it had not stopped in time
   bool known = true;  ///< false: the host application reaped the child first and the kernel keeps no status;
                       ///< `exitcode` is then 255
+  bool leftovers = false;  ///< it has left processes running that it had started, see `.leftovers()`
   death_cause why = death_cause::unknown;
   /// What a fault was about, if the program is linked with brood-traces.
   std::optional<std::uint64_t> fault_address;

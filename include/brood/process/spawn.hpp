@@ -44,7 +44,7 @@ BROOD_API void keep_within(nursery& scope, std::shared_ptr<child> child);
 /// What `spawn` gives: set what is to be set, then `co_await` it. Nothing happens before.
 template <class R>
 class [[nodiscard("nothing is spawned until this is awaited")]] spawn_operation
-    : public launch_setters<spawn_operation<R>> {
+    : public launch_setters<spawn_operation<R>, detail::functions> {
  public:
   explicit spawn_operation(detail::function_call call, nursery* scope = nullptr) noexcept
       : call_(std::move(call)), scope_(scope) {}
@@ -59,9 +59,11 @@ class [[nodiscard("nothing is spawned until this is awaited")]] spawn_operation
   }
 
   /// `fork_server` (the default) or `exec`.
-  spawn_operation&& start_method(brood::start_method how) && {
-    return this->set([&](auto& plan) { plan.method = how; });
+  spawn_operation& start_method(brood::start_method how) & {
+    this->plan_.method = how;
+    return *this;
   }
+  spawn_operation&& start_method(brood::start_method how) && { return std::move(start_method(how)); }
 
   auto operator co_await() && {
     once_.spend();
@@ -70,6 +72,7 @@ class [[nodiscard("nothing is spawned until this is awaited")]] spawn_operation
 
  private:
   static task<process<R>> start(detail::launch_plan plan, detail::function_call call, nursery* scope) {
+    if (scope != nullptr && !plan.leftovers) plan.leftovers = brood::leftovers::kill;
     auto child = co_await detail::launch_function(std::move(plan), std::move(call));
     if (scope != nullptr) detail::keep_within(*scope, child);
     co_return process<R>(std::move(child));

@@ -57,7 +57,7 @@ struct pipeline_output {
 
 /// A function of the program as a stage: it runs in a child, as by `spawn`, with the setters of that, and reads its
 /// standard input and writes its standard output. What it returns is dropped. Made by `stage`.
-class function_stage : public launch_setters<function_stage> {
+class function_stage : public launch_setters<function_stage, detail::functions> {
  public:
   using call_maker = std::function<detail::function_call()>;
   explicit function_stage(call_maker make) : make_(std::make_shared<const call_maker>(std::move(make))) {}

@@ -29,6 +29,7 @@
 #include "brood/pool/detail/job.hpp"
 #include "brood/pool/detail/worker.hpp"
 #include "brood/pool/statistics.hpp"
+#include "brood/process/launch.hpp"
 #include "brood/process/process.hpp"
 
 namespace brood::detail {
@@ -38,6 +39,7 @@ struct pool_settings {
   std::uint32_t fewest = 0;                  // kept although idle
   std::uint64_t max_tasks = 0;               // items a worker may run; 0: any number
   std::chrono::nanoseconds idle_timeout{0};  // 0: none
+  launch_plan plan;  // of every worker
   initializer_call initializer;
   std::vector<held_reference> initializer_objects;
 };
