@@ -58,7 +58,14 @@ class child {
   std::string name;
   bool daemon = false;
   bool detached = false;
-  bool pinned = false;  // once ended it is kept as a zombie, and with it the number of its process group
+  bool leads_group = true;  // its process group is its own, and not a pipeline's
+  bool confirm = false;     // launched only when its own `ready` has come
+  pid_t server = 0;         // that made it
+  bool relayed = false;     // the fork server's child: it tells how this one ended
+  bool orphaned = false;    // was relayed, and the fork server has died
+  bool unwanted = false;    // whoever launched it has been cancelled
+  bool signalled = false;   // its owner sent it a signal that ends it
+  bool pinned = false;      // once ended it is kept as a zombie, and with it the number of its process group
   std::optional<std::chrono::nanoseconds> time_limit;
 
   clock::time_point requested_at = clock::now();

@@ -117,6 +117,8 @@ class launch_setters : public detail::system_setters<Self, Kind> {
   Self& stdout_(stdio to) & { return stream(1, std::move(to)); }
   Self&& stdout_(stdio to) && { return std::move(stdout_(std::move(to))); }
   /// Where its standard error goes; default the parent's.
+  Self& stderr_(stdio to) & { return stream(2, std::move(to)); }
+  Self&& stderr_(stdio to) && { return std::move(stderr_(std::move(to))); }
 
   /// Gives the child a terminal of its own (a pty) of this size: its controlling terminal, and those of its three streams that
   /// are not set otherwise. The parent's `stdin_()` types and its `stdout_()` reads what is shown; see `brood::terminal`.
@@ -127,84 +129,95 @@ class launch_setters : public detail::system_setters<Self, Kind> {
   }
   Self&& terminal(int columns = 80, int rows = 24) && { return std::move(terminal(columns, rows)); }
 
-} Self&& fd(int number, int own) && {
-  return std::move(fd(number, own));
-}
+  /// The child has the open descriptor `own` of this process under the number `number`, 3 or more. It is copied when the
+  /// child is asked for. For programs.
+  Self& fd(int number, int own) & {
+    static_assert(is_for(detail::programs),
+                  "brood: a function gets descriptors as arguments: brood::shared_fd");
+    plan_.descriptors.emplace_back(number, own);
+    return self();
+  }
+  Self&& fd(int number, int own) && { return std::move(fd(number, own)); }
 
-/// One of its limits; see `resource` for the units.
-Self& limit(resource what, std::uint64_t value) & {
-  plan_.options.limits.push_back({what, value});
-  return self();
-}
-Self&& limit(resource what, std::uint64_t value) && { return std::move(limit(what, value)); }
-/// The same for any of setrlimit(2)'s. RLIMIT_AS also counts the family's shared memory, a mapping of many
-/// GiB that costs nothing: `resource::memory` is mostly what is meant.
-Self& limit(int rlimit, std::uint64_t value) & { return limit(static_cast<resource>(rlimit), value); }
-Self&& limit(int rlimit, std::uint64_t value) && { return std::move(limit(rlimit, value)); }
+  /// One of its limits; see `resource` for the units.
+  Self& limit(resource what, std::uint64_t value) & {
+    plan_.options.limits.push_back({what, value});
+    return self();
+  }
+  Self&& limit(resource what, std::uint64_t value) && { return std::move(limit(what, value)); }
+  /// The same for any of setrlimit(2)'s. RLIMIT_AS also counts the family's shared memory, a mapping of many
+  /// GiB that costs nothing: `resource::memory` is mostly what is meant.
+  Self& limit(int rlimit, std::uint64_t value) & { return limit(static_cast<resource>(rlimit), value); }
+  Self&& limit(int rlimit, std::uint64_t value) && { return std::move(limit(rlimit, value)); }
 
-/// Kills the child and its whole process tree when it has run for `d`; its status says so. At once if `d` is not
-/// positive; never if it is longer than the clock can say.
-template <class Rep, class Period>
-Self& deadline(std::chrono::duration<Rep, Period> d) & {
-  static_assert(is_for(detail::programs | detail::functions),
-                "brood: a pool's tasks have deadlines, not its workers");
-  plan_.deadline = detail::saturating_ceil<std::chrono::nanoseconds>(d);
-  return self();
-}
+  /// Kills the child and its whole process tree when it has run for `d`; its status says so. At once if `d` is not
+  /// positive; never if it is longer than the clock can say.
+  template <class Rep, class Period>
+  Self& deadline(std::chrono::duration<Rep, Period> d) & {
+    static_assert(is_for(detail::programs | detail::functions),
+                  "brood: a pool's tasks have deadlines, not its workers");
+    plan_.deadline = detail::saturating_ceil<std::chrono::nanoseconds>(d);
+    return self();
+  }
+  template <class Rep, class Period>
+  Self&& deadline(std::chrono::duration<Rep, Period> d) && {
+    return std::move(deadline(d));
+  }
 
-/// How long the child may take to end when it is asked to stop (its scope is cancelled, `stop`, the end of `run`), before it
-/// is killed with its whole tree; default 2 s, or what is left to a parent that is asked itself. Killed at once if `d` is
-/// not positive.
-template <class Rep, class Period>
-Self& stop_within(std::chrono::duration<Rep, Period> d) & {
-  static_assert(is_for(detail::programs | detail::functions), "brood: a pool stops its workers");
-  plan_.stop_limit = detail::saturating_ceil<std::chrono::nanoseconds>(d);
-  return self();
-}
-template <class Rep, class Period>
-Self&& stop_within(std::chrono::duration<Rep, Period> d) && {
-  return std::move(stop_within(d));
-}
-/// The signal by which it is asked; default SIGTERM. A program's whole process group gets it. A function that is asked by
-/// another one has a handler for it.
-Self& stop_signal(int n) & {
-  static_assert(is_for(detail::programs | detail::functions), "brood: a pool stops its workers");
-  plan_.stop_signal = n;
-  return self();
-}
-Self&& stop_signal(int n) && { return std::move(stop_signal(n)); }
+  /// How long the child may take to end when it is asked to stop (its scope is cancelled, `stop`, the end of `run`), before it
+  /// is killed with its whole tree; default 2 s, or what is left to a parent that is asked itself. Killed at once if `d` is
+  /// not positive.
+  template <class Rep, class Period>
+  Self& stop_within(std::chrono::duration<Rep, Period> d) & {
+    static_assert(is_for(detail::programs | detail::functions), "brood: a pool stops its workers");
+    plan_.stop_limit = detail::saturating_ceil<std::chrono::nanoseconds>(d);
+    return self();
+  }
+  template <class Rep, class Period>
+  Self&& stop_within(std::chrono::duration<Rep, Period> d) && {
+    return std::move(stop_within(d));
+  }
+  /// The signal by which it is asked; default SIGTERM. A program's whole process group gets it. A function that is asked by
+  /// another one has a handler for it.
+  Self& stop_signal(int n) & {
+    static_assert(is_for(detail::programs | detail::functions), "brood: a pool stops its workers");
+    plan_.stop_signal = n;
+    return self();
+  }
+  Self&& stop_signal(int n) && { return std::move(stop_signal(n)); }
 
-/// What becomes of what it leaves running. Default: `kill` in a nursery, otherwise `report`; `kill` in any case when it
-/// is asked to stop, or killed as its time is over. docs/failure.md says what is found.
-Self& leftovers(brood::leftovers what) & {
-  static_assert(is_for(detail::programs | detail::functions),
-                "brood: a pool kills its workers with their trees");
-  plan_.leftovers = what;
-  return self();
-}
-Self&& leftovers(brood::leftovers what) && { return std::move(leftovers(what)); }
+  /// What becomes of what it leaves running. Default: `kill` in a nursery, otherwise `report`; `kill` in any case when it
+  /// is asked to stop, or killed as its time is over. docs/failure.md says what is found.
+  Self& leftovers(brood::leftovers what) & {
+    static_assert(is_for(detail::programs | detail::functions),
+                  "brood: a pool kills its workers with their trees");
+    plan_.leftovers = what;
+    return self();
+  }
+  Self&& leftovers(brood::leftovers what) && { return std::move(leftovers(what)); }
 
-/// The child survives the parent and is in a session of its own; `run` does not wait for it.
-/// Without it a child never outlives the parent, not even one killed by SIGKILL.
-Self& detached() & {
-  static_assert(is_for(detail::programs | detail::functions), "brood: a pool's workers end with their pool");
-  return option(&detail::launch_options::detached, true);
-}
-Self&& detached() && { return std::move(detached()); }
+  /// The child survives the parent and is in a session of its own; `run` does not wait for it.
+  /// Without it a child never outlives the parent, not even one killed by SIGKILL.
+  Self& detached() & {
+    static_assert(is_for(detail::programs | detail::functions),
+                  "brood: a pool's workers end with their pool");
+    return option(&detail::launch_options::detached, true);
+  }
+  Self&& detached() && { return std::move(detached()); }
 
-protected:
-using base::is_for;
-using base::option;
-using base::plan_;
-using base::self;
+ protected:
+  using base::is_for;
+  using base::option;
+  using base::plan_;
+  using base::self;
 
-private:
-Self& stream(std::size_t number, stdio what) {
-  static_assert(is_for(detail::programs | detail::functions),
-                "brood: a pool's workers share the parent's streams");
-  plan_.streams[number] = std::move(what);
-  return self();
-}
+ private:
+  Self& stream(std::size_t number, stdio what) {
+    static_assert(is_for(detail::programs | detail::functions),
+                  "brood: a pool's workers share the parent's streams");
+    plan_.streams[number] = std::move(what);
+    return self();
+  }
 };
 
 }  // namespace brood
