@@ -153,7 +153,7 @@ class [[nodiscard("no service is started until this is awaited")]] service_opera
 /// The same for functions, with the setters of `spawn`, which count for each instance.
 template <class R>
 class [[nodiscard("no service is started until this is awaited")]] function_service_operation
-    : public launch_setters<function_service_operation<R>>,
+    : public launch_setters<function_service_operation<R>, detail::functions>,
       public service_setters<function_service_operation<R>> {
  public:
   using service_setters<function_service_operation<R>>::name;
