@@ -125,7 +125,7 @@ class function_maker final : public service_body {
 
   task<std::unique_ptr<running_instance>> start(instance_setup setup) override {
     launch_plan plan = plan_;
-    if (plan.options.name.empty()) plan.options.name = setup.name;
+    if (plan.name.empty()) plan.name = setup.name;
     for (auto& [name, value] : setup.environment) plan.options.env.emplace_back(name, value);
     function_call call{call_.function, {}, {}};
     call.arguments = with_listeners(setup.listening, call.objects);
