@@ -181,7 +181,7 @@ bool scheduler::write_next(seat& s, lane_slot& slot, given_task& task) {
     }
   }
   const job& owner = *task.owner;
-  slot.timed = owner.settings().deadline.count() > 0 ? 1 : 0;
+  slot.timed = owner.settings().shortest().count() > 0 ? 1 : 0;
   slot.stop_at_error = owner.settings().stop_at_error ? 1 : 0;
   if (slot.timed) note_deadline(s, owner);
   if (settings_.max_tasks != 0) {

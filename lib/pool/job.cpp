@@ -2,6 +2,7 @@
 #include "brood/pool/detail/job.hpp"
 
 #include "brood/arena/family_memory.hpp"
+#include "brood/coroutine/error.hpp"
 #include "brood/process/exit_status.hpp"
 
 namespace brood::detail {
@@ -76,6 +77,8 @@ std::exception_ptr result_reader::failure(const record& r) const {
   switch (failure.kind) {
     case failure_kind::cannot_decode:
       return std::make_exception_ptr(decode_error(worker_ + ": " + failure.what));
+    case failure_kind::asked:  // by its soft deadline: nobody hears of a task that was cancelled
+      return std::make_exception_ptr(timed_out());
     case failure_kind::unknown_function:
       return std::make_exception_ptr(unknown_function(worker_ + ": " + failure.what));
     default:

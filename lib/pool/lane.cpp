@@ -130,6 +130,11 @@ std::uint64_t lane::running() const noexcept {
   return (name & condemned) != 0 ? 0 : name;
 }
 
+bool lane::ask(std::uint64_t name) noexcept {
+  return name != 0 &&
+         state_->running.compare_exchange_strong(name, name | asked_to_end, std::memory_order_seq_cst);
+}
+
 bool lane::condemn(std::uint64_t name) noexcept {
   return name != 0 &&
          state_->running.compare_exchange_strong(name, name | condemned, std::memory_order_seq_cst);

@@ -148,10 +148,7 @@ void scheduler::cancel(job& which, bool kill) {
         s.lane->slot(number).abandoned.store(1, std::memory_order_seq_cst);
         if (!kill || number != running || s.lane->claimed() == number || !s.child) continue;
         const std::uint64_t name = s.lane->running();
-        if (s.lane->published() == number && s.lane->condemn(name)) {
-          s.judged = verdict::cancelled;
-          detail::kill_or_give_up(*s.child);
-        }
+        if (s.lane->published() == number) end_within(s, name, which.settings().stop_limit);
       }
     }
   }

@@ -1,6 +1,10 @@
 // Workers: how they start, end, and what becomes of what they had; and what happens by the clock.
 #include <algorithm>
 
+#include <fmt/format.h>
+
+#include <utility>
+
 #include "brood/pool/detail/scheduler.hpp"
 #include "brood/process/exit_status.hpp"
 #include "brood/process/spawn.hpp"
@@ -101,6 +105,7 @@ void scheduler::sit_down(seat& s) {
   s.depth = 2;
   s.quota = settings_.max_tasks;
   s.judged = verdict::none;
+  s.asked = 0;
   if (closed_ && jobs_.empty()) s.lane->close();
 }
 
@@ -213,7 +218,7 @@ void scheduler::worker_ended(seat& s, const exit_status& status) {
   if (s.load() != 0) {
     exit_status seen = status;
     seen.deadline_passed = s.judged == verdict::deadline;
-    const auto why = std::make_exception_ptr(child_died(s.name, s.child->pid(), seen));
+    if (seen.deadline_passed) seen.why = death_cause::deadline;
     const std::uint32_t claimed = s.lane->claimed();
     for (std::uint32_t number = s.given; number != claimed;) {
       given_task& task = s.tasks[--number % lane_slots];
@@ -224,7 +229,7 @@ void scheduler::worker_ended(seat& s, const exit_status& status) {
         parked_.front().task = std::move(task);
       }
     }
-    if (claimed != s.taken) salvage(s, s.taken, why);
+    if (claimed != s.taken) salvage(s, s.taken, seen);
   }
   s.given = s.taken = 0;
   s.child.reset();
@@ -234,7 +239,7 @@ void scheduler::worker_ended(seat& s, const exit_status& status) {
 
 /// The task its worker died in: the results it has count, the item it was at is lost or tried again, the
 /// others are given to somebody else.
-void scheduler::salvage(seat& s, std::uint32_t number, const std::exception_ptr& why) {
+void scheduler::salvage(seat& s, std::uint32_t number, const exit_status& status) {
   lane_slot& slot = s.lane->slot(number);
   given_task task = std::move(s.tasks[number % lane_slots]);
   ++s.taken;
@@ -261,7 +266,12 @@ void scheduler::salvage(seat& s, std::uint32_t number, const std::exception_ptr&
           ++counts_.items_retried;
           park(at, at + 1, task.attempts + 1);
         } else if (!between) {
-          owner.lose(task.first + at, why);
+          const std::uint64_t item = task.first + at;
+          detail::death_details details;
+          details.doing = fmt::format("item {} of {}", item, owner.settings().name);
+          details.crash = crash_of(*s.child);
+          owner.lose(item,
+                     std::make_exception_ptr(child_died(s.name, s.child->pid(), status, std::move(details))));
         }
       }
     } catch (...) {
@@ -287,7 +297,7 @@ void scheduler::check_at(clock::time_point when) {
 }
 
 void scheduler::note_deadline(seat& s, const job& which) {
-  const auto deadline = which.settings().deadline;
+  const auto deadline = which.settings().shortest();
   s.shortest = s.timed++ == 0 ? deadline : std::min(s.shortest, deadline);
   check_at(time_after(deadline));
 }
@@ -300,6 +310,7 @@ void scheduler::check_times() {
   auto alive = static_cast<std::uint32_t>(alive_now);
   for (seat& s : seats_) {
     if (!s.ready || s.lane == nullptr) continue;
+    if (s.asked != 0) next = std::min(next, check_asked(s, now));
     if (s.timed != 0) next = std::min(next, check_deadline(s, now));
     if (s.load() != 0) next = std::min(next, check_stall(s, now));
     if (settings_.idle_timeout.count() == 0 || s.load() != 0 || s.retiring || alive <= settings_.fewest)
@@ -332,6 +343,40 @@ clock::time_point scheduler::check_stall(seat& s, clock::time_point now) {
   return now + patience;
 }
 
+/// Asks what runs there to end. False if it has.
+bool scheduler::ask(seat& s, std::uint64_t name) {
+  if ((name & asked_to_end) != 0) return true;
+  if (!s.lane->ask(name)) return false;
+  detail::ask_task(*s.child);
+  return true;
+}
+
+/// The same, and its worker is killed if that has not ended when `limit` has passed.
+void scheduler::end_within(seat& s, std::uint64_t name, std::chrono::nanoseconds limit) {
+  s.asked = name | asked_to_end;
+  if (limit.count() <= 0) {
+    s.asked = name;
+  } else if (!ask(s, name)) {
+    s.asked = 0;
+    return;
+  }
+  s.kill_at = time_after(limit);
+  check_asked(s, clock::now());
+  if (s.asked != 0) check_at(s.kill_at);
+}
+
+/// Gives when to look again.
+clock::time_point scheduler::check_asked(seat& s, clock::time_point now) {
+  if (s.lane->running() != s.asked) s.asked = 0;
+  if (s.asked == 0) return clock::time_point::max();
+  if (s.kill_at > now) return s.kill_at;
+  if (s.lane->condemn(std::exchange(s.asked, 0))) {
+    s.judged = verdict::cancelled;
+    detail::kill_or_give_up(*s.child);
+  }
+  return clock::time_point::max();
+}
+
 /// Ends what runs too long there; gives when to look again.
 clock::time_point scheduler::check_deadline(seat& s, clock::time_point now) {
   const auto later = time_after(now, s.shortest);
@@ -341,9 +386,18 @@ clock::time_point scheduler::check_deadline(seat& s, clock::time_point now) {
   if ((name & named_by_time) == 0 || s.lane->published() != number) return later;
   // Read in this order, the name is that of an item of this task, and `tasks` holds its record.
   const job& owner = *s.tasks[number % lane_slots].owner;
-  const auto begun = static_cast<std::int64_t>(name & ~named_by_time);
-  const auto due = time_after(clock::time_point(std::chrono::nanoseconds(begun)), owner.settings().deadline);
-  if (due > now) return due;
+  const auto begun = clock::time_point(
+      std::chrono::nanoseconds(static_cast<std::int64_t>(name & ~(named_by_time | asked_to_end))));
+  const auto after = [begun](std::chrono::nanoseconds limit) {
+    return limit.count() > 0 ? time_after(begun, limit) : clock::time_point::max();
+  };
+  const auto due = after(owner.settings().deadline);
+  const auto soft = after(owner.settings().soft_deadline);
+  if (due > now && soft > now) return std::min({due, soft, later});
+  if (due > now) {
+    ask(s, name);
+    return std::min(due, later);
+  }
   if (!s.lane->condemn(name)) return later;
   s.judged = verdict::deadline;
   ++counts_.deadlines_passed;

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "brood/coroutine/error.hpp"
 #include "brood/runtime/detail/describe.hpp"
 #include "runtime/throw_trace.hpp"
 
@@ -19,12 +20,16 @@ std::byte* payload_of(arena& memory, reference block) {
   return memory.map.base() + std::uint64_t{block} * granule + sizeof(block_header);
 }
 
-task_failure describe_failure(const std::exception_ptr& thrown, failure_kind kind) {
+task_failure describe_failure(const std::exception_ptr& thrown, failure_kind kind, bool is_asked) {
   task_failure failure;
   failure.kind = kind;
   failure.trace = throw_trace(thrown);
   try {
     std::rethrow_exception(thrown);
+  } catch (const cancelled& e) {
+    if (is_asked) failure.kind = failure_kind::asked;
+    failure.type = type_name(typeid(e));
+    failure.what = e.what();
   } catch (const std::exception& e) {
     failure.type = type_name(typeid(e));
     failure.what = e.what();
@@ -140,7 +145,7 @@ void task_run::attach(const travelling_objects& travelling) {
 
 void task_run::failure(const std::exception_ptr& thrown, failure_kind kind) {
   try {
-    const task_failure failure = describe_failure(thrown, kind);
+    const task_failure failure = describe_failure(thrown, kind, lane_.is_asked());
     close_run();
     const std::size_t size = encode_into({}, failure);
     if (used_ + record_header + size > capacity_) grow(used_ + record_header + size);

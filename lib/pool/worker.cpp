@@ -4,9 +4,11 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "brood/coroutine/error.hpp"
 #include "brood/pool/detail/pool_function.hpp"
 #include "brood/process/exit_status.hpp"
 #include "brood/runtime/sync_wait.hpp"
+#include "process/stopping.hpp"
 #include "runtime/trace_file.hpp"
 
 namespace brood::detail {
@@ -56,10 +58,12 @@ void pool_worker(pool_handle<lane> lane, pool_handle<hub> hub, std::uint32_t sea
   if (initializer.function.offset != 0) {
     entry_of(initializer.function)(initializer.arguments, [] {});
   }
+  stopping::watch_task(lane->state().running, asked_to_end);
   lane->set_ready();
   hub->notify(seat);
   known_function functions;
   for (;;) {
+    if (stopping::requested()) throw cancelled();  // the process, as no task runs
     if (const auto number = lane->claim()) {
       run_task(*lane, *number, functions);
       hub->notify(seat);

@@ -83,7 +83,7 @@ int child::ask_to_stop(std::chrono::nanoseconds limit) noexcept {
   stop_timer.start(when, *this, &child::overran);
   if (const auto& connection = family::get().server) connection->table.ask_to_stop(slot, when);
   if (!first) return 0;
-  if (kind != launch_kind::program) return send_signal(stop_signal);
+  if (kind != launch_kind::program) return send_request();
   // Once it has ended nobody can tell whose children they were.
   if (pidfd) known = descendants_of(pid);
   return signal_group(stop_signal);
@@ -95,6 +95,14 @@ void child::kill_leftovers() noexcept {
   const int own = pidfd ? pidfd.get() : left.get();
   const bool by_number = own < 0 || sys::signal_group(own, SIGKILL) == EINVAL;
   if (by_number && !relayed && !status) sys::kill(-pid, SIGKILL);
+}
+
+int child::send_request() noexcept {
+  if (stop_signal != SIGTERM) return send_signal(stop_signal);
+  if (!pidfd || forked || sys::send_signal_with(pidfd.get(), SIGTERM, stopping::request_mark) ||
+      errno == ESRCH)
+    return 0;
+  return errno;
 }
 
 /// A result that crosses the request to stop is a result, also if the child was then too slow to end.

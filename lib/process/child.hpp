@@ -129,6 +129,8 @@ class child {
   /// Kills what it has left in its process group, and those of `known` with all below them. While it has not been reaped, or
   /// by `left`.
   void kill_leftovers() noexcept;
+  /// The signal of a request.
+  int send_request() noexcept;
   /// Throws what its report or its status says went wrong.
   void throw_if_failed() const;
 };

@@ -91,6 +91,9 @@ class alignas(1024) family {
   std::vector<std::function<void()>> exit_hooks;
   const running_call* running = nullptr;  // in a child
   const spawn_slot* slot = nullptr;       // of a child: where its parent asks it to stop
+  const std::atomic<std::uint64_t>* task =
+      nullptr;  // of a pool's worker: says by these bits that its task is to end
+  std::uint64_t task_asked = 0;
   std::atomic<bool> signal_came = false;  // that asks this application to stop, see `run`
 
   // The world as the fork server saw it: what has changed since goes with each launch.

@@ -249,7 +249,7 @@ void supervisor::launched(child& child, pid_t pid, unique_fd pidfd) {
   if (child.unwanted) return kill_or_give_up(child);
   if (child.time_limit && !child.status)
     child.deadline.start(time_after(*child.time_limit), child, &child::deadline_passed);
-  if (child.asked) child.overran ? kill_or_give_up(child) : void(child.send_signal(child.stop_signal));
+  if (child.asked) child.overran ? kill_or_give_up(child) : void(child.send_request());
   if (!child.confirm) child.launched.set();
 }
 

@@ -85,6 +85,12 @@ void kill_or_give_up(const process_handle& handle) {
   kill_or_give_up(*handle.child_);
 }
 
+std::shared_ptr<const crash_record> crash_of(const process_handle& ended) noexcept {
+  return ended.child_->crash;
+}
+
+void ask_task(const process_handle& worker) noexcept { worker.child_->send_request(); }
+
 void throw_narrowed() {
   throw std::out_of_range("brood::spawn: an integer argument does not fit into the function's parameter");
 }

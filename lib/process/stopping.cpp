@@ -31,9 +31,18 @@ std::uint64_t stop_by() noexcept {
              : std::atomic_ref(const_cast<spawn_slot*>(slot)->stop_by).load(std::memory_order_acquire);
 }
 
-void on_terminate(int) noexcept {
+asked who_is_asked() noexcept {
+  if (stop_by() != 0) return asked::process;
+  const family& self = family::get();
+  const bool task =
+      self.task != nullptr && (self.task->load(std::memory_order_acquire) & self.task_asked) != 0;
+  return task ? asked::task : asked::nothing;
+}
+
+void on_terminate(int, siginfo_t* info, void*) noexcept {
   const int kept = errno;
-  if (stop_by() != 0) {
+  const bool is_request = info->si_code == SI_QUEUE && info->si_value.sival_int == request_mark;
+  if (is_request || stop_by() != 0) {
     bell.ring();
   } else {
     sys::end_by_default(SIGTERM);
@@ -49,7 +58,8 @@ void tell(runtime& loop) noexcept {
 }  // namespace
 
 void install_handler() noexcept {
-  bell.on_ring = &tell;
+  bell.who = &who_is_asked;
+  bell.on_stop = &tell;
   sys::set_signal_handler(SIGTERM, &on_terminate);
 }
 
@@ -57,9 +67,15 @@ void install_handler() noexcept {
 void forget() noexcept {
   family::get().slot = nullptr;
   family::get().signal_came = false;
+  family::get().task = nullptr;
 }
 
-bool requested() noexcept { return family::get().signal_came || stop_by() != 0; }
+void watch_task(const std::atomic<std::uint64_t>& word, std::uint64_t mask) noexcept {
+  family::get().task_asked = mask;
+  family::get().task = &word;
+}
+
+bool requested() noexcept { return family::get().signal_came || who_is_asked() != asked::nothing; }
 
 std::chrono::nanoseconds shortened(std::chrono::nanoseconds limit) noexcept {
   const std::uint64_t end = stop_by();

@@ -254,10 +254,13 @@ void runtime::state::run_posted_functions() noexcept {
 }
 
 void runtime::state::hear_bell() noexcept {
-  if (stopped || !hears_bell || !detail::bell.rung()) return;
-  stopped = true;
-  if (detail::bell.on_ring != nullptr) detail::bell.on_ring(owner);
-  tasks.request_stop();
+  if (!hears_bell || detail::bell.who == nullptr) return;
+  const detail::asked who = detail::bell.who();
+  if (who == detail::asked::nothing) return;
+  if (who == detail::asked::process && !std::exchange(stopped, true)) {
+    if (detail::bell.on_stop != nullptr) detail::bell.on_stop(owner);
+    tasks.request_stop();
+  }
   if (completing != nullptr) completing->request_stop();
 }
 
@@ -356,6 +359,7 @@ void runtime::require_own_thread() const {
 void runtime::run() {
   require_own_thread();
   state_->require_outside();
+  state_->hear_bell();
   if (const auto failure = state_->run_until_empty_or_failed(state_->tasks)) std::rethrow_exception(failure);
 }
 
@@ -366,7 +370,6 @@ void runtime::run_task_to_end(task<> body) {
   only.start(std::move(body));
   state_->completing = &only;
   state_->hear_bell();
-  if (state_->stopped) only.request_stop();
   const auto failure = state_->run_until_empty_or_failed(only);
   state_->completing = nullptr;
   if (!failure) return;

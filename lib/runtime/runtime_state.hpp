@@ -38,7 +38,7 @@ struct runtime::state {
   void measure_turn() noexcept;
   void arm_timer() noexcept;
   void run_posted_functions() noexcept;
-  /// If this process has been asked to stop and this runtime is the one that hears it: cancels everything, once.
+  /// Cancels what is asked to stop, if this runtime is the one that hears it.
   void hear_bell() noexcept;
   /// One turn of the loop, which sleeps if nothing is ready.
   void turn();
@@ -86,7 +86,7 @@ struct runtime::state {
   const detail::task_group* awaited = nullptr;  // what `run_until_empty` waits for
   detail::task_group* completing = nullptr;     // what `run_until_complete` runs
   bool hears_bell = false;
-  bool stopped = false;        // has heard it
+  bool stopped = false;        // everything was cancelled
   bool fails = false;          // `run` is told of what callbacks throw
   std::exception_ptr failure;  // the first of them
   bool closed = false;

@@ -7,7 +7,6 @@ namespace brood::detail {
 constinit stop_bell bell;
 
 void stop_bell::ring() noexcept {
-  if (rung_.exchange(true)) return;
   ++ringing_;
   if (uv_async_s* wake = listening_) uv_async_send(wake);  // async-signal-safe, as libuv says
   --ringing_;
@@ -15,9 +14,7 @@ void stop_bell::ring() noexcept {
 
 bool stop_bell::connect(uv_async_s& wake) noexcept {
   uv_async_s* nobody = nullptr;
-  if (!listening_.compare_exchange_strong(nobody, &wake)) return false;
-  if (rung_) uv_async_send(&wake);
-  return true;
+  return listening_.compare_exchange_strong(nobody, &wake);
 }
 
 void stop_bell::disconnect(const uv_async_s& wake) noexcept {
@@ -31,7 +28,6 @@ void stop_bell::disconnect(const uv_async_s& wake) noexcept {
 void stop_bell::reset() noexcept {
   listening_ = nullptr;
   ringing_ = 0;
-  rung_ = false;
 }
 
 }  // namespace brood::detail

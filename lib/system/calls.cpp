@@ -223,10 +223,9 @@ int pidfd_open(pid_t pid) noexcept {
   const bool refused = fail_point("pidfd_open", {EMFILE, ENFILE, ENOMEM, EPERM});
   return refused ? -1 : above_standard_streams(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
 }
-long pidfd_send_signal(int pidfd, int signal, unsigned flags) noexcept {
-  return fail_point("pidfd_send_signal", {EPERM})
-             ? -1
-             : ::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, flags);
+long pidfd_send_signal(int pidfd, int signal, siginfo_t* with, unsigned flags) noexcept {
+  return fail_point("pidfd_send_signal", {EPERM}) ? -1
+                                                  : ::syscall(SYS_pidfd_send_signal, pidfd, signal, with, flags);
 }
 [[gnu::hot]] long prctl(int what, unsigned long argument) noexcept {
   return fail_point("prctl", {EPERM}) ? -1 : ::syscall(SYS_prctl, what, argument, 0, 0, 0);

@@ -108,7 +108,7 @@ pid_t waitpid(pid_t pid, int* status, int options) noexcept;
 /// The system's own waitid, which alone gives the usage.
 long waitid(int kind, pid_t which, siginfo_t* info, int options, rusage* usage) noexcept;
 int pidfd_open(pid_t pid) noexcept;
-long pidfd_send_signal(int pidfd, int signal, unsigned flags = 0) noexcept;
+long pidfd_send_signal(int pidfd, int signal, siginfo_t* with = nullptr, unsigned flags = 0) noexcept;
 /// By number, for the same reason as `sendmsg`.
 long prctl(int what, unsigned long argument) noexcept;
 long prctl(int what, const char* argument) noexcept;

@@ -75,7 +75,17 @@ bool send_signal(int pidfd, int signal) noexcept { return pidfd_send_signal(pidf
 
 int signal_group(int pidfd, int signal) noexcept {
   constexpr unsigned process_group = 1u << 2;  // PIDFD_SIGNAL_PROCESS_GROUP, newer than some systems' headers
-  return pidfd_send_signal(pidfd, signal, process_group) == 0 ? 0 : errno;
+  return pidfd_send_signal(pidfd, signal, nullptr, process_group) == 0 ? 0 : errno;
+}
+
+bool send_signal_with(int pidfd, int signal, int number) noexcept {
+  siginfo_t info{};
+  info.si_signo = signal;
+  info.si_code = SI_QUEUE;
+  info.si_pid = getpid();
+  info.si_uid = getuid();
+  info.si_value.sival_int = number;
+  return pidfd_send_signal(pidfd, signal, &info) == 0;
 }
 
 [[gnu::hot]] bool has_ended(int pidfd) noexcept {

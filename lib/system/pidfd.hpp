@@ -18,6 +18,8 @@ bool send_signal(int pidfd, int signal) noexcept;
 /// number from others (PIDFD_SIGNAL_PROCESS_GROUP, Linux 6.9). The error, or 0: ESRCH if nobody is in it, EINVAL on an older
 /// kernel. Signal 0 only asks; a zombie counts.
 int signal_group(int pidfd, int signal) noexcept;
+/// The same with a number that the handler finds in its `siginfo_t`, as sigqueue(3) gives it.
+bool send_signal_with(int pidfd, int signal, int number) noexcept;
 /// Has the process ended? (A zombie has.)
 bool has_ended(int pidfd) noexcept;
 /// Whether no process of this number runs any more: gone, or a zombie. False if no descriptor can be had to find out.

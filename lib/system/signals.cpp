@@ -26,15 +26,16 @@ void reset_signal_handlers() noexcept {
     std::signal(signal, SIG_DFL);  // refused for SIGKILL and SIGSTOP
 }
 
-void set_signal_handler(int signal, void (*handler)(int)) noexcept {
+void set_signal_handler(int signal, void (*handler)(int, siginfo_t*, void*)) noexcept {
   struct sigaction action{};
-  action.sa_handler = handler;
+  action.sa_sigaction = handler;
+  action.sa_flags = SA_SIGINFO;
   sigemptyset(&action.sa_mask);
   sigaction(signal, &action, nullptr);
 }
 
 void end_by_default(int signal) noexcept {
-  set_signal_handler(signal, SIG_DFL);
+  std::signal(signal, SIG_DFL);
   kill(getpid(), signal);
 }
 

@@ -30,8 +30,9 @@ class [[nodiscard]] future {
 
   bool is_ready() const noexcept { return call_->ended().is_set(); }
 
-  /// Gives the call up: it never begins, or if it runs its worker is killed, with all it started, and
-  /// replaced; no other task is hit. Those who wait get `cancelled`. False if it had ended already.
+  /// Gives the call up: it never begins, or if it runs it is asked to end, and its worker killed, with all it started, and
+  /// replaced if it does not in time (`stop_within`); no other task is hit. Those who wait get `cancelled`, at once. False if it
+  /// had ended already.
   bool cancel() const {
     const auto pool = pool_.lock();
     if (pool) pool->require_own_thread();
@@ -48,6 +49,17 @@ class [[nodiscard]] future {
   template <class Rep, class Period>
   future&& deadline(std::chrono::duration<Rep, Period> d) && {
     call_->settings().deadline = detail::positive_time(d);
+    return std::move(*this);
+  }
+  /// As `task_setters::soft_deadline` and `stop_within`.
+  template <class Rep, class Period>
+  future&& soft_deadline(std::chrono::duration<Rep, Period> d) && {
+    call_->settings().soft_deadline = detail::positive_time(d);
+    return std::move(*this);
+  }
+  template <class Rep, class Period>
+  future&& stop_within(std::chrono::duration<Rep, Period> d) && {
+    call_->settings().stop_limit = detail::saturating_ceil<std::chrono::nanoseconds>(d);
     return std::move(*this);
   }
   /// Calls it again, up to `n` times, if its worker dies.

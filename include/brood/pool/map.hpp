@@ -38,6 +38,21 @@ class task_setters {
     self().job_settings().deadline = detail::positive_time(d);
     return std::move(self());
   }
+  /// An item that runs longer is asked to end: a coroutine is cancelled, a plain function sees
+  /// `this_process().stop_requested()`. If it unwinds it fails with `timed_out`, and its worker goes on with the next; if it
+  /// gives a result all the same, that counts; if it does neither it runs on, to its `deadline` if it has one.
+  template <class Rep, class Period>
+  Self&& soft_deadline(std::chrono::duration<Rep, Period> d) && {
+    self().job_settings().soft_deadline = detail::positive_time(d);
+    return std::move(self());
+  }
+  /// What runs when this is cancelled is asked to end; when `d` has passed (default 2 s) its worker is killed, at once if `d`
+  /// is not positive.
+  template <class Rep, class Period>
+  Self&& stop_within(std::chrono::duration<Rep, Period> d) && {
+    self().job_settings().stop_limit = detail::saturating_ceil<std::chrono::nanoseconds>(d);
+    return std::move(self());
+  }
   /// An item that is lost with its worker is tried again, up to `n` times. One that throws is not: it would
   /// again.
   Self&& retries(std::uint32_t n) && {
@@ -111,6 +126,7 @@ class [[nodiscard("nothing runs until this is awaited")]] map_operation
           std::max<std::uint64_t>(1, (count + 4 * pool_.pool->workers() - 1) / (4 * pool_.pool->workers()));
     }
     settings_.stop_at_error = !Collect;
+    settings_.name = detail::function_name<F>();
     auto job = std::make_shared<job_type>(std::move(items_), count, settings_);
     return detail::owned_task<typename job_type::store::type>(
         detail::run_map(std::move(job), std::move(pool_.pool), std::move(pool_.kept), std::move(progress_)));

@@ -33,7 +33,7 @@ class open_operation;
 ///
 /// Memory: of a job only what the workers are given is in shared memory; `map` holds its results, the streams
 /// their window. Cancellation of whatever is awaited here: what has not begun never does, and what runs is
-/// ended by killing its worker. `future`s go on, until `cancel()`, and streams, while somebody reads them. Lifetime: when the last handle is
+/// asked to end, and its worker killed if it does not in time. `future`s go on, until `cancel()`, and streams, while somebody reads them. Lifetime: when the last handle is
 /// dropped without `close`, the workers are killed and reaped in the background, and what is under way fails
 /// with `closed`; standard error says so if anything was. Whatever is awaited holds a handle; a `future` does
 /// not. Thread: the one that runs the loop the pool was opened on.

@@ -25,6 +25,10 @@ class child;
 class supervisor;
 /// As `kill_tree`, but a child that may not be signalled is no longer waited for, and what waits for it is told why.
 BROOD_API void kill_or_give_up(const process_handle& handle);
+/// What a child that has ended left of a crash, if it did.
+BROOD_API std::shared_ptr<const crash_record> crash_of(const process_handle& ended) noexcept;
+/// To a pool's worker, whose task is asked to end.
+BROOD_API void ask_task(const process_handle& worker) noexcept;
 /// Waits for the child's end; gives the bytes of its result, which live as long as the child, or throws its error.
 BROOD_API task<std::span<const std::byte>> result_bytes(const std::shared_ptr<child>& self);
 }  // namespace detail
@@ -86,6 +90,8 @@ class BROOD_API process_handle {
   friend class detail::supervisor;
   task<exit_status> stop_until(std::chrono::nanoseconds limit) const;
   friend void detail::kill_or_give_up(const process_handle& handle);
+  friend std::shared_ptr<const detail::crash_record> detail::crash_of(const process_handle& ended) noexcept;
+  friend void detail::ask_task(const process_handle& worker) noexcept;
   explicit process_handle(std::shared_ptr<detail::child> child) noexcept : child_(std::move(child)) {}
 
   std::shared_ptr<detail::child> child_;

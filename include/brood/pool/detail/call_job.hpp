@@ -67,7 +67,10 @@ auto make_call_job(Given&&... given) {
   }
   std::vector<held_reference> objects;
   for (const auto& object : travelling.objects()) objects.emplace_back(object->name(), object->kind());
-  return std::make_shared<call_job<R>>(pool_function<F>::token(), std::move(request), std::move(objects));
+  auto made =
+      std::make_shared<call_job<R>>(pool_function<F>::token(), std::move(request), std::move(objects));
+  made->settings().name = function_name<F>();
+  return made;
 }
 
 /// Waits for a call that was added to a pool; a cancelled wait gives the call up.

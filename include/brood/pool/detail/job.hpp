@@ -10,6 +10,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "brood/coroutine/detail/saturating_time.hpp"
 #include "brood/export.hpp"
@@ -110,10 +111,18 @@ constexpr std::chrono::nanoseconds positive_time(std::chrono::duration<Rep, Peri
 }
 
 struct job_settings {
-  std::chrono::nanoseconds deadline{0};  // of an item; 0: none
+  std::chrono::nanoseconds deadline{0};       // of an item; 0: none
+  std::chrono::nanoseconds soft_deadline{0};  // the same
+  std::chrono::nanoseconds stop_limit = std::chrono::seconds(2);
+  /// The first of its deadlines; 0: none.
+  std::chrono::nanoseconds shortest() const noexcept {
+    if (deadline.count() == 0 || soft_deadline.count() == 0) return std::max(deadline, soft_deadline);
+    return std::min(deadline, soft_deadline);
+  }
   std::uint32_t retries = 0;
   std::uint64_t chunk = 0;  // 0: as many as seem good
   bool stop_at_error = true;
+  std::string_view name = {};  // of the function
 };
 
 /// Loop thread only. Kept by the scheduler until nothing of it is in a lane any more and it expects nothing

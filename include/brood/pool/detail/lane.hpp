@@ -23,8 +23,9 @@
 // `running` names what runs, so that it can be ended without hitting the next:
 //   0 --worker: begins--> name --worker: ends it--> 0                   names are unique: a time, or the
 //   task's number
+//                         name --parent: asks--> name | asked_to_end    the function sees it, and may end early
 //                         name --parent: condemns--> name | condemned   the worker, at the end, stops where
-//                         it is
+//                         it is; also after it was asked
 // Whoever condemned kills the worker; until then nothing of the condemned item is published.
 //
 // Orders: `given + k` and `published + 1` release what was written to the slots, claim and harvest acquire
@@ -95,6 +96,7 @@ static_assert(offsetof(lane_state, published) == 64 &&
 
 inline constexpr std::uint64_t condemned = std::uint64_t{1} << 63;
 inline constexpr std::uint64_t named_by_time = std::uint64_t{1} << 62;
+inline constexpr std::uint64_t asked_to_end = std::uint64_t{1} << 61;
 
 /// Nanoseconds of the clock that all processes share.
 BROOD_API std::uint64_t lane_clock() noexcept;
@@ -132,6 +134,8 @@ class BROOD_API lane final : public shared_object {
   void wake_worker();
   /// What runs now, and is not condemned; 0 if nothing is known to.
   std::uint64_t running() const noexcept;
+  /// Marks what runs, to be told by a signal. False if that item has ended by itself.
+  bool ask(std::uint64_t name) noexcept;
   /// False if that item has ended by itself. After true the worker publishes nothing more and must be killed.
   bool condemn(std::uint64_t name) noexcept;
   /// Frees the blocks of a result.
@@ -142,6 +146,9 @@ class BROOD_API lane final : public shared_object {
   bool is_closing() const noexcept { return state_->closing.load(std::memory_order_acquire) != 0; }
   void set_ready() noexcept { state_->ready.store(1, std::memory_order_seq_cst); }
   std::optional<std::uint32_t> claim() noexcept;
+  bool is_asked() const noexcept {
+    return (state_->running.load(std::memory_order_acquire) & asked_to_end) != 0;
+  }
   void publish(std::uint32_t task) noexcept { state_->published.store(task + 1u, std::memory_order_seq_cst); }
   bool anything_to_do() const noexcept { return claimed() != given() || is_closing(); }
 

@@ -56,7 +56,8 @@ class BROOD_API scheduler : public std::enable_shared_from_this<scheduler> {
   void add(const std::shared_ptr<job>& made);
   /// A job may produce again.
   void more(job& which);
-  /// Gives a job up: what has not begun never does. `kill`: nor does what runs end, its workers are killed.
+  /// Gives a job up: what has not begun never does. `kill`: what runs is asked to end, and its workers are killed if it does
+  /// not in time.
   void cancel(job& which, bool kill);
 
   /// No more jobs; waits until those there are have ended, and then their workers.
@@ -113,6 +114,8 @@ class BROOD_API scheduler : public std::enable_shared_from_this<scheduler> {
     clock::time_point filled{};
     clock::time_point idle_since{};
     verdict judged = verdict::none;
+    std::uint64_t asked = 0;  // what runs and is to end until then
+    clock::time_point kill_at{};
     std::uint32_t load() const noexcept { return given - taken; }
   };
   struct tick : timer_node {
@@ -157,7 +160,7 @@ class BROOD_API scheduler : public std::enable_shared_from_this<scheduler> {
   void sit_down(seat& s);
   void worker_ready(seat& s);
   void worker_ended(seat& s, const exit_status& status);
-  void salvage(seat& s, std::uint32_t number, const std::exception_ptr& why);
+  void salvage(seat& s, std::uint32_t number, const exit_status& status);
   enum class start_failure { refused, died, threw };
   void start_failed(std::exception_ptr why, start_failure how);
   void give_up(std::exception_ptr why) noexcept;
@@ -168,6 +171,9 @@ class BROOD_API scheduler : public std::enable_shared_from_this<scheduler> {
   void check_at(clock::time_point when);
   void check_times();
   clock::time_point check_deadline(seat& s, clock::time_point now);
+  bool ask(seat& s, std::uint64_t name);
+  void end_within(seat& s, std::uint64_t name, std::chrono::nanoseconds limit);
+  clock::time_point check_asked(seat& s, clock::time_point now);
   clock::time_point check_stall(seat& s, clock::time_point now);
 
   arena& memory_;

@@ -191,6 +191,7 @@ generator<Item> run_stream(Items items, std::shared_ptr<stream_settings> setting
   if (settings->job.chunk == 0) settings->job.chunk = 1;
   if (settings->window == 0) settings->window = settings->job.chunk * lane_slots * pool->workers();
   settings->job.stop_at_error = !Collect;
+  settings->job.name = function_name<F>();
   auto job = std::make_shared<job_type>(std::move(items), settings->job, settings->window);
   stream_guard<job_type> guard(pool, job);
   pool->add(job);

@@ -37,7 +37,7 @@ constexpr std::uint64_t make_progress(std::uint64_t place, std::uint64_t done) {
 constexpr unsigned place_of(std::uint64_t progress) { return static_cast<unsigned>(progress >> 32) & 3; }
 constexpr std::uint32_t done_of(std::uint64_t progress) { return static_cast<std::uint32_t>(progress); }
 
-enum class failure_kind : std::uint8_t { exception = 0, cannot_decode = 1, unknown_function = 2 };
+enum class failure_kind : std::uint8_t { exception = 0, cannot_decode = 1, unknown_function = 2, asked = 3 };
 
 /// An exception on its way from the worker.
 struct task_failure {
