@@ -362,7 +362,13 @@ void scheduler::end_within(seat& s, std::uint64_t name, std::chrono::nanoseconds
   }
   s.kill_at = time_after(limit);
   check_asked(s, clock::now());
-  if (s.asked != 0) check_at(s.kill_at);
+  if (s.asked == 0) return;
+  try {
+    check_at(s.kill_at);
+  } catch (...) {  // no memory for the timer: it cannot be waited for
+    s.kill_at = clock::time_point::min();
+    check_asked(s, clock::now());
+  }
 }
 
 /// Gives when to look again.

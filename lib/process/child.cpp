@@ -80,7 +80,12 @@ int child::ask_to_stop(std::chrono::nanoseconds limit) noexcept {
     overran = true;
     return kill_tree();
   }
-  stop_timer.start(when, *this, &child::overran);
+  try {
+    stop_timer.start(when, *this, &child::overran);
+  } catch (...) {  // no memory for the timer: it cannot be waited for
+    overran = true;
+    return kill_tree();
+  }
   if (const auto& connection = family::get().server) connection->table.ask_to_stop(slot, when);
   if (!first) return 0;
   if (kind != launch_kind::program) return send_request();

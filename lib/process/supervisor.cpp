@@ -217,7 +217,7 @@ void supervisor::finish(child& child, const sys::ending& ending) {
 }
 
 /// Why it ended; what it left of a crash.
-void supervisor::explain(child& child) {
+void supervisor::explain(child& child) try {
   using what = decltype(child_report::kind);
   exit_status& status = *child.status;
   evidence known;
@@ -238,6 +238,7 @@ void supervisor::explain(child& child) {
     child.crash = crash;
   }
   status.why = judge(status, known, memory_, !several_end_);
+} catch (...) {  // no memory to find out: it is not known
 }
 
 void supervisor::note_leftovers(child& child, unique_fd pidfd) noexcept {
