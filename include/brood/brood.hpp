@@ -43,6 +43,8 @@
 #include "brood/process/process.hpp"
 #include "brood/process/run.hpp"
 #include "brood/process/spawn.hpp"
+#include "brood/program/lines.hpp"
+#include "brood/program/log_file.hpp"
 #include "brood/program/pipeline.hpp"
 #include "brood/runtime/fd_watch.hpp"
 #include "brood/runtime/log.hpp"

@@ -46,6 +46,9 @@ int open(const char* path, int flags, mode_t mode) noexcept {
 ssize_t read(int fd, void* into, std::size_t size) noexcept {
   return fail_point("read", {EINTR, EIO, ENOMEM}) ? -1 : ::read(fd, into, size);
 }
+ssize_t pread(int fd, void* into, std::size_t size, off_t offset) noexcept {
+  return fail_point("pread", {EINTR, EIO, ENOMEM}) ? -1 : ::pread(fd, into, size, offset);
+}
 ssize_t write(int fd, const void* from, std::size_t size) noexcept {
   return fail_point("write", {EINTR, ENOSPC, EIO, ENOMEM}) ? -1 : ::write(fd, from, size);
 }

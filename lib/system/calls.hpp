@@ -39,6 +39,7 @@ int open(const char* path, int flags, mode_t mode = 0) noexcept;
 /// On Linux the descriptor is gone whatever this returns, close(2).
 int close(int fd) noexcept;
 ssize_t read(int fd, void* into, std::size_t size) noexcept;
+ssize_t pread(int fd, void* into, std::size_t size, off_t offset) noexcept;
 ssize_t write(int fd, const void* from, std::size_t size) noexcept;
 int fcntl(int fd, int what, int argument = 0) noexcept;
 /// Between two descriptors of which one is a pipe; never blocks where both are non-blocking.

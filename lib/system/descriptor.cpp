@@ -33,9 +33,11 @@ void set_nonblocking(int fd, bool yes) {
     throw_errno("fcntl");
 }
 
-ssize_t write_quietly(int fd, std::string_view bytes) noexcept {
-  const ssize_t sent = sys::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-  if (sent >= 0 || errno != ENOTSOCK) return sent;
+namespace {
+
+/// Makes a call with SIGPIPE blocked, and takes the signal back if the call raised it.
+template <class Call>
+ssize_t without_pipe_signal(Call call) noexcept {
   sigset_t pipe_signal;
   sigset_t previous;
   sigset_t pending;
@@ -44,7 +46,7 @@ ssize_t write_quietly(int fd, std::string_view bytes) noexcept {
   sigpending(&pending);
   const bool was_pending = sigismember(&pending, SIGPIPE) == 1;
   pthread_sigmask(SIG_BLOCK, &pipe_signal, &previous);
-  const ssize_t written = sys::write(fd, bytes.data(), bytes.size());
+  const ssize_t written = call();
   const int error = errno;
   if (written < 0 && error == EPIPE && !was_pending) {
     const timespec at_once{};
@@ -53,6 +55,18 @@ ssize_t write_quietly(int fd, std::string_view bytes) noexcept {
   pthread_sigmask(SIG_SETMASK, &previous, nullptr);
   errno = error;
   return written;
+}
+
+}  // namespace
+
+ssize_t write_quietly(int fd, std::string_view bytes) noexcept {
+  const ssize_t sent = sys::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  if (sent >= 0 || errno != ENOTSOCK) return sent;
+  return without_pipe_signal([&] { return sys::write(fd, bytes.data(), bytes.size()); });
+}
+
+ssize_t splice_quietly(int from, int to, std::size_t size) noexcept {
+  return without_pipe_signal([&] { return sys::splice(from, to, size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK); });
 }
 
 std::optional<uid_t> user_of_peer(int socket) noexcept {

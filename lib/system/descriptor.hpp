@@ -23,6 +23,9 @@ void set_nonblocking(int fd, bool yes);
 /// the call and, if it was raised, taken back. The host's own disposition stays as it is.
 ssize_t write_quietly(int fd, std::string_view bytes) noexcept;
 
+/// splice(2) that does not raise SIGPIPE either.
+ssize_t splice_quietly(int from, int to, std::size_t size) noexcept;
+
 /// The effective user of the process at the other end of a Unix socket, when it connected; unix(7). Nothing if that
 /// cannot be told.
 std::optional<uid_t> user_of_peer(int socket) noexcept;
