@@ -67,8 +67,9 @@ class BROOD_API command : public launch_setters<command, detail::programs> {
   /// Without a program.
   command() = default;
   template <class... Arguments>
-  explicit command(std::string program, Arguments&&... arguments)
-      : call_{{std::move(program), std::string(std::forward<Arguments>(arguments))...}} {}
+  explicit command(std::string program, Arguments&&... arguments) {
+    call_.words = {std::move(program), std::string(std::forward<Arguments>(arguments))...};
+  }
   command(const command&) = default;
   command(command&&) = default;
   /// By value, as `c = std::move(c).stdout_(null)` assigns an object to itself.
