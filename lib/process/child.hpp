@@ -18,9 +18,9 @@
 #include "brood/runtime/detail/local_event.hpp"
 #include "brood/runtime/stream.hpp"
 #include "brood/system/unique_fd.hpp"
-#include "process/crash_record.hpp"
 #include "process/process_tree.hpp"
 #include "process/protocol.hpp"
+#include "runtime/crash_record.hpp"
 #include "system/memory_file.hpp"
 
 namespace brood::detail {

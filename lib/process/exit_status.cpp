@@ -5,7 +5,7 @@
 #include <cstring>
 #include <utility>
 
-#include "process/crash_record.hpp"
+#include "runtime/crash_record.hpp"
 
 namespace brood {
 

@@ -7,8 +7,8 @@
 #include <cstdint>
 
 #include "brood/coroutine/executor.hpp"
-#include "process/crash_record.hpp"
 #include "process/protocol.hpp"
+#include "runtime/crash_record.hpp"
 #include "system/memory_file.hpp"
 
 namespace brood::detail {

@@ -1,7 +1,6 @@
 // brood-traces' second part: handlers for the signals of a crash, which leave the stack for the parent. They run on a stack of
 // their own, as the usual one may have overflowed, and allocate nothing, as the crash may be one of malloc's. Then they let the
 // signal do what it did before: the program's own handler has its turn, and status and core are those of the crash.
-#include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
 #include <unwind.h>
@@ -13,7 +12,7 @@
 #include <cstdint>
 #include <string>
 
-#include "process/crash_record.hpp"
+#include "runtime/crash_record.hpp"
 #include "traces/frame_name.hpp"
 
 extern "C" const char __executable_start;  // ld(1)
@@ -83,7 +82,7 @@ void on_crash(int signal, siginfo_t* info, void* context) noexcept {
   const int kept = errno;
   for (std::size_t i = 0; i < signals.size(); ++i) sigaction(signals[i], &before[i], nullptr);
   if (!noted.exchange(true)) note(signal, *info, context);
-  if (!comes_again(signal, *info)) syscall(SYS_tgkill, getpid(), gettid(), signal);
+  if (!comes_again(signal, *info)) std::raise(signal);
   errno = kept;
 }
 

@@ -1,4 +1,4 @@
-#include "process/crash_record.hpp"
+#include "runtime/crash_record.hpp"
 
 namespace brood::detail {
 namespace {
