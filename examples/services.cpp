@@ -1,10 +1,12 @@
 // services [PROCFILE]: runs what a Procfile names, one service a line, until ^C.
 //
 //   cache (notify): exec redis-server --port 0 --unixsocket /tmp/cache.sock --supervised systemd
+//   web (listen tcp:127.0.0.1:8080): exec python3 server.py
 //   worker: while sleep 1; do echo working; done
 //
 // They start in this order, each when the one before it is ready: at once, or `notify`, when it says so as sd_notify(3) does. What
-// ends starts again after pauses that grow. SIGHUP restarts all of them. ^C stops them, the last one first.
+// ends starts again after pauses that grow. `listen ADDRESS` opens a socket for it, as sd_listen_fds(3) has it. SIGHUP starts
+// all of them anew: those that listen beside the old ones, so that nobody is refused. ^C stops them, the last one first.
 #include <fcntl.h>
 #include <fmt/core.h>
 #include <unistd.h>
@@ -21,6 +23,7 @@ namespace {
 struct entry {
   std::string name;
   std::string command;
+  std::string listen;
   bool notify = false;
 };
 
@@ -36,8 +39,10 @@ entry parse(const std::string& line) {
   result.name.resize(open);
   if (option == "notify") {
     result.notify = true;
+  } else if (option.starts_with("listen ")) {
+    result.listen = option.substr(7);
   } else {
-    throw std::invalid_argument("\"" + option + "\" is not notify");
+    throw std::invalid_argument("\"" + option + "\" is neither notify nor listen ADDRESS");
   }
   return result;
 }
@@ -112,6 +117,7 @@ class runner {
         brood::command("sh", "-c", what.command).stdin_(brood::null).stdout_(output).stderr_(output);
     auto operation = s.run(std::move(command)).name(what.name);
     if (what.notify) operation = std::move(operation).ready_when(brood::readiness::notified);
+    if (!what.listen.empty()) operation = std::move(operation).listen(what.listen);
     auto service = co_await std::move(operation);
     services_.push_back(service);
     showing_->start(show_events(service));
@@ -120,17 +126,22 @@ class runner {
   brood::task<> reload_at_hangup() {
     for (;;) {
       co_await hangup_.wait();
-      for (const auto& each : services_) co_await renew(each);
+      for (std::size_t i = 0; i < services_.size(); ++i)
+        co_await renew(services_[i], !entries_[i].listen.empty());
     }
   }
 
-  static brood::task<> renew(brood::service_handle service) {
+  static brood::task<> renew(brood::service_handle service, bool listens) {
     try {
-      co_await service.restart();
+      if (listens) {
+        co_await service.reload();
+      } else {
+        co_await service.restart();
+      }
     } catch (const brood::cancelled&) {
       throw;
     } catch (const std::exception& e) {
-      say(service.name(), std::string("was not restarted: ") + e.what());
+      say(service.name(), std::string("was not reloaded: ") + e.what());
     }
   }
 

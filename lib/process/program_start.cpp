@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 #include <string_view>
 
 #include "system/calls.hpp"
@@ -12,6 +13,12 @@ extern char** environ;
 
 namespace brood::detail {
 namespace {
+
+// sd_listen_fds(3): LISTEN_FDS counts sockets from this number on; they are for the program whose number is LISTEN_PID, which
+// only the child knows.
+constexpr int first_socket = 3;
+constexpr std::string_view listen_pid = "LISTEN_PID=";
+constexpr std::size_t most_digits = 10;
 
 /// For execve: pointers into `words`, and a null.
 std::vector<char*> pointers_to(std::vector<std::string>& words) {
@@ -45,9 +52,18 @@ void program_start::make_environment() {
   const auto remove = [this](std::string_view name) {
     std::erase_if(environment_, [&](const std::string& entry) { return is_entry_of(entry, name); });
   };
+  bool counts_sockets = false;
   for (const auto& [name, value] : options.env) {
     remove(name);
     if (value) environment_.push_back(name + "=" + *value);
+    if (name == "LISTEN_FDS") counts_sockets = value.has_value();
+  }
+  // A count alone may be what the parent has in its own environment.
+  if (counts_sockets && std::any_of(details_.descriptors.begin(), details_.descriptors.end(),
+                                    [](const auto& given) { return given.number == first_socket; })) {
+    remove("LISTEN_PID");
+    environment_.emplace_back(listen_pid).append(most_digits, '\0');
+    listen_pid_ = environment_.back().data() + listen_pid.size();
   }
 }
 
@@ -88,6 +104,7 @@ void program_start::begin() noexcept {
     set_signals(setup_, details_.options);
     close_on_exec_from(sys::first_descriptor);
     for (const auto& [number, fd] : details_.descriptors) sys::fcntl(number, F_SETFD, 0);
+    if (listen_pid_ != nullptr) std::to_chars(listen_pid_, listen_pid_ + most_digits, getpid());
     execute();
     failure = {stage::execve, errno};
   } catch (...) {

@@ -31,6 +31,7 @@ class program_start {
   std::vector<std::string> candidates_;  // the paths to try, in order
   std::vector<char*> argument_pointers_;
   std::vector<char*> environment_pointers_;
+  char* listen_pid_ = nullptr;  // in the environment, room for a number
 };
 
 }  // namespace brood::detail

@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <stdexcept>
+#include <string>
+#include <utility>
 
 #include "brood/coroutine/detail/scope.hpp"
 #include "brood/process/spawn.hpp"
@@ -13,6 +15,9 @@
 
 namespace brood::detail {
 namespace {
+
+// SD_LISTEN_FDS_START
+constexpr int first_passed = 3;
 
 class running_process : public running_instance {
  public:
@@ -140,21 +145,51 @@ class function_maker final : public service_body {
   service_call call_;
 };
 
+/// As sd_listen_fds(3) has it; the child adds LISTEN_PID, as it alone knows its number.
+void name_sockets(command& program, const std::vector<std::shared_ptr<listening_socket>>& sockets) {
+  std::string names;
+  int number = first_passed;
+  for (const auto& socket : sockets) {
+    if (socket->name().find(':') != std::string::npos)
+      throw std::invalid_argument("brood: the name of a program's socket holds no colon: " + socket->name());
+    names += (names.empty() ? "" : ":") + socket->name();
+    program.fd(number++, socket->fd());
+  }
+  program.env("LISTEN_FDS", std::to_string(sockets.size()));
+  program.env("LISTEN_FDNAMES", names);
+}
+
 class program_maker final : public service_body {
  public:
   explicit program_maker(command program) : command_(std::move(program)) {}
 
   task<std::unique_ptr<running_instance>> start(instance_setup setup) override {
     command program = command_;
-    if (!setup.name.empty()) program = std::move(program).name(setup.name);
-    for (auto& [name, value] : setup.environment) program = std::move(program).env(name, value);
+    if (!setup.name.empty()) program.name(setup.name);
+    for (auto& [name, value] : setup.environment) program.env(name, value);
+    if (!setup.listening.empty()) pass_sockets(program, setup.listening);
     auto starting = std::move(program).spawn();
     auto running = co_await std::move(starting);
     co_return std::make_unique<running_program>(program_child(running).get());
   }
+  std::string default_name() const override {
+    return command_.words().empty() ? std::string() : command_.words().front();
+  }
 
  private:
+  void pass_sockets(command& program, const std::vector<std::shared_ptr<listening_socket>>& sockets) {
+    for (const auto& [number, own] : command_access::plan(program).descriptors)
+      if (number >= first_passed && static_cast<std::size_t>(number - first_passed) < sockets.size())
+        throw std::invalid_argument(
+            fmt::format("brood: descriptor {} is for a socket of `.listen`: give `.fd` another", number));
+    // Once: while a service reloads two instances share the setting, and the older one may have made it non-blocking.
+    if (!std::exchange(passed_, true))
+      for (const auto& socket : sockets) socket->set_blocking(true);
+    name_sockets(program, sockets);
+  }
+
   command command_;
+  bool passed_ = false;
 };
 
 class coroutine_maker final : public service_body {

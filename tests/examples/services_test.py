@@ -51,9 +51,11 @@ class ServicesTest(unittest.TestCase):
         self.assertNotEqual(int(self.read_until(r"is ready, process (\d+)").group(1)), pid)
 
     def test_hangup_starts_all_anew(self):
-        self.start("a: exec sleep 100\nb: exec sleep 100\n")
+        self.start("a (listen tcp:127.0.0.1:0): exec sleep $((100 * LISTEN_FDS))\nb: exec sleep 100\n")
+        old = self.read_until(r"^a +\| is ready, process (\d+)").group(1)
         self.read_until(r"^b +\| is ready")
         self.process.send_signal(signal.SIGHUP)
+        self.assertNotEqual(self.read_until(r"^a +\| is ready, process (\d+)").group(1), old)
         self.read_until(r"^b +\| is stopping")
         self.read_until(r"^b +\| is ready")
 

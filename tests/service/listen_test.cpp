@@ -1,9 +1,16 @@
 // Sockets that a supervisor holds for its services: nobody is refused while they restart or reload.
+#include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <utility>
 
 #include "brood/coroutine/nursery.hpp"
 #include "brood/coroutine/sleep.hpp"
@@ -37,6 +44,14 @@ task<> serve(std::string name) {
     const std::string answer = std::to_string(::getpid());
     ::send(client.get(), answer.data(), answer.size(), MSG_NOSIGNAL);
   }
+}
+
+/// A copy of another process's descriptor: both share the setting O_NONBLOCK.
+brood::unique_fd descriptor_of(pid_t process, int number) {
+  const brood::unique_fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, process, 0)));
+  brood::unique_fd copy(static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd.get(), number, 0)));
+  if (!copy) throw std::system_error(errno, std::system_category(), "pidfd_getfd");
+  return copy;
 }
 
 }  // namespace
@@ -81,6 +96,59 @@ TEST_CASE("a service is reloaded under load, and nobody is refused or cut off") 
     CHECK(result.refused == 0);
     CHECK(result.cut_off == 0);
     CHECK(result.answered >= 50);
+  });
+}
+
+TEST_CASE("a program gets its sockets as sd_listen_fds(3) says, with its own pid") {
+  run_clean([]() -> task<> {
+    const std::string check =
+        "[ \"$LISTEN_PID\" = $$ ] && [ \"$LISTEN_FDS\" = 2 ] && [ \"$LISTEN_FDNAMES\" = a:b ] && "
+        "[ -S /proc/self/fd/3 ] && [ -S /proc/self/fd/4 ] && [ ! -e /proc/self/fd/5 ] && sleep 0";
+    co_await brood::with_supervisor(strategy::one_for_one, [&](supervisor& s) -> task<> {
+      auto service = co_await s.run(brood::command("sh", "-c", check))
+                         .restart(brood::restart_when::never)
+                         .listen("tcp:127.0.0.1:0", "a")
+                         .listen("unix:@brood-listen-test-" + std::to_string(::getpid()), "b");
+      CHECK(service.name() == "sh");
+      const auto status = co_await service.result();
+      CHECK(status.exitcode == 0);
+    });
+  });
+}
+
+TEST_CASE("a program that is given no sockets does not take over those of its parent") {
+  ::setenv("LISTEN_FDS", "1", 1);
+  ::setenv("LISTEN_PID", "1", 1);
+  run_clean([]() -> task<> {
+    auto checking = brood::command("sh", "-c", "[ \"$LISTEN_PID\" = 1 ]").status();
+    const auto status = co_await std::move(checking);
+    CHECK(status.exitcode == 0);
+  });
+  ::unsetenv("LISTEN_FDS");
+  ::unsetenv("LISTEN_PID");
+}
+
+TEST_CASE("a program that has made its socket non-blocking keeps it so while it reloads") {
+  run_clean([]() -> task<> {
+    co_await brood::with_supervisor(strategy::one_for_one, [](supervisor& s) -> task<> {
+      auto service = co_await s.run(brood::command("sleep", "100")).listen("tcp:127.0.0.1:0");
+      brood::unique_fd socket = descriptor_of(service.pid(), 3);
+      CHECK((::fcntl(socket.get(), F_GETFL) & O_NONBLOCK) == 0);
+      ::fcntl(socket.get(), F_SETFL, O_NONBLOCK);
+      co_await service.reload();
+      CHECK((::fcntl(socket.get(), F_GETFL) & O_NONBLOCK) != 0);
+    });
+  });
+}
+
+TEST_CASE("what cannot be passed to a program is refused") {
+  run_clean([]() -> task<> {
+    co_await brood::with_supervisor(strategy::one_for_one, [](supervisor& s) -> task<> {
+      auto taken = s.run(brood::command("sleep", "100").fd(3, 0)).listen("tcp:127.0.0.1:0");
+      CHECK_THROWS_AS(co_await std::move(taken), std::invalid_argument);
+      auto two_names = s.run(brood::command("sleep", "100")).listen("tcp:127.0.0.1:0", "a:b");
+      CHECK_THROWS_AS(co_await std::move(two_names), std::invalid_argument);
+    });
   });
 }
 

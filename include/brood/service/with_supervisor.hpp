@@ -20,7 +20,6 @@
 
 #include "brood/coroutine/async_event.hpp"
 #include "brood/coroutine/detail/compiler_guard.hpp"
-#include "brood/coroutine/detail/saturating_time.hpp"
 #include "brood/coroutine/detail/task_group.hpp"
 #include "brood/export.hpp"
 #include "brood/process/command.hpp"
@@ -28,23 +27,13 @@
 #include "brood/service/detail/service_body.hpp"
 #include "brood/service/policy.hpp"
 #include "brood/service/service.hpp"
+#include "brood/service/service_setters.hpp"
 
 namespace brood {
 
 class supervisor;
 
 namespace detail {
-
-/// What is to be supervised, and how.
-struct service_spec {
-  std::string name;  // empty: the body's
-  service_rules rules;
-  readiness ready_when = readiness::at_start;
-  std::function<task<bool>()> probe;
-  std::chrono::nanoseconds probe_every = std::chrono::milliseconds(100);
-  std::vector<listen_request> listen;
-  std::shared_ptr<service_body> body;
-};
 
 BROOD_API std::shared_ptr<service_group> open_group(strategy how, restart_intensity limit);
 /// Asks `scope` to stop when the group gives up.
@@ -59,78 +48,13 @@ using supervised_result_t = await_result_t<std::invoke_result_t<Body&, brood::su
 
 }  // namespace detail
 
-/// What is to be set of a service. Each gives the same object back.
-template <class Self>
-class service_setters {
- public:
-  /// For logs and errors, and for `find_service`, by which any process of the family finds it; that costs a descriptor.
-  /// Default: `service-N`, which is not found.
-  Self&& name(std::string s) && {
-    spec_.name = std::move(s);
-    return self();
-  }
-  /// Which of its ends make it start again; default always.
-  Self&& restart(restart_when when) && {
-    spec_.rules.restart = when;
-    return self();
-  }
-  /// The pauses between its restarts.
-  Self&& back_off(const brood::back_off& pauses) && {
-    spec_.rules.pauses = pauses;
-    return self();
-  }
-  /// Default `readiness::at_start`. What is `notified` is killed, and counts as ended, after 30 s, or `start_within`.
-  Self&& ready_when(readiness when) && {
-    spec_.ready_when = when;
-    return limit_start();
-  }
-  /// Ready when `probe()`, a `task<bool>`, gives true. It is asked anew each `every`; one that throws has not given true.
-  /// Killed, and counted as ended, after 30 s, or `start_within`.
-  template <class Probe, class Rep = std::int64_t, class Period = std::milli>
-    requires std::invocable<std::decay_t<Probe>&>
-  Self&& probe(Probe&& probe, std::chrono::duration<Rep, Period> every = std::chrono::milliseconds(100)) && {
-    detail::require_safe_function<Probe>();
-    spec_.probe = std::forward<Probe>(probe);
-    spec_.probe_every = detail::saturating_ceil<std::chrono::nanoseconds>(every);
-    return limit_start();
-  }
-  /// How long it may take to get ready. It may ask for more: EXTEND_TIMEOUT_USEC=.
-  template <class Rep, class Period>
-  Self&& start_within(std::chrono::duration<Rep, Period> d) && {
-    spec_.rules.start_within = detail::saturating_ceil<std::chrono::nanoseconds>(d);
-    return self();
-  }
-  /// How long it may take to end when it is asked to, before it is killed with its tree; default 2 s.
-  template <class Rep, class Period>
-  Self&& stop_within(std::chrono::duration<Rep, Period> d) && {
-    spec_.rules.stop_within = detail::saturating_ceil<std::chrono::nanoseconds>(d);
-    return self();
-  }
-  /// Killed, and counted as ended, when it has not called `this_service().alive()`, or sent WATCHDOG=1, for `d` while it
-  /// is ready. It finds `d` in WATCHDOG_USEC.
-  template <class Rep, class Period>
-  Self&& watchdog(std::chrono::duration<Rep, Period> d) && {
-    spec_.rules.watchdog = detail::saturating_ceil<std::chrono::nanoseconds>(d);
-    return self();
-  }
-
- protected:
-  detail::service_spec spec_;
-
- private:
-  Self&& self() noexcept { return static_cast<Self&&>(*this); }
-  Self&& limit_start() noexcept {
-    if (spec_.rules.start_within == std::chrono::nanoseconds::max())
-      spec_.rules.start_within = std::chrono::seconds(30);
-    return self();
-  }
-};
-
 /// What `supervisor::run` gives for programs and coroutines: set what is to be set, then `co_await` it. Nothing happens before.
 template <class R>
 class [[nodiscard("no service is started until this is awaited")]] service_operation
     : public service_setters<service_operation<R>> {
  public:
+  static constexpr bool gets_sockets = std::same_as<R, exit_status>;
+
   service_operation(std::shared_ptr<detail::service_group> group, std::shared_ptr<detail::service_body> body)
       : group_(std::move(group)) {
     this->spec_.body = std::move(body);
@@ -158,18 +82,10 @@ class [[nodiscard("no service is started until this is awaited")]] function_serv
  public:
   using service_setters<function_service_operation<R>>::name;
   using service_setters<function_service_operation<R>>::stop_within;
+  static constexpr bool gets_sockets = true;
 
   function_service_operation(std::shared_ptr<detail::service_group> group, detail::service_call call)
       : group_(std::move(group)), call_(std::move(call)) {}
-
-  /// The supervisor listens at `where` from before the first instance to the end of the service, and each gets the socket by
-  /// `this_service().listener(called)`: so connections wait while it restarts or reloads, and none is refused.
-  /// `service::address` tells the port where 0 was asked for. May be said several times. `run` throws `std::system_error` if
-  /// that cannot be done.
-  function_service_operation&& listen(address where, std::string called = "connection") && {
-    this->spec_.listen.push_back({std::move(where), std::move(called)});
-    return std::move(*this);
-  }
 
   auto operator co_await() && {
     once_.spend();
