@@ -53,6 +53,14 @@ task<> await_ready(std::shared_ptr<service_record> record) {
   }
 }
 
+/// It may have ended since then.
+task<> await_first_ready(std::shared_ptr<service_record> record) {
+  while (!record->was_ready) {
+    if (record->is_settled()) record->throw_end();
+    co_await record->changed.wait();
+  }
+}
+
 task<> await_end(std::shared_ptr<service_record> record) {
   while (!record->is_settled()) co_await record->changed.wait();
 }
@@ -148,7 +156,7 @@ task<std::shared_ptr<service_record>> run_service(std::shared_ptr<service_group>
   const auto record = group->add(std::move(spec));
   std::exception_ptr failure;
   try {
-    co_await await_ready(record);
+    co_await await_first_ready(record);
     co_return record;
   } catch (...) {
     failure = std::current_exception();

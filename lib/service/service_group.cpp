@@ -150,6 +150,7 @@ void service_group::obey(const supervision_action& action) {
     case kind::is_ready:
       instance->second->ready = true;
       found->second->current = instance->second;
+      found->second->was_ready = true;
       instance->second->changed.notify_all();
       found->second->note_change();
       break;

@@ -57,6 +57,7 @@ class service_record {
   std::size_t starts = 0;   // of instances
   std::size_t reloads = 0;  // those among them that were to replace one
   std::string status;
+  bool was_ready = false;      // once at least
   bool never_started = false;  // the first attempt failed: `run` throws that
   std::shared_ptr<service_instance>
       current;                       // the one that counts: a reload changes it when the new one is ready

@@ -103,7 +103,7 @@ TEST_CASE("a program gets its sockets as sd_listen_fds(3) says, with its own pid
   run_clean([]() -> task<> {
     const std::string check =
         "[ \"$LISTEN_PID\" = $$ ] && [ \"$LISTEN_FDS\" = 2 ] && [ \"$LISTEN_FDNAMES\" = a:b ] && "
-        "[ -S /proc/self/fd/3 ] && [ -S /proc/self/fd/4 ] && [ ! -e /proc/self/fd/5 ] && sleep 0";
+        "[ -S /proc/self/fd/3 ] && [ -S /proc/self/fd/4 ] && [ ! -e /proc/self/fd/5 ]";
     co_await brood::with_supervisor(strategy::one_for_one, [&](supervisor& s) -> task<> {
       auto service = co_await s.run(brood::command("sh", "-c", check))
                          .restart(brood::restart_when::never)
@@ -137,6 +137,31 @@ TEST_CASE("a program that has made its socket non-blocking keeps it so while it 
       ::fcntl(socket.get(), F_SETFL, O_NONBLOCK);
       co_await service.reload();
       CHECK((::fcntl(socket.get(), F_GETFL) & O_NONBLOCK) != 0);
+    });
+  });
+}
+
+TEST_CASE("a service that is set in several statements keeps what was set") {
+  run_clean([]() -> task<> {
+    co_await brood::with_supervisor(strategy::one_for_one, [](supervisor& s) -> task<> {
+      auto operation = s.run(brood::command("sleep", "100")).name("web");
+      operation = std::move(operation).listen("tcp:127.0.0.1:0");
+      operation = std::move(operation).stop_within(1s);
+      auto service = co_await std::move(operation);
+      CHECK(service.name() == "web");
+      CHECK(service.address().port() != 0);
+    });
+  });
+}
+
+TEST_CASE("a program that ends as soon as it is started was ready") {
+  run_clean([]() -> task<> {
+    co_await brood::with_supervisor(strategy::one_for_one, [](supervisor& s) -> task<> {
+      for (int i = 0; i < 30; ++i) {
+        auto service = co_await s.run(brood::command("true")).restart(brood::restart_when::never);
+        const auto status = co_await service.result();
+        CHECK(status.exitcode == 0);
+      }
     });
   });
 }

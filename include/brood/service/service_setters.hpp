@@ -39,6 +39,13 @@ struct service_spec {
 template <class Self>
 class service_setters {
  public:
+  service_setters() = default;
+  service_setters(service_setters&&) = default;
+  /// `o = std::move(o).name("web")` assigns an object to itself.
+  service_setters& operator=(service_setters&& other) noexcept {
+    if (this != &other) spec_ = std::move(other.spec_);
+    return *this;
+  }
   /// For logs and errors, and for `find_service`, by which any process of the family finds it; that costs a descriptor.
   /// Default: the program's name, or `service-N`, which is not found.
   Self&& name(std::string s) && {
