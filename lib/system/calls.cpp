@@ -6,6 +6,7 @@
 #include <grp.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <stdio.h>
 
 #include "system/fail_point.hpp"
 
@@ -227,8 +228,9 @@ int pidfd_open(pid_t pid) noexcept {
   return refused ? -1 : above_standard_streams(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
 }
 long pidfd_send_signal(int pidfd, int signal, siginfo_t* with, unsigned flags) noexcept {
-  return fail_point("pidfd_send_signal", {EPERM}) ? -1
-                                                  : ::syscall(SYS_pidfd_send_signal, pidfd, signal, with, flags);
+  return fail_point("pidfd_send_signal", {EPERM})
+             ? -1
+             : ::syscall(SYS_pidfd_send_signal, pidfd, signal, with, flags);
 }
 [[gnu::hot]] long prctl(int what, unsigned long argument) noexcept {
   return fail_point("prctl", {EPERM}) ? -1 : ::syscall(SYS_prctl, what, argument, 0, 0, 0);
