@@ -141,11 +141,11 @@ class engine {
 template <class Body>
 void run_clean_beside(const engine& server, Body body) {
   const auto without_engine = [&] {
-    leftovers result = leftovers::now();
+    test::leftovers result = test::leftovers::now();
     std::erase(result.children, server.pid());
     return result;
   };
-  const leftovers before = without_engine();
+  const test::leftovers before = without_engine();
   {
     runtime loop;
     loop.run_until_complete(body());
