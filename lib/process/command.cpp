@@ -129,6 +129,12 @@ task<exit_status> drain(traffic& all, std::chrono::nanoseconds patience) {
 }
 
 task<exit_status> status_of(detail::launch_plan plan, std::vector<std::string> words) {
+  if (plan.terminal) {
+    throw std::logic_error(
+        "brood: command::status() does not read what the program's terminal shows: the program would stop as "
+        "soon as that is "
+        "full. Use output(), or spawn()");
+  }
   for (const auto& stream : plan.streams) {
     if (stream && stream->what() == stdio::kind::pipe) {
       throw std::logic_error(
@@ -146,8 +152,9 @@ task<exit_status> status_of(detail::launch_plan plan, std::vector<std::string> w
 
 task<command_output> output_of(detail::launch_plan plan, program_call call) {
   if (!plan.streams[0]) plan.streams[0] = call.has_input ? piped : null;
-  if (!plan.streams[1]) plan.streams[1] = piped;
-  if (!plan.streams[2]) plan.streams[2] = piped;
+  for (std::size_t number : {1U, 2U}) {
+    if (!plan.streams[number] && !plan.terminal) plan.streams[number] = piped;
+  }
   traffic all;
   all.running = co_await launch_program(std::move(plan), std::move(call.words));
   child& running = *all.running;

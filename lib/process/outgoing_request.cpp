@@ -91,6 +91,8 @@ void require_valid(const launch_plan& plan, const launch_target& target) {
   }
   if (plan.terminal && !sys::is_terminal_size(plan.terminal->columns, plan.terminal->rows))
     refuse(fmt::format("a terminal of {} columns and {} rows", plan.terminal->columns, plan.terminal->rows));
+  if (plan.terminal && plan.streams[1] && plan.streams[1]->what() == stdio::kind::pipe)
+    refuse("with a terminal, stdout_() reads that: standard output cannot be piped as well");
   if (target.kind != launch_kind::program) return;
   if (target.command.empty())
     refuse("there is no program to run: this command was moved from, or awaited already");

@@ -141,11 +141,11 @@ class engine {
 template <class Body>
 void run_clean_beside(const engine& server, Body body) {
   const auto without_engine = [&] {
-    test::leftovers result = test::leftovers::now();
+    ::leftovers result = ::leftovers::now();
     std::erase(result.children, server.pid());
     return result;
   };
-  const test::leftovers before = without_engine();
+  const ::leftovers before = without_engine();
   {
     runtime loop;
     loop.run_until_complete(body());

@@ -241,7 +241,7 @@ task<> run_detached() {
 /// Forks and detached processes whose parents have ended are this process's children now.
 void reap_orphans(const std::vector<pid_t>& others) {
   for (;;) {
-    std::vector<pid_t> left = test::leftovers::now().children;
+    std::vector<pid_t> left = ::leftovers::now().children;
     std::erase_if(left, [&](pid_t each) { return std::ranges::count(others, each) != 0; });
     if (left.empty()) return;
     int status = 0;
@@ -266,7 +266,7 @@ void run_round(const char* name, F body) {
   current_round = name;
   const orphanage orphans;
   in_loop(await_servers);
-  const test::leftovers earlier = test::leftovers::now();
+  const ::leftovers earlier = ::leftovers::now();
   const accounts before;
   ::alarm(2 * round_seconds);
   in_loop(body);
@@ -274,7 +274,7 @@ void run_round(const char* name, F body) {
   reap_orphans(earlier.children);
   ::alarm(0);
   before.require_balance();
-  if (test::leftovers::now() != earlier) fail("descriptors or children are left");
+  if (::leftovers::now() != earlier) fail("descriptors or children are left");
 }
 
 }  // namespace
