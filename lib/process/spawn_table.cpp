@@ -9,13 +9,16 @@ namespace {
 
 constexpr std::size_t header_size = 64;  // a cache line
 constexpr std::size_t slots_end = header_size + std::size_t{spawn_table::slots} * sizeof(spawn_slot);
-constexpr std::size_t table_size = slots_end + std::size_t{spawn_table::slots} * sizeof(crash_record);
+/// The same in all processes of a family, as all are the same program.
+std::size_t table_size() noexcept {
+  return slots_end + (traces_crashes() ? std::size_t{spawn_table::slots} * sizeof(crash_record) : 0);
+}
 
 }  // namespace
 
-unique_fd spawn_table::make_file() { return sys::memory_file("brood-children", table_size); }
+unique_fd spawn_table::make_file() { return sys::memory_file("brood-children", table_size()); }
 
-spawn_table::spawn_table(int file) : file_(file, table_size, sys::mapped_file::access::shared) {}
+spawn_table::spawn_table(int file) : file_(file, table_size(), sys::mapped_file::access::shared) {}
 
 spawn_slot& spawn_table::operator[](std::uint32_t slot) const noexcept {
   return *reinterpret_cast<spawn_slot*>(file_.data() + header_size + std::size_t{slot} * sizeof(spawn_slot));
@@ -39,6 +42,7 @@ crash_record& spawn_table::crash(std::uint32_t slot) const noexcept {
 }
 
 crash_target spawn_table::crash_target_of(spawn_slot& slot) const noexcept {
+  if (!traces_crashes()) return {};
   return {&crash(static_cast<std::uint32_t>(&slot - &(*this)[0])), &slot.crashed};
 }
 

@@ -51,7 +51,8 @@ class spawn_table {
   /// To be called before the child is reaped.
   void release_pid(std::uint32_t slot) const noexcept;
   void clear(std::uint32_t slot) const noexcept;
-  /// What the child of that slot leaves behind if it crashes; untouched memory, and so none, if it does not.
+  /// What the child of that slot leaves behind if it crashes, in a program with brood-traces; untouched memory, and so none, if
+  /// it does not crash.
   crash_record& crash(std::uint32_t slot) const noexcept;
   crash_target crash_target_of(spawn_slot& slot) const noexcept;
   /// Tells the child that it is to end until `when`.

@@ -10,6 +10,8 @@ constinit crash_target target_of_process;
 
 void set_crash_tracer(const crash_tracer& tracer) noexcept { tracer_of_process = tracer; }
 
+bool traces_crashes() noexcept { return tracer_of_process.install != nullptr; }
+
 void install_crash_handlers() noexcept {
   if (tracer_of_process.install != nullptr) tracer_of_process.install(target_of_process);
 }

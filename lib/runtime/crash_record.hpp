@@ -43,6 +43,8 @@ struct crash_tracer {
 /// Set before `main` by brood-traces.
 BROOD_API void set_crash_tracer(const crash_tracer& tracer) noexcept;
 
+/// Whether this program has brood-traces.
+bool traces_crashes() noexcept;
 /// In what children are cloned from, after `preload`, and in a fresh image: nothing without brood-traces.
 void install_crash_handlers() noexcept;
 /// In a child.

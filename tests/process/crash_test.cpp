@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
@@ -73,6 +74,8 @@ void leave_by_own_handler() {
 }
 void wait_for_signal() {
   without_core();
+  std::puts("ready");
+  std::fflush(stdout);
   for (;;) pause();
 }
 
@@ -154,7 +157,9 @@ TEST_CASE("a child's own handler goes before") {
 
 TEST_CASE("a crash signal that somebody sent is no crash") {
   run_clean([]() -> brood::task<> {
-    auto child = co_await brood::spawn<crashing::wait_for_signal>();
+    auto child = co_await brood::spawn<crashing::wait_for_signal>().stdout_(brood::piped);
+    const auto line = co_await child.stdout_().read_line();
+    CHECK(line == "ready");
     kill(child.pid(), SIGSEGV);
     const auto found = co_await death_of(child);
     CHECK(found.status.signal == SIGSEGV);
