@@ -148,7 +148,10 @@ void scheduler::cancel(job& which, bool kill) {
         s.lane->slot(number).abandoned.store(1, std::memory_order_seq_cst);
         if (!kill || number != running || s.lane->claimed() == number || !s.child) continue;
         const std::uint64_t name = s.lane->running();
-        if (s.lane->published() == number) end_within(s, name, which.settings().stop_limit);
+        if (s.lane->published() != number) continue;
+        // Those of a map or a stream are many, and nobody waits for them any more: their workers are replaced.
+        const bool single = which.settings().chunk == 0;
+        end_within(s, name, single ? which.settings().stop_limit : std::chrono::nanoseconds(0));
       }
     }
   }

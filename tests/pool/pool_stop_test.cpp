@@ -86,23 +86,6 @@ TEST_CASE("a cancelled call that ignores the request costs its worker only") {
   });
 }
 
-TEST_CASE("a map and a stream that are cancelled ask what runs of them") {
-  run_balanced([]() -> task<> {
-    auto workers = co_await pool::open(2);
-    brood::queue<int> begun(100);
-    const std::vector<brood::queue<int>> items(50, begun);
-    CHECK_THROWS_AS(co_await brood::with_timeout(30ms, workers.map<sleep_long>(items)), brood::timed_out);
-    {
-      auto stream = workers.imap<look>(items);
-      CHECK_THROWS_AS(co_await brood::with_timeout(30ms, stream.next()), brood::timed_out);
-    }
-    static_cast<void>(co_await workers.apply<own_pid>());
-    CHECK(workers.stats().workers_died == 0);
-    CHECK(workers.stats().workers_started == 2);
-    co_await workers.close();
-  });
-}
-
 TEST_CASE("a soft deadline asks: timed_out and the same worker, or what the task gives all the same") {
   run_balanced([]() -> task<> {
     auto workers = co_await pool::open(1);

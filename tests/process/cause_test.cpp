@@ -60,8 +60,7 @@ brood::exit_status killed_by(int signal) {
 int give_seven() { return 7; }
 void exit_with_three() { _exit(3); }
 void spin() {
-  for (volatile int i = 0;; i = i + 1) {
-  }
+  for (;;) asm volatile("");
 }
 void write_much() {
   const std::vector<char> much(1 << 20);

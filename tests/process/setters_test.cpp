@@ -139,8 +139,8 @@ TEST_CASE("a program gets descriptors under numbers of its own") {
 TEST_CASE("user, group and groups of a program") {
   if (geteuid() != 0) return;
   run_clean([]() -> brood::task<> {
-    const auto seen =
-        co_await out_of(shell("id -u; id -g; id -G").uid(nobody).gid(nobody).groups({nobody, 4}));
+    const std::vector<gid_t> groups{nobody, 4};
+    const auto seen = co_await out_of(shell("id -u; id -g; id -G").uid(nobody).gid(nobody).groups(groups));
     CHECK(seen == "65534\n65534\n65534 4\n");
     const auto alone = co_await out_of(shell("id -ru; id -G").uid(nobody).gid(nobody));
     CHECK(alone == "65534\n65534\n");
@@ -241,19 +241,24 @@ TEST_CASE("a root folder") {
 TEST_CASE("signals that a child ignores and blocks") {
   run_clean([]() -> brood::task<> {
     // Not by way of a shell, which changes them.
+    // Named, as GCC 12 takes no lists in what is awaited.
+    const std::vector<int> first{SIGUSR1};
+    const std::vector<int> second{SIGUSR2};
+    const std::vector<int> kill{SIGKILL};
+    const std::vector<int> no_signal{1000};
     const auto seen = co_await out_of(brood::command("grep", "-E", "Sig(Blk|Ign)", "/proc/self/status")
-                                          .ignore_signals({SIGUSR1})
-                                          .block_signals({SIGUSR2}));
+                                          .ignore_signals(first)
+                                          .block_signals(second));
     CHECK(seen.find("SigBlk:\t0000000000000800") != std::string::npos);
     CHECK(seen.find("SigIgn:\t0000000000000200") != std::string::npos);
     auto child = co_await brood::spawn<ignores_and_blocks>(SIGUSR1, SIGUSR2)
-                     .ignore_signals({SIGUSR1})
-                     .block_signals({SIGUSR2});
+                     .ignore_signals(first)
+                     .block_signals(second);
     const bool both = co_await child.result();
     CHECK(both);
-    const auto none = co_await refusal_of(brood::command("true").ignore_signals({SIGKILL}));
+    const auto none = co_await refusal_of(brood::command("true").ignore_signals(kill));
     CHECK(none.first == EINVAL);
-    const auto wrong = co_await refusal_of(brood::command("true").block_signals({1000}));
+    const auto wrong = co_await refusal_of(brood::command("true").block_signals(no_signal));
     CHECK(wrong.second.find("signals") != std::string::npos);
   });
 }

@@ -35,6 +35,7 @@ enum class when_full : std::uint8_t {
   drop,  ///< drops lines and counts them: nobody waits
 };
 
+/// How the lines of many programs are read.
 struct line_options {
   std::size_t longest = 64 * 1024;   ///< bytes of a line; what is longer comes in pieces
   std::size_t window = 1024 * 1024;  ///< bytes that were read and not taken, of all streams together

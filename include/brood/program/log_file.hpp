@@ -22,6 +22,7 @@ namespace detail {
 class line_store;
 }  // namespace detail
 
+/// When a log file turns over, and how many old ones are kept.
 struct log_options {
   std::uint64_t max_size =
       std::numeric_limits<std::uint64_t>::max();  ///< bytes; a line above it has a file of its own
