@@ -46,8 +46,8 @@ class task_setters {
     self().job_settings().soft_deadline = detail::positive_time(d);
     return std::move(self());
   }
-  /// What runs when this is cancelled is asked to end; when `d` has passed (default 2 s) its worker is killed, at once if `d`
-  /// is not positive.
+  /// For a single call: what runs when it is cancelled is asked to end; when `d` has passed (default 2 s) its worker is killed,
+  /// at once if `d` is not positive. What runs of a map or a stream costs its worker at once.
   template <class Rep, class Period>
   Self&& stop_within(std::chrono::duration<Rep, Period> d) && {
     self().job_settings().stop_limit = detail::saturating_ceil<std::chrono::nanoseconds>(d);
