@@ -149,7 +149,7 @@ void scheduler::cancel(job& which, bool kill) {
         if (!kill || number != running || s.lane->claimed() == number || !s.child) continue;
         const std::uint64_t name = s.lane->running();
         if (s.lane->published() != number) continue;
-        // What runs of a map or a stream is one item of many: its worker is replaced, as no request may be lost on it.
+        // What runs of a map or a stream is one item of many: its worker is replaced at once.
         const bool single = which.settings().chunk == 0;
         end_within(s, name, single ? which.settings().stop_limit : std::chrono::nanoseconds(0));
       }
