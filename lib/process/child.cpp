@@ -104,10 +104,10 @@ void child::kill_leftovers() noexcept {
 
 int child::send_request() noexcept {
   if (stop_signal != SIGTERM) return send_signal(stop_signal);
-  if (!pidfd || forked || sys::send_signal_with(pidfd.get(), SIGTERM, stopping::request_mark) ||
-      errno == ESRCH)
-    return 0;
-  return errno;
+  if (!pidfd || forked) return 0;
+  if (!sys::send_signal_with(pidfd.get(), SIGTERM, stopping::request_mark)) return errno == ESRCH ? 0 : errno;
+  sent |= std::uint64_t{1} << SIGTERM;  // a child that has no handler yet dies of it
+  return 0;
 }
 
 /// A result that crosses the request to stop is a result, also if the child was then too slow to end.
